@@ -1,0 +1,93 @@
+"""Everything Greenlight raises on purpose, sorted by whose fault it is.
+
+    GreenlightError
+    ├── UserError                 the caller can mend it; exit code 2, HTTP 4xx
+    │   ├── ConfigError           greenlight.toml or the environment (all problems at once)
+    │   ├── PolicyError           a policy that contradicts itself
+    │   ├── NotFound              no such task, version, rollout, inference
+    │   ├── Refused               a rule says no (unapproved, equal digests, second rollout)
+    │   └── BadInput              a malformed value in a request or a file
+    ├── DataError                 data that cannot be had or cannot be trusted
+    │   ├── MissingData           a data set or encoder that is not here and cannot be fetched
+    │   └── Tampered              bytes that do not match their digest
+    ├── StoreError                the store said no
+    │   ├── Conflict              somebody else was first; load again and retry
+    │   └── LostLease             no longer the leader; stop and start over
+    └── ModelFailed               a model did not answer (error, timeout, open breaker)
+
+A message names the value, the rule and the fix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class GreenlightError(Exception):
+    """Base of every deliberate error."""
+
+
+class UserError(GreenlightError):
+    """The caller can mend it."""
+
+
+class ConfigError(UserError):
+    """The configuration is wrong; `problems` lists every fault, one line each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = "1 problem" if count == 1 else f"{count} problems"
+        super().__init__("\n".join([f"configuration: {head}", *self.problems]))
+
+
+class PolicyError(UserError):
+    """A policy that contradicts itself."""
+
+
+class NotFound(UserError):
+    """Nothing goes by that name."""
+
+
+class Refused(UserError):
+    """A rule says no."""
+
+
+class BadInput(UserError):
+    """A malformed value; `param` names the field."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        self.param = param
+        super().__init__(message)
+
+
+class DataError(GreenlightError):
+    """Data that cannot be had or cannot be trusted."""
+
+
+class MissingData(DataError):
+    """Not here and not to be fetched; the message says how to get it."""
+
+
+class Tampered(DataError):
+    """Bytes that do not match their digest."""
+
+
+class StoreError(GreenlightError):
+    """The store said no."""
+
+
+class Conflict(StoreError):
+    """Somebody else was first: load again and retry."""
+
+
+class LostLease(StoreError):
+    """No longer the leader: stop and start over."""
+
+
+class ModelFailed(GreenlightError):
+    """A model did not answer; `status` is the inference status to record."""
+
+    def __init__(self, message: str, status: str = "error") -> None:
+        self.status = status
+        super().__init__(message)

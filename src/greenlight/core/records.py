@@ -1,0 +1,372 @@
+"""Frozen records, in the order of the loop: data → model → sign-off → traffic → decision.
+
+Every time is an integer: microseconds since 1970-01-01 UTC. Every duration is an integer number
+of microseconds. Ids are UUIDv7 as text, made in one place (`greenlight.core.ids`); digests are
+`sha256:<hex>`. A record's `KEY` names the fields that identify it in a store.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, ClassVar
+
+import msgspec
+
+MICROSECOND = 1
+MILLISECOND = 1_000
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+class Variant(enum.StrEnum):
+    """The two arms of a rollout: `control` is what is live (blue), `candidate` is green."""
+
+    CONTROL = "control"
+    CANDIDATE = "candidate"
+
+
+class Status(enum.StrEnum):
+    """What became of the call to the assigned version."""
+
+    OK = "ok"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    SHORT_CIRCUIT = "short_circuit"
+    """The breaker was open: the version was not called, so this is no event in any test."""
+
+
+class VersionStatus(enum.StrEnum):
+    """Where a version stands; `core.lifecycle` holds every transition."""
+
+    REGISTERED = "registered"
+    EVALUATED = "evaluated"
+    GATED_OUT = "gated_out"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    CANARY = "canary"
+    LIVE = "live"
+    ROLLED_BACK = "rolled_back"
+    SHELVED = "shelved"
+    RETIRED = "retired"
+
+
+class RolloutStatus(enum.StrEnum):
+    """How a rollout stands or ended."""
+
+    RUNNING = "running"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Action(enum.StrEnum):
+    """What a decision does to traffic."""
+
+    START = "start"
+    STAY = "stay"
+    HOLD = "hold"
+    WIDEN = "widen"
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A value that a store keeps."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("id",)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """The values of the key fields."""
+        return tuple(getattr(self, name) for name in self.KEY)
+
+
+class Dataset(Record, frozen=True, kw_only=True):
+    """An immutable snapshot of examples. The manifest says where every row came from."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("digest",)
+    digest: str
+    task: str
+    name: str
+    manifest: dict[str, Any]
+    at: int
+
+
+class Run(Record, frozen=True, kw_only=True):
+    """One training: what went in (dataset, backend, settings, seed) and what came out (bundle)."""
+
+    id: str
+    task: str
+    backend: str
+    dataset: str
+    config: dict[str, Any]
+    seed: int
+    initiator: str
+    environment: dict[str, Any]
+    report: dict[str, Any]
+    bundle: str
+    started_at: int
+    at: int
+
+
+class Version(Record, frozen=True, kw_only=True):
+    """A candidate: the bundle and how it is run. The digest covers both.
+
+    `runtime` is `{"kind": "in_process"}` or `{"kind": "http", "url": …}`: where the bundle is
+    served is part of what is shipped.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("digest",)
+    digest: str
+    task: str
+    label: str
+    bundle: str
+    runtime: dict[str, Any]
+    lineage: dict[str, Any]
+    initiator: str
+    status: VersionStatus
+    at: int
+
+
+class Evaluation(Record, frozen=True, kw_only=True):
+    """The sealed evaluation of one version. The digest is that of the document."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("digest",)
+    digest: str
+    version: str
+    document: dict[str, Any]
+    at: int
+
+
+class Approval(Record, frozen=True, kw_only=True):
+    """One person's word on one version, bound to the evaluation that they saw.
+
+    `decision` is `approve`, `reject` or `revoke`. The signature covers every other field
+    (`core.approval.statement`), so that nobody who can write to the store can speak for a person.
+    """
+
+    id: str
+    version: str
+    evaluation: str
+    role: str
+    person: str
+    decision: str
+    why: str
+    at: int
+    signature: str
+
+
+class Rollout(Record, frozen=True, kw_only=True):
+    """One attempt of a candidate to take a task's traffic. The policy is frozen at the start."""
+
+    id: str
+    task: str
+    control: str
+    candidate: str
+    salt: str
+    """Hex of ≥ 128 random bits; new for every rollout and never shown."""
+    policy: dict[str, Any]
+    policy_digest: str
+    aa: bool
+    initiator: str
+    status: RolloutStatus
+    step: int
+    at: int
+    ended_at: int | None = None
+
+
+class Epoch(Record, frozen=True, kw_only=True):
+    """A period with one fixed split. The newest epoch of a task is its routing."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("task", "number")
+    task: str
+    number: int
+    rollout: str | None
+    control: str
+    candidate: str | None
+    weight: float
+    salt: str
+    decision: str
+    at: int
+
+
+class Inference(Record, frozen=True, kw_only=True):
+    """One answered request.
+
+    `version` is what was assigned, `served_version` what answered: they differ when the control
+    answered for a failed candidate, and then `fallback_from` names the candidate. `weight` is the
+    split then in force and `bucket` the unit's place in [0, 1): both are needed to know what the
+    exposure reveals of the unit (EVIDENCE: assignment and units).
+    """
+
+    id: str
+    task: str
+    version: str
+    served_version: str
+    variant: Variant
+    rollout: str | None
+    epoch: int
+    weight: float
+    bucket: float
+    unit: str
+    unit_source: str
+    input: str
+    output: str
+    score: float | None
+    oos: bool | None
+    latency_ms: float
+    status: Status
+    fallback_from: str | None
+    config_digest: str
+    at: int
+
+
+class Feedback(Record, frozen=True, kw_only=True):
+    """What somebody said of an answer. GOOD is 1.0 and BAD is 0.0 (`core.metrics`)."""
+
+    id: str
+    inference_id: str
+    metric: str
+    value: float
+    reason_code: str | None = None
+    comment: str | None = None
+    correction: str | None = None
+    reviewer: str | None = None
+    at: int
+
+
+class Replica(Record, frozen=True, kw_only=True):
+    """A gateway's sign of life.
+
+    Every inference and feedback that it received up to `flushed_through` is in the store.
+    `epochs` maps a task to the epoch that this replica routes by.
+    """
+
+    id: str
+    epochs: dict[str, int]
+    flushed_through: int
+    at: int
+
+
+class JournalEntry(Record, frozen=True, kw_only=True):
+    """One piece of evidence; E is a fold over these in order of `seq`.
+
+    Unique by (rollout, test, unit, epoch): the same evidence cannot count twice. `minute` numbers
+    the minutes of the rollout from 1. What `y` means depends on the test: see `core.evidence`.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("rollout", "seq")
+    rollout: str
+    seq: int
+    test: str
+    unit: str
+    epoch: int
+    arm: Variant
+    pi: float
+    y: float
+    minute: int
+
+
+class EvidenceState(Record, frozen=True, kw_only=True):
+    """The fold of a rollout's journal up to `last_seq`; floats are kept as hexadecimal text."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("rollout",)
+    rollout: str
+    last_seq: int
+    state: dict[str, Any]
+
+
+class Decision(Record, frozen=True, kw_only=True):
+    """What was done to traffic and why: action + reason + evidence, on the epoch it saw."""
+
+    id: str
+    task: str
+    rollout: str
+    action: Action
+    code: str
+    reason: str
+    evidence: dict[str, Any]
+    epoch_seen: int
+    policy_digest: str
+    at: int
+
+
+class LedgerEntry(Record, frozen=True, kw_only=True):
+    """A link of the hash chain: `digest` covers seq, prev, kind, body and at."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("seq",)
+    seq: int
+    prev: str
+    digest: str
+    kind: str
+    body: dict[str, Any]
+    at: int
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """The right to lead until `expires_at`; `token` grows with every new holder (fencing)."""
+
+    name: str
+    holder: str
+    token: int
+    expires_at: int
+
+
+class Exposure(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit's first inference in an epoch of a rollout: when, in which arm, at which weight."""
+
+    rollout: str
+    epoch: int
+    unit: str
+    variant: Variant
+    weight: float
+    bucket: float
+    at: int
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit's first failed attempt (error or timeout) in an epoch, in its assigned arm."""
+
+    rollout: str
+    epoch: int
+    unit: str
+    variant: Variant
+    at: int
+
+
+class ArmSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of one arm in one epoch, for display and for the served share."""
+
+    epoch: int
+    variant: Variant
+    requests: int
+    served: int
+    """Requests that the assigned version answered itself."""
+    failed: int
+    """Attempted calls that ended in an error or a timeout."""
+    units: int
+    good: int
+    bad: int
+    latency_ms: float
+    """Mean latency of the requests."""
+
+
+RECORDS: tuple[type[Record], ...] = (
+    Dataset,
+    Run,
+    Version,
+    Evaluation,
+    Approval,
+    Rollout,
+    Epoch,
+    Inference,
+    Feedback,
+    Replica,
+    JournalEntry,
+    EvidenceState,
+    Decision,
+    LedgerEntry,
+)

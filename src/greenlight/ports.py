@@ -1,0 +1,226 @@
+"""What the stages need of the world, as small protocols; adapters implement them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from greenlight.core.records import (
+    ArmSummary,
+    Exposure,
+    Failure,
+    Feedback,
+    Inference,
+    Lease,
+    Record,
+    Replica,
+)
+
+R = TypeVar("R", bound=Record)
+
+Progress = Callable[[float, str], None]
+"""Called with the share done in [0, 1] and a few words on what is being done."""
+
+
+class Clock(Protocol):
+    """The only source of time."""
+
+    def now(self) -> int:
+        """Microseconds since 1970-01-01 UTC."""
+        ...
+
+
+class Records(Protocol):
+    """A store of records, identified by their key fields."""
+
+    def get(self, kind: type[R], *key: str | int) -> R | None:
+        """The record with this key, or None."""
+        ...
+
+    def scan(
+        self,
+        kind: type[R],
+        where: Mapping[str, str | int | None] | None = None,
+        *,
+        after: tuple[str | int, ...] | None = None,
+        newest_first: bool = False,
+        limit: int = 1000,
+    ) -> list[R]:
+        """Records whose fields equal `where`, in key order (reversed if `newest_first`).
+
+        `after` is the key of the last record of the page before (keyset paging).
+        """
+        ...
+
+    def commit(
+        self,
+        *,
+        append: Sequence[Record] = (),
+        swap: Sequence[tuple[Record, Record]] = (),
+        fence: Lease | None = None,
+        now: int | None = None,
+    ) -> None:
+        """Write everything or nothing, durably.
+
+        `append` inserts. `swap` replaces the first record of each pair by the second (same key)
+        only if the store still holds exactly the first. With `fence` (which needs `now`) the
+        lease must still be held with that token and not be expired.
+
+        Raises:
+            Conflict: a key is taken, a uniqueness rule of the journal is broken, or a record to
+                swap has changed or gone.
+            LostLease: the fence no longer holds.
+        """
+        ...
+
+    def lease(self, name: str, holder: str, now: int, ttl: int) -> Lease | None:
+        """Take or renew a lease; None while somebody else holds it.
+
+        Renewing keeps the token, a change of holder (or taking an expired lease) adds one.
+        """
+        ...
+
+
+class Events(Protocol):
+    """What flows from the gateways, and the questions that evidence asks of it."""
+
+    def ingest(self, inferences: Sequence[Inference], feedback: Sequence[Feedback]) -> None:
+        """Store events durably, any number of times: an id that is there already is skipped."""
+        ...
+
+    def heartbeat(self, replica: Replica) -> None:
+        """Insert or replace a replica's sign of life."""
+        ...
+
+    def exposures(
+        self, rollout: str, *, lacking: str, until: int, limit: int = 5000
+    ) -> list[Exposure]:
+        """First exposures with `at <= until` and no journal entry for the test `lacking`.
+
+        One per (unit, epoch), ordered by (at, unit, epoch). Inferences whose `unit_source` is
+        `request` (made up fresh for one request) count like any other unit.
+        """
+        ...
+
+    def failures(self, rollout: str, *, until: int, limit: int = 5000) -> list[Failure]:
+        """First failed attempts (status error or timeout) with `at <= until` per (unit, epoch).
+
+        Only those without a journal entry for the test `error`, ordered by (at, unit, epoch).
+        """
+        ...
+
+    def past(self, rollout: str, units: Sequence[str]) -> dict[str, list[Exposure]]:
+        """Every exposure so far of each unit in this rollout, ordered by epoch."""
+        ...
+
+    def feedback_on(
+        self, rollout: str, metric: str, exposures: Sequence[Exposure], window: int
+    ) -> dict[tuple[str, int], list[tuple[str, float, int]]]:
+        """Feedback per (unit, epoch) on that unit's inferences of that epoch.
+
+        Only what was received in [exposure.at, exposure.at + window). Each entry is
+        (inference id, value, received at), ordered by (received at, feedback id); a pair
+        without feedback is absent.
+        """
+        ...
+
+    def summarise(self, rollout: str) -> list[ArmSummary]:
+        """Counts per epoch and assigned variant; `good`/`bad` is the latest quality feedback."""
+        ...
+
+
+class Store(Records, Events, Protocol):
+    """Records and events in one place, so that one transaction can span both."""
+
+    def close(self) -> None:
+        """Release files and connections."""
+        ...
+
+
+class Blobs(Protocol):
+    """Folders named by the digest of their content (bundles, prepared data)."""
+
+    def add(self, folder: str) -> str:
+        """Copy a folder in under the digest of its manifest.json; returns that digest."""
+        ...
+
+    def path(self, digest: str) -> str:
+        """Where the folder lies.
+
+        Raises:
+            NotFound: there is no such folder.
+        """
+        ...
+
+
+class Example(msgspec.Struct, frozen=True):
+    """One labelled text."""
+
+    text: str
+    label: str
+
+
+class Prediction(msgspec.Struct, frozen=True):
+    """A label with its calibrated score in [0, 1]."""
+
+    label: str
+    score: float
+    oos: bool | None = None
+
+
+class Trained(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trainer made: the bundle's folder and what is worth recording of the training."""
+
+    folder: str
+    report: dict[str, Any]
+
+
+class Trainer(Protocol):
+    """Turns examples into a bundle."""
+
+    name: str
+
+    def train(
+        self,
+        *,
+        train: Sequence[Example],
+        validation: Sequence[Example],
+        labels: Sequence[str],
+        config: Mapping[str, Any],
+        seed: int,
+        out: str,
+        progress: Progress,
+    ) -> Trained:
+        """Fit on `train`, choose and calibrate on `validation`, write a bundle to folder `out`.
+
+        Same arguments give the same bytes on one platform.
+        """
+        ...
+
+
+class Model(Protocol):
+    """A bundle loaded for offline use; may be called from several threads at once."""
+
+    labels: Sequence[str]
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """One prediction per text, in order."""
+        ...
+
+
+class Runtime(Protocol):
+    """A version that answers requests in the gateway."""
+
+    async def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """One prediction per text, in order.
+
+        Raises:
+            ModelFailed: no answer (error, timeout, open breaker); `.status` says which.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections and threads."""
+        ...
