@@ -1,0 +1,47 @@
+"""METRICS: what each number is called, which way is better, and where an evaluation keeps it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from greenlight.core.errors import BadInput
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric of evaluations. `path` leads to its `{"value", "low"?, "high"?}` in a document."""
+
+    name: str
+    direction: Literal["up", "down"]
+    path: tuple[str, ...]
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(name="accuracy", direction="up", path=("intent", "test", "accuracy")),
+        Metric(name="macro_f1", direction="up", path=("intent", "test", "macro_f1")),
+        Metric(name="ece", direction="down", path=("intent", "test", "ece")),
+        Metric(name="train_val_gap", direction="down", path=("intent", "train_val_gap")),
+    )
+}
+
+GOOD, BAD = 1.0, 0.0
+
+
+def score(metric: str, value: object) -> float:
+    """The number that feedback stands for: GOOD is 1, BAD is 0, a number is itself.
+
+    Raises:
+        BadInput: the value does not fit the metric.
+    """
+    if metric == "quality":
+        if value == "GOOD":
+            return GOOD
+        if value == "BAD":
+            return BAD
+        raise BadInput(f"value {value!r}: quality takes GOOD or BAD", "value")
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        raise BadInput(f"value {value!r}: {metric} takes a number", "value")
+    return float(value)

@@ -1,0 +1,1 @@
+"""The statistics that decide: pure arithmetic, valid at every look."""
