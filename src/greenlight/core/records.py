@@ -256,6 +256,7 @@ class JournalEntry(Record, frozen=True, kw_only=True):
 
     Unique by (rollout, test, unit, epoch): the same evidence cannot count twice. `minute` numbers
     the minutes of the rollout from 1. What `y` means depends on the test: see `core.evidence`.
+    `at` is when the entry was written; the fold does not look at it.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("rollout", "seq")
@@ -268,6 +269,7 @@ class JournalEntry(Record, frozen=True, kw_only=True):
     pi: float
     y: float
     minute: int
+    at: int
 
 
 class EvidenceState(Record, frozen=True, kw_only=True):
