@@ -242,11 +242,13 @@ class Replica(Record, frozen=True, kw_only=True):
     """A gateway's sign of life.
 
     Every inference and feedback that it received up to `flushed_through` is in the store.
-    `epochs` maps a task to the epoch that this replica routes by.
+    `epochs` maps a task to the epoch that this replica routes by, and `applied_at` to the moment
+    since when.
     """
 
     id: str
     epochs: dict[str, int]
+    applied_at: dict[str, int]
     flushed_through: int
     at: int
 
