@@ -1,0 +1,69 @@
+"""Ed25519 signatures (RFC 8032): a person's secret stays with them, the public key is configured.
+
+A secret is written `glp_<base64url of the 32-byte seed>`, a public key `ed25519:<base64 of 32
+bytes>`, a signature as base64 of 64 bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from greenlight.core.errors import BadInput
+
+SECRET_PREFIX = "glp_"
+PUBLIC_PREFIX = "ed25519:"
+SEED_BYTES = 32
+
+
+def new_secret(random: Callable[[int], bytes]) -> str:
+    """A new secret; `random(n)` gives n bytes from a cryptographic generator."""
+    seed = random(SEED_BYTES)
+    return SECRET_PREFIX + base64.urlsafe_b64encode(seed).decode().rstrip("=")
+
+
+def public_key(secret: str) -> str:
+    """The public key that belongs to a secret.
+
+    Raises:
+        BadInput: the text is no secret (the message does not repeat it).
+    """
+    raw = _private(secret).public_key().public_bytes_raw()
+    return PUBLIC_PREFIX + base64.b64encode(raw).decode()
+
+
+def sign(secret: str, data: bytes) -> str:
+    """Sign `data`.
+
+    Raises:
+        BadInput: the text is no secret (the message does not repeat it).
+    """
+    return base64.b64encode(_private(secret).sign(data)).decode()
+
+
+def verify(public: str, data: bytes, signature: str) -> bool:
+    """Whether the owner of the public key signed exactly `data`; False for anything malformed."""
+    if not public.startswith(PUBLIC_PREFIX):
+        return False
+    try:
+        raw = base64.b64decode(public.removeprefix(PUBLIC_PREFIX), validate=True)
+        signed = base64.b64decode(signature, validate=True)
+        Ed25519PublicKey.from_public_bytes(raw).verify(signed, data)
+    except (ValueError, InvalidSignature):
+        return False
+    return True
+
+
+def _private(secret: str) -> Ed25519PrivateKey:
+    body = secret.removeprefix(SECRET_PREFIX)
+    try:
+        seed = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
+    except (ValueError, binascii.Error):
+        seed = b""
+    if not secret.startswith(SECRET_PREFIX) or len(seed) != SEED_BYTES:
+        raise BadInput(f"that is no person's key: expected {SECRET_PREFIX} and 43 characters")
+    return Ed25519PrivateKey.from_private_bytes(seed)

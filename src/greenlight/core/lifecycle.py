@@ -1,0 +1,156 @@
+"""THE transition table: how a version and a rollout move, and who moves them.
+
+Nothing else in Greenlight says which status may follow which. The diagrams in docs/lifecycle.md
+are generated from here (scripts/diagrams.py).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from greenlight.core.errors import Refused
+from greenlight.core.records import RolloutStatus, VersionStatus
+
+S = TypeVar("S", VersionStatus, RolloutStatus)
+
+
+class Event(enum.StrEnum):
+    """What happens to a version or a rollout."""
+
+    GATES_PASSED = "gates_passed"
+    GATES_FAILED = "gates_failed"
+    QUORUM_MET = "quorum_met"
+    QUORUM_LOST = "quorum_lost"
+    REJECT = "reject"
+    REOPEN = "reopen"
+    GO_LIVE = "go_live"
+    START_ROLLOUT = "start_rollout"
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+    INCONCLUSIVE = "inconclusive"
+    RETIRE = "retire"
+
+
+class Actor(enum.StrEnum):
+    """Who causes an event."""
+
+    PIPELINE = "pipeline"
+    PEOPLE = "people"
+    CONTROLLER = "controller"
+
+
+@dataclass(frozen=True)
+class Transition(Generic[S]):
+    """One row: in status `source`, `event` caused by `who` leads to status `target`."""
+
+    source: S
+    event: Event
+    target: S
+    who: Actor
+
+
+_V, _R, _E, _A = VersionStatus, RolloutStatus, Event, Actor
+
+VERSION: tuple[Transition[VersionStatus], ...] = (
+    # Gates judge the sealed evaluation. They may judge again until people have signed.
+    Transition(_V.REGISTERED, _E.GATES_PASSED, _V.EVALUATED, _A.PIPELINE),
+    Transition(_V.REGISTERED, _E.GATES_FAILED, _V.GATED_OUT, _A.PIPELINE),
+    Transition(_V.EVALUATED, _E.GATES_PASSED, _V.EVALUATED, _A.PIPELINE),
+    Transition(_V.EVALUATED, _E.GATES_FAILED, _V.GATED_OUT, _A.PIPELINE),
+    Transition(_V.GATED_OUT, _E.GATES_PASSED, _V.EVALUATED, _A.PIPELINE),
+    Transition(_V.GATED_OUT, _E.GATES_FAILED, _V.GATED_OUT, _A.PIPELINE),
+    # People sign, refuse, and may think better of either.
+    Transition(_V.EVALUATED, _E.QUORUM_MET, _V.APPROVED, _A.PEOPLE),
+    Transition(_V.EVALUATED, _E.REJECT, _V.REJECTED, _A.PEOPLE),
+    Transition(_V.APPROVED, _E.REJECT, _V.REJECTED, _A.PEOPLE),
+    Transition(_V.APPROVED, _E.QUORUM_LOST, _V.EVALUATED, _A.PEOPLE),
+    Transition(_V.REJECTED, _E.REOPEN, _V.EVALUATED, _A.PEOPLE),
+    # Traffic: the first version of a task goes live at once, every other one earns it.
+    Transition(_V.APPROVED, _E.GO_LIVE, _V.LIVE, _A.PEOPLE),
+    Transition(_V.APPROVED, _E.START_ROLLOUT, _V.CANARY, _A.PEOPLE),
+    Transition(_V.CANARY, _E.PROMOTE, _V.LIVE, _A.CONTROLLER),
+    Transition(_V.CANARY, _E.ROLLBACK, _V.ROLLED_BACK, _A.CONTROLLER),
+    Transition(_V.CANARY, _E.INCONCLUSIVE, _V.SHELVED, _A.CONTROLLER),
+    Transition(_V.LIVE, _E.RETIRE, _V.RETIRED, _A.CONTROLLER),
+    # What has left traffic comes back only by a fresh quorum, signed with that end in view.
+    Transition(_V.ROLLED_BACK, _E.QUORUM_MET, _V.APPROVED, _A.PEOPLE),
+    Transition(_V.SHELVED, _E.QUORUM_MET, _V.APPROVED, _A.PEOPLE),
+    Transition(_V.RETIRED, _E.QUORUM_MET, _V.APPROVED, _A.PEOPLE),
+    Transition(_V.ROLLED_BACK, _E.REJECT, _V.REJECTED, _A.PEOPLE),
+    Transition(_V.SHELVED, _E.REJECT, _V.REJECTED, _A.PEOPLE),
+)
+
+ROLLOUT: tuple[Transition[RolloutStatus], ...] = (
+    Transition(_R.RUNNING, _E.PROMOTE, _R.PROMOTED, _A.CONTROLLER),
+    Transition(_R.RUNNING, _E.ROLLBACK, _R.ROLLED_BACK, _A.CONTROLLER),
+    Transition(_R.RUNNING, _E.INCONCLUSIVE, _R.INCONCLUSIVE, _A.CONTROLLER),
+)
+
+FIRST_VERSION_STATUS = VersionStatus.REGISTERED
+FIRST_ROLLOUT_STATUS = RolloutStatus.RUNNING
+
+SIGNABLE = frozenset(t.source for t in VERSION if t.event is Event.QUORUM_MET)
+"""Statuses in which a quorum opens the way to users."""
+
+
+def next_status(status: VersionStatus, event: str) -> VersionStatus:
+    """The status of a version after an event.
+
+    Raises:
+        Refused: the event has no place in that status; the message names those that have.
+    """
+    return _next(_VERSION_TARGETS, status, event, "version")
+
+
+def next_rollout_status(status: RolloutStatus, event: str) -> RolloutStatus:
+    """The status of a rollout after an event.
+
+    Raises:
+        Refused: the event has no place in that status; the message names those that have.
+    """
+    return _next(_ROLLOUT_TARGETS, status, event, "rollout")
+
+
+def allowed(status: VersionStatus) -> tuple[str, ...]:
+    """The events that may happen to a version in this status."""
+    return tuple(event for source, event in _VERSION_TARGETS if source == status)
+
+
+def mermaid(table: Iterable[Transition[S]], first: S, arrival: str) -> str:
+    """The table as a Mermaid state diagram; `arrival` names how the first status is reached."""
+    lines = ["stateDiagram-v2", f"    [*] --> {first}: {arrival}"]
+    rows = list(table)
+    lines += [f"    {t.source} --> {t.target}: {_words(t.event)}" for t in rows]
+    ends = {t.target: None for t in rows} | {first: None}
+    for t in rows:
+        ends.pop(t.source, None)
+    lines += [f"    {status} --> [*]" for status in ends]
+    return "\n".join(lines)
+
+
+def _targets(table: Iterable[Transition[S]]) -> dict[tuple[S, str], S]:
+    targets = {(t.source, t.event.value): t.target for t in table}
+    return targets
+
+
+def _next(targets: Mapping[tuple[S, str], S], status: S, event: str, what: str) -> S:
+    target = targets.get((status, event))
+    if target is not None:
+        return target
+    open_to = [name for source, name in targets if source == status]
+    if not open_to:
+        raise Refused(f"a {what} that is {status} stays so: {event!r} has no place there")
+    raise Refused(
+        f"a {what} that is {status} cannot take {event!r}; it can take: {', '.join(open_to)}"
+    )
+
+
+def _words(event: Event) -> str:
+    return event.value.replace("_", " ")
+
+
+_VERSION_TARGETS = _targets(VERSION)
+_ROLLOUT_TARGETS = _targets(ROLLOUT)
