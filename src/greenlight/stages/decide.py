@@ -1,0 +1,211 @@
+"""Decide: fold the new evidence, ask for a verdict, and write everything in one transaction.
+
+The journal's new entries, the folded state, the decision, the next epoch, the statuses and the
+ledger go in together or not at all, fenced by the leader's lease. The next epoch's key is (task,
+number): if somebody changed the routing meanwhile, the commit fails and the decision is void.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from greenlight.core import evidence as ev
+from greenlight.core import ids
+from greenlight.core.lifecycle import next_status
+from greenlight.core.policy import DecisionPolicy
+from greenlight.core.records import (
+    Action,
+    ArmSummary,
+    Decision,
+    Epoch,
+    EvidenceState,
+    JournalEntry,
+    Lease,
+    Record,
+    Rollout,
+    RolloutStatus,
+    Variant,
+    Version,
+    VersionStatus,
+)
+from greenlight.core.verdict import Situation, Verdict, served_share
+from greenlight.core.verdict import decide as judge
+from greenlight.ports import Store
+from greenlight.recording import record
+
+_ENDS = {
+    Action.PROMOTE: RolloutStatus.PROMOTED,
+    Action.ROLLBACK: RolloutStatus.ROLLED_BACK,
+    Action.INCONCLUSIVE: RolloutStatus.INCONCLUSIVE,
+}
+
+
+def decide(
+    store: Store,
+    rollout: Rollout,
+    epoch: Epoch,
+    *,
+    entries: Sequence[JournalEntry],
+    complete_until: int | None,
+    soaking_since: int | None,
+    arms: Sequence[ArmSummary],
+    unapproved: str | None,
+    fence: Lease | None,
+    now: int,
+    random: Callable[[int], bytes],
+) -> Decision | None:
+    """Judge a running rollout once.
+
+    Args:
+        store: records and events.
+        rollout: the running rollout.
+        epoch: the task's newest epoch.
+        entries: new journal entries, numbered on from the stored state.
+        complete_until: every event up to this moment is in the store.
+        soaking_since: when the last live gateway took over the epoch.
+        arms: traffic by epoch and arm.
+        unapproved: why the candidate may not get more traffic, if so.
+        fence: the leader's lease; None where there can be only one (tests).
+        now: microseconds since 1970-01-01 UTC.
+        random: gives that many random bytes (for ids).
+
+    Returns:
+        The decision, or None if nothing changed since the last one.
+
+    Raises:
+        Conflict: somebody changed the routing or the rollout meanwhile; look again.
+        LostLease: somebody else leads now.
+    """
+    policy = msgspec.convert(rollout.policy, DecisionPolicy)
+    stored = store.get(EvidenceState, rollout.id)
+    before = ev.thaw(stored.state) if stored else ev.begin(policy)
+    evidence = ev.fold(before, entries, policy, _weights(store, rollout))
+    situation = Situation(
+        step=rollout.step,
+        epoch=epoch.number,
+        started_at=rollout.at,
+        soaking_since=soaking_since,
+        complete_until=complete_until,
+        arms=arms,
+        unapproved=unapproved,
+    )
+    verdict = judge(situation, evidence, policy, now)
+    decision = _decision(rollout, epoch, verdict, evidence, policy, arms, now, random)
+    if not entries and not _is_news(store, decision):
+        return None
+    appends: list[Record] = list(entries)
+    swaps: list[tuple[Record, Record]] = []
+    ledger: list[tuple[str, dict[str, Any]]] = []
+    if entries:
+        state = EvidenceState(
+            rollout=rollout.id, last_seq=entries[-1].seq, state=ev.freeze(evidence)
+        )
+        if stored is None:
+            appends.append(state)
+        else:
+            swaps.append((stored, state))
+    news = _is_news(store, decision)
+    if news:
+        appends.append(decision)
+        ledger.append(("decision", msgspec.to_builtins(decision)))
+        changed = _next_epoch(rollout, epoch, verdict, decision, policy)
+        if changed is not None:
+            appends.append(changed)
+            swaps.extend(_moves(store, rollout, verdict, now))
+    record(store, ledger, append=appends, swap=swaps, fence=fence, now=now)
+    return decision if news else None
+
+
+def _weights(store: Store, rollout: Rollout) -> dict[int, float]:
+    epochs = store.scan(Epoch, {"task": rollout.task, "rollout": rollout.id})
+    return {epoch.number: epoch.weight for epoch in epochs}
+
+
+def _is_news(store: Store, decision: Decision) -> bool:
+    """Whether it differs from the last one: a controller that waits writes nothing."""
+    last = store.scan(Decision, {"rollout": decision.rollout}, newest_first=True, limit=1)
+    if not last:
+        return True
+    return (last[0].action, last[0].code, last[0].epoch_seen) != (
+        decision.action,
+        decision.code,
+        decision.epoch_seen,
+    )
+
+
+def _decision(
+    rollout: Rollout,
+    epoch: Epoch,
+    verdict: Verdict,
+    evidence: ev.Evidence,
+    policy: DecisionPolicy,
+    arms: Sequence[ArmSummary],
+    now: int,
+    random: Callable[[int], bytes],
+) -> Decision:
+    return Decision(
+        id=ids.uuid7(now, random(10)),
+        task=rollout.task,
+        rollout=rollout.id,
+        action=verdict.action,
+        code=verdict.code,
+        reason=verdict.reason,
+        evidence={
+            "log_e": evidence.log_e,
+            "log_threshold": ev.thresholds(policy),
+            "arms": {
+                variant.value: msgspec.to_builtins(evidence.arm(variant)) for variant in Variant
+            },
+            "served_share": served_share(arms, epoch.number),
+        },
+        epoch_seen=epoch.number,
+        policy_digest=rollout.policy_digest,
+        at=now,
+    )
+
+
+def _next_epoch(
+    rollout: Rollout, epoch: Epoch, verdict: Verdict, decision: Decision, policy: DecisionPolicy
+) -> Epoch | None:
+    """The routing that a verdict asks for; None leaves it as it is."""
+    following = msgspec.structs.replace(
+        epoch, number=epoch.number + 1, decision=decision.id, at=decision.at
+    )
+    if verdict.action == Action.WIDEN:
+        weight = policy.rollout.steps[rollout.step + 1].weight
+        return msgspec.structs.replace(following, weight=weight)
+    if verdict.action in _ENDS:
+        promoted = verdict.action == Action.PROMOTE
+        return msgspec.structs.replace(
+            following,
+            rollout=None,
+            control=rollout.candidate if promoted else rollout.control,
+            candidate=None,
+            weight=0.0,
+            salt="",
+        )
+    return None
+
+
+def _moves(
+    store: Store, rollout: Rollout, verdict: Verdict, now: int
+) -> list[tuple[Record, Record]]:
+    """The rollout and the versions as they stand after a verdict that changes the routing."""
+    if verdict.action == Action.WIDEN:
+        return [(rollout, msgspec.structs.replace(rollout, step=rollout.step + 1))]
+    ended = msgspec.structs.replace(rollout, status=_ENDS[verdict.action], ended_at=now)
+    moves: list[tuple[Record, Record]] = [(rollout, ended)]
+    if rollout.aa and rollout.control == rollout.candidate:
+        return moves
+    events = [(rollout.candidate, verdict.action.value)]
+    if verdict.action == Action.PROMOTE:
+        events.append((rollout.control, "retire"))
+    for digest, event in events:
+        version = store.get(Version, digest)
+        if version is not None and version.status != VersionStatus.RETIRED:
+            status = next_status(version.status, event)
+            moves.append((version, msgspec.structs.replace(version, status=status)))
+    return moves

@@ -1,0 +1,193 @@
+"""Roll out: put an approved version before users, at first a few of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from greenlight.core import ids
+from greenlight.core.errors import Refused
+from greenlight.core.lifecycle import next_status
+from greenlight.core.policy import DecisionPolicy
+from greenlight.core.records import (
+    Action,
+    Decision,
+    Epoch,
+    Record,
+    Rollout,
+    RolloutStatus,
+    Version,
+    VersionStatus,
+)
+from greenlight.ports import Records
+from greenlight.recording import record
+
+SALT_BYTES = 16
+
+Authorise = Callable[[str], None]
+"""Raises `Refused` unless the version of this digest has a valid quorum of approvals."""
+
+
+def go_live(
+    records: Records,
+    version: Version,
+    *,
+    authorise: Authorise,
+    initiator: str,
+    now: int,
+    random: Callable[[int], bytes],
+) -> Epoch:
+    """Give all traffic of a task that has nothing live yet to its first version.
+
+    Raises:
+        Refused: something is live already, or the version is not approved.
+    """
+    live = current_epoch(records, version.task)
+    if live is not None:
+        raise Refused(
+            f"{version.task}: a version is live already ({live.control}); a new one earns its "
+            f"traffic: greenlight rollout start {version.task} {version.label}"
+        )
+    authorise(version.digest)
+    epoch = Epoch(
+        task=version.task,
+        number=1,
+        rollout=None,
+        control=version.digest,
+        candidate=None,
+        weight=0.0,
+        salt="",
+        decision=ids.uuid7(now, random(10)),
+        at=now,
+    )
+    record(
+        records,
+        [("live", {"task": version.task, "version": version.digest, "initiator": initiator})],
+        append=[epoch],
+        swap=[(version, _moved(version, "go_live"))],
+        now=now,
+    )
+    return epoch
+
+
+def start(
+    records: Records,
+    candidate: Version,
+    *,
+    policy: DecisionPolicy,
+    authorise: Authorise,
+    initiator: str,
+    aa: bool = False,
+    now: int,
+    random: Callable[[int], bytes],
+) -> Rollout:
+    """Begin a rollout of `candidate` against what is live, at the policy's first step.
+
+    Args:
+        records: the store.
+        candidate: an approved version.
+        policy: frozen into the rollout.
+        authorise: checks the approvals of both versions.
+        initiator: who starts it.
+        aa: ask for an A/A test, in which both arms may serve the same bundle.
+        now: microseconds since 1970-01-01 UTC.
+        random: gives that many bytes from a cryptographic generator (the salt).
+
+    Raises:
+        Refused: nothing is live, a rollout is running, a version is not approved, or both arms
+            would serve the same bundle without `aa`.
+        Conflict: somebody changed the routing meanwhile.
+    """
+    task = candidate.task
+    live = current_epoch(records, task)
+    if live is None:
+        raise Refused(f"{task}: nothing is live, so there is nothing to compare with; go live first")
+    running = active(records, task)
+    if running is not None:
+        raise Refused(f"{task}: rollout {running.id} is running; one at a time, end it first")
+    authorise(live.control)
+    authorise(candidate.digest)
+    _refuse_twins(records, live.control, candidate, aa)
+    rollout = Rollout(
+        id=ids.uuid7(now, random(10)),
+        task=task,
+        control=live.control,
+        candidate=candidate.digest,
+        salt=random(SALT_BYTES).hex(),
+        policy=msgspec.to_builtins(policy),
+        policy_digest=policy.digest,
+        aa=aa,
+        initiator=initiator,
+        status=RolloutStatus.RUNNING,
+        step=0,
+        at=now,
+    )
+    decision = Decision(
+        id=ids.uuid7(now, random(10)),
+        task=task,
+        rollout=rollout.id,
+        action=Action.START,
+        code="start",
+        reason=f"{initiator} started it at {policy.rollout.steps[0].weight:.0%}",
+        evidence={},
+        epoch_seen=live.number,
+        policy_digest=policy.digest,
+        at=now,
+    )
+    epoch = Epoch(
+        task=task,
+        number=live.number + 1,
+        rollout=rollout.id,
+        control=live.control,
+        candidate=candidate.digest,
+        weight=policy.rollout.steps[0].weight,
+        salt=rollout.salt,
+        decision=decision.id,
+        at=now,
+    )
+    moves: list[tuple[Record, Record]] = []
+    if candidate.status != VersionStatus.LIVE:
+        moves.append((candidate, _moved(candidate, "start_rollout")))
+    record(
+        records,
+        [("rollout", _public(rollout)), ("decision", msgspec.to_builtins(decision))],
+        append=[rollout, decision, epoch],
+        swap=moves,
+        now=now,
+    )
+    return rollout
+
+
+def current_epoch(records: Records, task: str) -> Epoch | None:
+    """The routing of a task: its newest epoch."""
+    newest = records.scan(Epoch, {"task": task}, newest_first=True, limit=1)
+    return newest[0] if newest else None
+
+
+def active(records: Records, task: str) -> Rollout | None:
+    """The running rollout of a task."""
+    running = records.scan(Rollout, {"task": task, "status": RolloutStatus.RUNNING}, limit=1)
+    return running[0] if running else None
+
+
+def _refuse_twins(records: Records, control: str, candidate: Version, aa: bool) -> None:
+    live = records.get(Version, control)
+    same = live is not None and live.bundle == candidate.bundle
+    if same and not aa:
+        raise Refused(
+            f"{candidate.label} serves the same bundle as what is live ({candidate.bundle}): two "
+            "names for one model are no experiment; ask for an A/A test with --aa if you mean it"
+        )
+
+
+def _moved(version: Version, event: str) -> Version:
+    return msgspec.structs.replace(version, status=next_status(version.status, event))
+
+
+def _public(rollout: Rollout) -> dict[str, Any]:
+    """A rollout without its salt, which nobody may see."""
+    body: dict[str, Any] = msgspec.to_builtins(rollout)
+    del body["salt"]
+    return body
