@@ -1,0 +1,1 @@
+"""Where records and events are kept: in memory, or in a SQL database."""

@@ -1,0 +1,232 @@
+"""What every store agrees on, whatever it keeps its records in."""
+
+from __future__ import annotations
+
+import functools
+import math
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from greenlight.core.fingerprint import canonical
+from greenlight.core.records import (
+    Exposure,
+    Failure,
+    Feedback,
+    Inference,
+    JournalEntry,
+    Lease,
+    LedgerEntry,
+    Record,
+    Status,
+)
+
+R = TypeVar("R", bound=Record)
+
+UnitKey = tuple[str, str, int]
+"""(rollout, unit, epoch): what an exposure and a failure are identified by."""
+
+Arm = tuple[str, int, str]
+"""(rollout, epoch, assigned variant)."""
+
+EXPOSURE_TESTS = ("exposure", "fast", "presence")
+"""The tests that wait for every exposure to be journaled."""
+
+FAILURE_TEST = "error"
+"""The test that waits for every first failure to be journaled."""
+
+FAILED = frozenset({Status.ERROR, Status.TIMEOUT})
+QUALITY = "quality"
+
+_EVENTS = (Inference, Feedback)
+_IMMUTABLE = (*_EVENTS, JournalEntry, LedgerEntry)
+
+
+@functools.cache
+def hints(kind: type[Record]) -> dict[str, Any]:
+    """The fields of a record and their types, in order."""
+    resolved = typing.get_type_hints(kind)
+    return {name: resolved[name] for name in kind.__struct_fields__}
+
+
+@functools.cache
+def documents(kind: type[Record]) -> frozenset[str]:
+    """The fields that hold a JSON document."""
+    return frozenset(n for n, hint in hints(kind).items() if typing.get_origin(hint) is dict)
+
+
+@functools.cache
+def _floats(kind: type[Record]) -> tuple[str, ...]:
+    return tuple(
+        n for n, hint in hints(kind).items() if hint is float or float in typing.get_args(hint)
+    )
+
+
+def check_finite(record: Record) -> None:
+    """Refuse floats that a database would change unseen (SQLite reads NaN as NULL).
+
+    Raises:
+        ValueError: a field is NaN or infinite.
+    """
+    for name in _floats(type(record)):
+        value = getattr(record, name)
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"{type(record).__name__}.{name} is {value}: give a finite number")
+
+
+def normal(record: R) -> R:
+    """The record as a store gives it back: documents are plain JSON and shared with nobody.
+
+    Raises:
+        ValueError: a float that JSON cannot carry.
+    """
+    check_finite(record)
+    if not documents(type(record)):
+        return record
+    return msgspec.json.decode(canonical(record), type=type(record))
+
+
+def check_key(kind: type[Record], key: Sequence[str | int]) -> None:
+    """Refuse a key with the wrong number of parts.
+
+    Raises:
+        ValueError: it has more or fewer parts than `kind.KEY`.
+    """
+    if len(key) != len(kind.KEY):
+        raise ValueError(f"the key of {kind.__name__} is {kind.KEY}, got {tuple(key)!r}")
+
+
+def check_where(kind: type[Record], where: Mapping[str, str | int | None]) -> None:
+    """Refuse to look for fields that are not there or hold whole documents.
+
+    Raises:
+        ValueError: an unknown field or a document.
+    """
+    for name in where:
+        if name not in hints(kind):
+            raise ValueError(f"{kind.__name__} has no field {name!r}: {', '.join(hints(kind))}")
+        if name in documents(kind):
+            raise ValueError(f"{kind.__name__}.{name} is a document: compare another field")
+
+
+def check_commit(
+    append: Iterable[Record],
+    swap: Iterable[tuple[Record, Record]],
+    fence: Lease | None,
+    now: int | None,
+) -> None:
+    """Refuse a commit that could never be right.
+
+    Raises:
+        ValueError: events that must go through `ingest`, a swap of something that is written
+            once, a swap that changes the key, or a fence without `now`.
+    """
+    if fence is not None and now is None:
+        raise ValueError("a fenced commit needs `now`, or the lease cannot be seen to expire")
+    for record in append:
+        if isinstance(record, _EVENTS):
+            raise ValueError(f"{type(record).__name__} enters by ingest(), not by commit()")
+    for old, new in swap:
+        if isinstance(old, _IMMUTABLE):
+            raise ValueError(f"{type(old).__name__} is written once and never changed")
+        if type(old) is not type(new) or old.key != new.key:
+            raise ValueError(f"a swap keeps kind and key: {name_of(old)} → {name_of(new)}")
+
+
+def check_test(test: str) -> None:
+    """Refuse a test that no list of waiting exposures is kept for.
+
+    Raises:
+        ValueError: it is not in `EXPOSURE_TESTS`.
+    """
+    if test not in EXPOSURE_TESTS:
+        raise ValueError(f"no test {test!r} follows exposures: {', '.join(EXPOSURE_TESTS)}")
+
+
+def name_of(record: Record) -> str:
+    """Kind and key, for messages."""
+    return f"{type(record).__name__} {'/'.join(str(part) for part in record.key)}"
+
+
+def evidence_name(entry: JournalEntry) -> str:
+    """What makes a journal entry unique besides its key, for messages."""
+    return f"{entry.test!r} of unit {entry.unit!r} in epoch {entry.epoch} of {entry.rollout}"
+
+
+def changed(expected: Record, held: Record | None) -> str:
+    """What is wrong with a swap that did not find what it expected."""
+    if held is None:
+        return f"{name_of(expected)} is gone: load again"
+    fields = [n for n in hints(type(held)) if getattr(held, n) != getattr(expected, n)]
+    return f"{name_of(expected)} has changed since it was read ({', '.join(fields)}): load again"
+
+
+def microseconds(latency_ms: float) -> int:
+    """A latency as a whole number, so that sums do not depend on their order."""
+    return round(latency_ms * 1000)
+
+
+def take_lease(held: Lease | None, name: str, holder: str, now: int, ttl: int) -> Lease | None:
+    """The lease after `holder` asked for it, or None while another holds it."""
+    expired = held is None or held.expires_at <= now
+    if held is not None and not expired and held.holder != holder:
+        return None
+    token = 0 if held is None else held.token
+    return Lease(
+        name=name, holder=holder, token=token + 1 if expired else token, expires_at=now + ttl
+    )
+
+
+def lost(held: Lease | None, fence: Lease, now: int) -> str | None:
+    """Why the fence no longer holds, or None while it does."""
+    if held is None:
+        return f"nobody holds the lease {fence.name!r}"
+    if (held.holder, held.token) != (fence.holder, fence.token):
+        return (
+            f"lease {fence.name!r} is now held by {held.holder!r} (token {held.token}), "
+            f"no longer by {fence.holder!r} (token {fence.token})"
+        )
+    if held.expires_at <= now:
+        return f"lease {fence.name!r} of {fence.holder!r} expired {now - held.expires_at} µs ago"
+    return None
+
+
+def unit_key(inference: Inference) -> UnitKey:
+    """What the exposure made by this inference is identified by (it must be in a rollout)."""
+    assert inference.rollout is not None
+    return (inference.rollout, inference.unit, inference.epoch)
+
+
+def earliest(inferences: Iterable[Inference]) -> dict[UnitKey, Inference]:
+    """The first inference per unit and epoch, by time and then by id."""
+    first: dict[UnitKey, Inference] = {}
+    for inference in inferences:
+        key = unit_key(inference)
+        known = first.get(key)
+        if known is None or (inference.at, inference.id) < (known.at, known.id):
+            first[key] = inference
+    return first
+
+
+def exposure_of(inference: Inference) -> Exposure:
+    """The exposure that this inference is."""
+    rollout, unit, epoch = unit_key(inference)
+    return Exposure(
+        rollout=rollout,
+        epoch=epoch,
+        unit=unit,
+        variant=inference.variant,
+        weight=inference.weight,
+        bucket=inference.bucket,
+        at=inference.at,
+    )
+
+
+def failure_of(inference: Inference) -> Failure:
+    """The failure that this inference is."""
+    rollout, unit, epoch = unit_key(inference)
+    return Failure(
+        rollout=rollout, epoch=epoch, unit=unit, variant=inference.variant, at=inference.at
+    )

@@ -1,0 +1,278 @@
+"""A store that forgets: for tests, simulations and a first look."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+from greenlight.adapters.stores import common
+from greenlight.adapters.stores.common import Arm, UnitKey
+from greenlight.core.errors import Conflict, LostLease
+from greenlight.core.metrics import BAD, GOOD
+from greenlight.core.records import (
+    ArmSummary,
+    Exposure,
+    Failure,
+    Feedback,
+    Inference,
+    JournalEntry,
+    Lease,
+    Record,
+    Replica,
+)
+
+R = TypeVar("R", bound=Record)
+Key = tuple[str | int, ...]
+Evidence = tuple[str, str, str, int]
+"""(rollout, test, unit, epoch)."""
+
+
+def _evidence(entry: JournalEntry) -> Evidence:
+    return (entry.rollout, entry.test, entry.unit, entry.epoch)
+
+
+class MemoryStore:
+    """Implements `ports.Store` with dictionaries; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._records: defaultdict[type[Record], dict[Key, Record]] = defaultdict(dict)
+        self._evidence: set[Evidence] = set()
+        self._leases: dict[str, Lease] = {}
+        self._exposures: dict[UnitKey, Inference] = {}
+        self._failures: dict[UnitKey, Inference] = {}
+        self._pending: defaultdict[tuple[str, str], set[UnitKey]] = defaultdict(set)
+        self._by_unit: defaultdict[tuple[str, str], list[Inference]] = defaultdict(list)
+        self._by_rollout: defaultdict[str, list[Inference]] = defaultdict(list)
+        self._feedback: defaultdict[tuple[str, str], list[Feedback]] = defaultdict(list)
+
+    # Records
+
+    def get(self, kind: type[R], *key: str | int) -> R | None:
+        """See `ports.Records.get`."""
+        common.check_key(kind, key)
+        with self._lock:
+            found = self._records[kind].get(key)
+        return None if found is None else common.normal(cast(R, found))
+
+    def scan(
+        self,
+        kind: type[R],
+        where: Mapping[str, str | int | None] | None = None,
+        *,
+        after: tuple[str | int, ...] | None = None,
+        newest_first: bool = False,
+        limit: int = 1000,
+    ) -> list[R]:
+        """See `ports.Records.scan`."""
+        wanted = dict(where or {})
+        common.check_where(kind, wanted)
+        if after is not None:
+            common.check_key(kind, after)
+        with self._lock:
+            table = self._records[kind]
+            keys: Iterable[Any] = sorted(table, reverse=newest_first)
+            if after is not None:
+                keys = (k for k in keys if (k < after if newest_first else k > after))
+            found: list[R] = []
+            for key in keys:
+                if len(found) >= limit:
+                    break
+                record = cast(R, table[key])
+                if all(getattr(record, name) == value for name, value in wanted.items()):
+                    found.append(common.normal(record))
+            return found
+
+    def commit(
+        self,
+        *,
+        append: Sequence[Record] = (),
+        swap: Sequence[tuple[Record, Record]] = (),
+        fence: Lease | None = None,
+        now: int | None = None,
+    ) -> None:
+        """See `ports.Records.commit`."""
+        common.check_commit(append, swap, fence, now)
+        appended = [common.normal(record) for record in append]
+        swapped = [(common.normal(old), common.normal(new)) for old, new in swap]
+        with self._lock:
+            if fence is not None and now is not None:
+                reason = common.lost(self._leases.get(fence.name), fence, now)
+                if reason is not None:
+                    raise LostLease(reason)
+            staged, evidence = self._stage(appended, swapped)
+            for (kind, key), record in staged.items():
+                self._records[kind][key] = record
+            self._evidence |= evidence
+            for rollout, test, unit, epoch in evidence:
+                self._pending[rollout, test].discard((rollout, unit, epoch))
+
+    def _stage(
+        self, append: Sequence[Record], swap: Sequence[tuple[Record, Record]]
+    ) -> tuple[dict[tuple[type[Record], Key], Record], set[Evidence]]:
+        """What a commit would change, with nothing changed yet."""
+        staged: dict[tuple[type[Record], Key], Record] = {}
+        evidence: set[Evidence] = set()
+        for record in append:
+            place = (type(record), record.key)
+            if place in staged or record.key in self._records[type(record)]:
+                raise Conflict(f"{common.name_of(record)} is there already")
+            staged[place] = record
+            if isinstance(record, JournalEntry):
+                if _evidence(record) in evidence or _evidence(record) in self._evidence:
+                    raise Conflict(f"{common.evidence_name(record)} is in the journal already")
+                evidence.add(_evidence(record))
+        for old, new in swap:
+            place = (type(old), old.key)
+            held = staged.get(place) or self._records[type(old)].get(old.key)
+            if held != old:
+                raise Conflict(common.changed(old, held))
+            staged[place] = new
+        return staged, evidence
+
+    def lease(self, name: str, holder: str, now: int, ttl: int) -> Lease | None:
+        """See `ports.Records.lease`."""
+        with self._lock:
+            taken = common.take_lease(self._leases.get(name), name, holder, now, ttl)
+            if taken is not None:
+                self._leases[name] = taken
+            return taken
+
+    # Events
+
+    def ingest(self, inferences: Sequence[Inference], feedback: Sequence[Feedback]) -> None:
+        """See `ports.Events.ingest`."""
+        for record in (*inferences, *feedback):
+            common.check_finite(record)
+        with self._lock:
+            for inference in inferences:
+                if self._keep(inference) and inference.rollout is not None:
+                    self._index(inference)
+            for word in feedback:
+                if self._keep(word):
+                    self._feedback[word.inference_id, word.metric].append(word)
+
+    def _keep(self, event: Record) -> bool:
+        """Store an event; whether it was new."""
+        table = self._records[type(event)]
+        if event.key in table:
+            return False
+        table[event.key] = event
+        return True
+
+    def _index(self, inference: Inference) -> None:
+        key = common.unit_key(inference)
+        rollout, unit, _ = key
+        self._by_unit[rollout, unit].append(inference)
+        self._by_rollout[rollout].append(inference)
+        self._advance(self._exposures, common.EXPOSURE_TESTS, key, inference)
+        if inference.status in common.FAILED:
+            self._advance(self._failures, (common.FAILURE_TEST,), key, inference)
+
+    def _advance(
+        self,
+        firsts: dict[UnitKey, Inference],
+        tests: Sequence[str],
+        key: UnitKey,
+        inference: Inference,
+    ) -> None:
+        """Keep the earliest inference of a unit in an epoch and the tests that wait for it."""
+        rollout, unit, epoch = key
+        known = firsts.get(key)
+        if known is None:
+            for test in tests:
+                if (rollout, test, unit, epoch) not in self._evidence:
+                    self._pending[rollout, test].add(key)
+        if known is None or (inference.at, inference.id) < (known.at, known.id):
+            firsts[key] = inference
+
+    def heartbeat(self, replica: Replica) -> None:
+        """See `ports.Events.heartbeat`."""
+        kept = common.normal(replica)
+        with self._lock:
+            self._records[Replica][kept.key] = kept
+
+    def exposures(
+        self, rollout: str, *, lacking: str, until: int, limit: int = 5000
+    ) -> list[Exposure]:
+        """See `ports.Events.exposures`."""
+        common.check_test(lacking)
+        with self._lock:
+            waiting = self._waiting(self._exposures, rollout, lacking, until)
+        return [common.exposure_of(inference) for inference in waiting[:limit]]
+
+    def failures(self, rollout: str, *, until: int, limit: int = 5000) -> list[Failure]:
+        """See `ports.Events.failures`."""
+        with self._lock:
+            waiting = self._waiting(self._failures, rollout, common.FAILURE_TEST, until)
+        return [common.failure_of(inference) for inference in waiting[:limit]]
+
+    def _waiting(
+        self, firsts: dict[UnitKey, Inference], rollout: str, test: str, until: int
+    ) -> list[Inference]:
+        found = [firsts[key] for key in self._pending[rollout, test] if firsts[key].at <= until]
+        return sorted(found, key=lambda i: (i.at, i.unit, i.epoch))
+
+    def past(self, rollout: str, units: Sequence[str]) -> dict[str, list[Exposure]]:
+        """See `ports.Events.past`."""
+        found: dict[str, list[Exposure]] = {}
+        with self._lock:
+            for unit in units:
+                epochs = sorted({i.epoch for i in self._by_unit.get((rollout, unit), ())})
+                if epochs:
+                    firsts = (self._exposures[rollout, unit, epoch] for epoch in epochs)
+                    found[unit] = [common.exposure_of(inference) for inference in firsts]
+        return found
+
+    def feedback_on(
+        self, rollout: str, metric: str, exposures: Sequence[Exposure], window: int
+    ) -> dict[tuple[str, int], list[tuple[str, float, int]]]:
+        """See `ports.Events.feedback_on`."""
+        found: dict[tuple[str, int], list[tuple[str, float, int]]] = {}
+        with self._lock:
+            for exposure in exposures:
+                until = exposure.at + window
+                words = [
+                    word
+                    for inference in self._by_unit.get((rollout, exposure.unit), ())
+                    if inference.epoch == exposure.epoch
+                    for word in self._feedback.get((inference.id, metric), ())
+                    if exposure.at <= word.at < until
+                ]
+                if words:
+                    words.sort(key=lambda word: (word.at, word.id))
+                    entries = [(word.inference_id, word.value, word.at) for word in words]
+                    found[exposure.unit, exposure.epoch] = entries
+        return found
+
+    def summarise(self, rollout: str) -> list[ArmSummary]:
+        """See `ports.Events.summarise`."""
+        with self._lock:
+            arms: defaultdict[Arm, list[Inference]] = defaultdict(list)
+            for inference in self._by_rollout.get(rollout, ()):
+                arms[rollout, inference.epoch, inference.variant].append(inference)
+            units: defaultdict[Arm, int] = defaultdict(int)
+            for exposure in self._exposures.values():
+                if exposure.rollout == rollout:
+                    units[rollout, exposure.epoch, exposure.variant] += 1
+            return [self._summary(rows, units[arm]) for arm, rows in sorted(arms.items())]
+
+    def _summary(self, rows: Sequence[Inference], units: int) -> ArmSummary:
+        words = [self._feedback.get((row.id, common.QUALITY), ()) for row in rows]
+        latest = [max(said, key=lambda word: (word.at, word.id)).value for said in words if said]
+        return ArmSummary(
+            epoch=rows[0].epoch,
+            variant=rows[0].variant,
+            requests=len(rows),
+            served=sum(row.served_version == row.version for row in rows),
+            failed=sum(row.status in common.FAILED for row in rows),
+            units=units,
+            good=latest.count(GOOD),
+            bad=latest.count(BAD),
+            latency_ms=sum(common.microseconds(row.latency_ms) for row in rows) / len(rows) / 1000,
+        )
+
+    def close(self) -> None:
+        """Forget nothing: there is nothing to release."""

@@ -1,0 +1,80 @@
+"""How an SQLite file is opened.
+
+Write-ahead logging, so that readers never wait for the writer. `synchronous=FULL`: every commit is
+on the disk before it returns. `NORMAL` would survive a killed process but could lose the last
+commits when power fails, and two promises rest on them: the gateway empties its spool once
+`ingest` returns (a feedback was acknowledged to a client, so it must not vanish), and a decision
+that gateways already follow must not be forgotten by the store. The price is one fsync per commit,
+and commits are few: events come in batches, the controller writes once per pass.
+
+Transactions begin explicitly (the driver would begin late and upgrade a read lock to a write
+lock, which fails at once when another process writes): writers with BEGIN IMMEDIATE, readers
+with BEGIN. Whoever finds the file locked waits up to `BUSY_MS`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+from greenlight.core.errors import StoreError
+
+BUSY_MS = 10_000
+
+
+def engine_for(url: str) -> tuple[Engine, Engine]:
+    """The engine for reading and the one for writing; they share one pool of connections.
+
+    Makes the folder of the file where it is missing.
+
+    Raises:
+        StoreError: not the address of an SQLite file.
+    """
+    address = _parse(url)
+    Path(address.database or "").parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(address)
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine, engine.execution_options(begin="BEGIN IMMEDIATE")
+
+
+def _parse(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except ArgumentError:
+        raise StoreError(f"store address {url!r}: write sqlite:///folder/name.db") from None
+    if address.drivername != "sqlite" or address.database in (None, "", ":memory:"):
+        raise StoreError(f"store address {url!r}: only files, as in sqlite:///folder/name.db")
+    return address
+
+
+def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    _use_wal(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch the file to write-ahead logging; a no-op from the second opening on.
+
+    SQLite does not wait for other openers here (it could not without a deadlock), so this does.
+    """
+    give_up = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))

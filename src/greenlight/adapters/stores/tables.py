@@ -1,0 +1,236 @@
+"""The tables: one per record, with one column per field, and a few that `ingest` keeps up to date.
+
+Types follow from the fields' types in one place (`_TYPES`): documents are canonical JSON in text,
+enums are text, times and durations are 64-bit integers. The records' tables are generated here;
+what they were at each revision is written out in `migrations/`, and a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+import enum
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar, get_args, get_origin
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeEngine
+
+from greenlight.adapters.stores.common import check_finite, documents, hints
+from greenlight.core.fingerprint import canonical
+from greenlight.core.records import RECORDS, Record
+
+R = TypeVar("R", bound=Record)
+
+NAMES = {
+    "Dataset": "datasets",
+    "Run": "runs",
+    "Version": "versions",
+    "Evaluation": "evaluations",
+    "Approval": "approvals",
+    "Rollout": "rollouts",
+    "Epoch": "epochs",
+    "Inference": "inferences",
+    "Feedback": "feedback",
+    "Replica": "replicas",
+    "JournalEntry": "evidence_journal",
+    "EvidenceState": "evidence_states",
+    "Decision": "decisions",
+    "LedgerEntry": "ledger",
+}
+"""Record → table."""
+
+INDEXES: Mapping[str, Sequence[tuple[str, ...]]] = {
+    "runs": [("task",)],
+    "versions": [("task", "label")],
+    "evaluations": [("version",)],
+    "approvals": [("version",)],
+    "rollouts": [("task",)],
+    "decisions": [("rollout",)],
+    "inferences": [("rollout", "unit", "epoch")],
+    "feedback": [("inference_id", "metric")],
+}
+"""Table → what is looked for besides the key."""
+
+_TYPES: dict[type, type[TypeEngine[Any]]] = {
+    str: Text,
+    int: BigInteger,
+    float: Double,
+    bool: Boolean,
+}
+
+metadata = MetaData()
+
+
+def _split(hint: Any) -> tuple[type, bool]:
+    """The plain type of a field, and whether it may be None."""
+    options = get_args(hint) if get_origin(hint) is types.UnionType else (hint,)
+    (plain,) = [option for option in options if option is not types.NoneType]
+    return get_origin(plain) or plain, len(options) > 1
+
+
+def _column(name: str, hint: Any) -> Column[Any]:
+    plain, optional = _split(hint)
+    stored = str if plain is dict or issubclass(plain, enum.Enum) else plain
+    return Column(name, _TYPES[stored](), nullable=optional)
+
+
+def _table(kind: type[Record]) -> Table:
+    name = NAMES[kind.__name__]
+    columns = [_column(field, hint) for field, hint in hints(kind).items()]
+    table = Table(name, metadata, *columns, PrimaryKeyConstraint(*kind.KEY))
+    for fields in INDEXES.get(name, ()):
+        Index(f"ix_{name}_{'_'.join(fields)}", *(table.c[field] for field in fields))
+    return table
+
+
+TABLES: dict[type[Record], Table] = {kind: _table(kind) for kind in RECORDS}
+
+inferences, feedback, journal, replicas = (
+    next(table for kind, table in TABLES.items() if NAMES[kind.__name__] == name)
+    for name in ("inferences", "feedback", "evidence_journal", "replicas")
+)
+journal.append_constraint(
+    UniqueConstraint("rollout", "unit", "epoch", "test", name="uq_evidence_journal")
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+exposures = Table(
+    "exposures",
+    metadata,
+    Column("rollout", Text, primary_key=True),
+    Column("unit", Text, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("variant", Text, nullable=False),
+    Column("weight", Double, nullable=False),
+    Column("bucket", Double, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("inference", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""A unit's first inference in an epoch, and which inference that is."""
+
+failures = Table(
+    "failures",
+    metadata,
+    Column("rollout", Text, primary_key=True),
+    Column("unit", Text, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("variant", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("inference", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""A unit's first failed attempt in an epoch."""
+
+pending = Table(
+    "pending",
+    metadata,
+    Column("rollout", Text, primary_key=True),
+    Column("test", Text, primary_key=True),
+    Column("at", BigInteger, primary_key=True),
+    Column("unit", Text, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""Exposures and failures without a journal entry for a test, in the order they are asked for.
+
+`ingest` adds rows and `commit` takes them away together with writing the journal, so a question
+costs what it returns however old the rollout is. `at` is always that of the exposure (failure).
+"""
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("rollout", Text, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("variant", Text, primary_key=True),
+    *(
+        Column(name, BigInteger, nullable=False)
+        for name in ("requests", "served", "failed", "units", "good", "bad", "latency_us")
+    ),
+    sqlite_with_rowid=False,
+)
+"""Running counts per arm; integers, so that they do not depend on the order of arrival."""
+
+
+class Codec(Generic[R]):
+    """Between a record and a row."""
+
+    def __init__(self, kind: type[R]) -> None:
+        self.kind = kind
+        self.table = TABLES[kind]
+        self.names = tuple(hints(kind))
+        self._texts = tuple(
+            n for n, hint in hints(kind).items() if issubclass(_split(hint)[0], enum.Enum)
+        )
+        self._documents = tuple(n for n in self.names if n in documents(kind))
+        self._readers: list[tuple[int, Callable[[Any], Any]]] = [
+            (i, reader)
+            for i, hint in enumerate(hints(kind).values())
+            if (reader := _reader(hint)) is not None
+        ]
+
+    def row(self, record: R) -> dict[str, Any]:
+        """Column → value.
+
+        Raises:
+            ValueError: a float that is not finite.
+        """
+        check_finite(record)
+        row = {name: getattr(record, name) for name in self.names}
+        for name in self._texts:
+            row[name] = str(row[name])
+        for name in self._documents:
+            row[name] = canonical(row[name]).decode()
+        return row
+
+    def record(self, row: Sequence[Any]) -> R:
+        """The record of a row with every column in order."""
+        values = list(row)
+        for i, reader in self._readers:
+            values[i] = reader(values[i])
+        return self.kind(**dict(zip(self.names, values, strict=True)))
+
+
+def _reader(hint: Any) -> Callable[[Any], Any] | None:
+    """What makes a field's value of the column's, where they differ."""
+    plain, _ = _split(hint)
+    if issubclass(plain, enum.Enum):
+        return plain
+    if plain is dict:
+        return msgspec.json.Decoder(hint).decode
+    return None
+
+
+_CODECS: dict[type[Record], Codec[Any]] = {kind: Codec(kind) for kind in RECORDS}
+
+
+def codec(kind: type[R]) -> Codec[R]:
+    """The codec of a record.
+
+    Raises:
+        ValueError: no table holds such records.
+    """
+    if kind not in _CODECS:
+        raise ValueError(f"no table holds {kind.__name__}")
+    return _CODECS[kind]
