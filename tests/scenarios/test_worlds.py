@@ -1,0 +1,286 @@
+"""Whole rollouts in simulated worlds: real store, real controller, users whose mind is known."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from greenlight.adapters.stores.memory import MemoryStore
+from greenlight.core.errors import Refused
+from greenlight.core.evidence import begin, fold, freeze
+from greenlight.core.policy import DecisionPolicy, RolloutPolicy, Step
+from greenlight.core.records import (
+    MILLISECOND,
+    MINUTE,
+    SECOND,
+    Action,
+    Decision,
+    Epoch,
+    EvidenceState,
+    JournalEntry,
+    LedgerEntry,
+    Rollout,
+    RolloutStatus,
+    Version,
+    VersionStatus,
+)
+from greenlight.core import ledger
+from greenlight.stages import roll_out
+from greenlight.stages.loop import lead, reconcile
+from greenlight.testing import FakeClock, Quality, World, WorldSimulator
+
+TASK = "intent"
+POLICY = DecisionPolicy(
+    rollout=RolloutPolicy(
+        steps=(
+            Step(weight=0.1, soak=10 * SECOND),
+            Step(weight=0.5, soak=10 * SECOND),
+            Step(weight=1.0),
+        ),
+        horizon=5 * MINUTE,
+        feedback_window=6 * SECOND,
+        fast_window=3 * SECOND,
+        grace=500 * MILLISECOND,
+        min_outcomes=60,
+        stale_after=5 * SECOND,
+    )
+)
+
+
+class Case:
+    """A task with v1 live and v2 on its way, in a world with known qualities."""
+
+    def __init__(self, control: Quality, candidate: Quality, seed: int, world: World) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.store = MemoryStore()
+        self.clock = FakeClock()
+        first, second = self._version("intent@1"), self._version("intent@2")
+        self.store.commit(append=[first, second])
+        common = {"authorise": lambda digest: None, "initiator": "ana", "random": self.rng.bytes}
+        roll_out.go_live(self.store, first, now=self.clock.now(), **common)
+        self.clock.advance(SECOND)
+        self.rollout = roll_out.start(
+            self.store, second, policy=POLICY, now=self.clock.now(), **common
+        )
+        self.world = WorldSimulator(
+            self.store,
+            self.clock,
+            TASK,
+            {first.digest: control, second.digest: candidate},
+            world,
+            self.rng,
+        )
+
+    def run(self, duration: int, approved: bool = True) -> Rollout:
+        """Let the world and the controller live until the rollout ends or time is up."""
+
+        def authorise(rollout: Rollout) -> None:
+            if not approved:
+                raise Refused("ana revoked her approval")
+
+        end = self.clock.now() + duration
+        while self.clock.now() < end and self.now().status == RolloutStatus.RUNNING:
+            self.world.tick(250 * MILLISECOND)
+            self.look(authorise)
+        return self.now()
+
+    def look(self, authorise: object = lambda rollout: None) -> Decision | None:
+        """One pass of the controller."""
+        now = self.clock.now()
+        fence = lead(self.store, "one", now)
+        return reconcile(
+            self.store, TASK, authorise=authorise, fence=fence, now=now, random=self.rng.bytes
+        )
+
+    def now(self) -> Rollout:
+        """The rollout as it stands."""
+        rollout = self.store.get(Rollout, self.rollout.id)
+        assert rollout is not None
+        return rollout
+
+    def actions(self) -> list[Action]:
+        """What was decided, in order."""
+        found = self.store.scan(Decision, {"rollout": self.rollout.id})
+        return [decision.action for decision in found]
+
+    def status(self, label: str) -> VersionStatus:
+        """Where a version stands."""
+        return self.store.scan(Version, {"label": label})[0].status
+
+    def _version(self, label: str) -> Version:
+        return Version(
+            digest=f"sha256:{label}",
+            task=TASK,
+            label=label,
+            bundle=f"sha256:bundle-{label}",
+            runtime={"kind": "in_process"},
+            lineage={},
+            initiator="ana",
+            status=VersionStatus.APPROVED,
+            at=0,
+        )
+
+
+def case(control: Quality, candidate: Quality, seed: int = 1, **world: object) -> Case:
+    """A case in a world of 9,000 users and 150 requests per second, changed as asked."""
+    return Case(control, candidate, seed, World(**world))  # type: ignore[arg-type]
+
+
+GOOD, BETTER, POOR = Quality(good=0.90), Quality(good=0.97), Quality(good=0.30)
+
+
+def test_a_better_candidate_is_promoted() -> None:
+    """O1: 10 % → 50 % → 100 %, and only by evidence."""
+    it = case(GOOD, BETTER)
+    assert it.run(4 * MINUTE).status == RolloutStatus.PROMOTED
+    actions = [action for action in it.actions() if action != Action.STAY]
+    assert actions == [Action.START, Action.WIDEN, Action.PROMOTE]
+    assert it.status("intent@2") == VersionStatus.LIVE
+    assert it.status("intent@1") == VersionStatus.RETIRED
+    routing = roll_out.current_epoch(it.store, TASK)
+    assert routing is not None
+    assert (routing.control, routing.candidate) == ("sha256:intent@2", None)
+
+
+def test_a_poor_candidate_is_gone_within_seconds_and_never_widened() -> None:
+    """O1, O3."""
+    it = case(GOOD, POOR)
+    ended = it.run(MINUTE)
+    assert ended.status == RolloutStatus.ROLLED_BACK
+    assert Action.WIDEN not in it.actions()
+    assert ended.ended_at is not None
+    assert ended.ended_at - ended.at < 20 * SECOND
+    assert it.status("intent@2") == VersionStatus.ROLLED_BACK
+
+
+def test_a_failing_candidate_is_rolled_back_for_its_errors() -> None:
+    """S5: users never see it, because control answers; the evidence does."""
+    it = case(GOOD, Quality(good=0.97, error=0.5))
+    assert it.run(MINUTE).status == RolloutStatus.ROLLED_BACK
+    last = it.store.scan(Decision, {"rollout": it.rollout.id}, newest_first=True, limit=1)[0]
+    assert last.code == "errors"
+
+
+def test_a_candidate_that_control_answers_for_is_held() -> None:
+    """Intention to treat: a dead candidate looks like control, so the served share holds it.
+
+    Errors weigh nothing here (a huge tolerance): only the served share stands in the way."""
+    tolerant = msgspec.structs.replace(
+        POLICY, evidence=msgspec.structs.replace(POLICY.evidence, error_tolerance=1e6)
+    )
+    it = case(GOOD, Quality(good=0.97, error=0.5))
+    changed = msgspec.structs.replace(
+        it.rollout, policy=msgspec.to_builtins(tolerant), policy_digest=tolerant.digest
+    )
+    it.store.commit(swap=[(it.rollout, changed)])
+    assert it.run(40 * SECOND).status == RolloutStatus.RUNNING
+    assert it.actions()[-1] == Action.HOLD
+
+
+def test_nobody_says_anything() -> None:
+    """O5: no feedback carries no decision; the horizon ends it as inconclusive."""
+    it = case(GOOD, BETTER, feedback_rate=0.0, requests_per_second=5.0)
+    assert it.run(6 * MINUTE).status == RolloutStatus.INCONCLUSIVE
+    assert Action.WIDEN not in it.actions()
+    assert it.status("intent@2") == VersionStatus.SHELVED
+
+
+def test_labels_that_come_too_late_do_not_count() -> None:
+    it = case(GOOD, POOR, mean_delay=10 * MINUTE, requests_per_second=20.0)
+    it.run(MINUTE)
+    journal = it.store.scan(JournalEntry, {"rollout": it.rollout.id}, limit=100_000)
+    matured = sum(entry.test == "presence" for entry in journal)
+    outcomes = sum(entry.test == "quality" for entry in journal)
+    assert matured > 500
+    assert outcomes < 0.05 * matured
+
+
+def test_a_drifting_base_rate_promotes_nobody() -> None:
+    """GOOD climbs from .60 to .90 for everybody while the split widens: no effect, no promotion."""
+    it = case(
+        Quality(good=0.6), Quality(good=0.6), drift=lambda seconds: min(0.3, 0.01 * seconds)
+    )
+    it.run(2 * MINUTE)
+    assert Action.PROMOTE not in it.actions()
+    assert Action.ROLLBACK not in it.actions()
+
+
+def test_a_withdrawn_approval_stops_the_climb() -> None:
+    """G1: approvals are checked at every widening, and what is on stays where it is."""
+    it = case(GOOD, BETTER)
+    assert it.run(40 * SECOND, approved=False).status == RolloutStatus.RUNNING
+    assert it.actions() == [Action.START, Action.HOLD]
+
+
+def test_a_silent_gateway_holds() -> None:
+    it = case(GOOD, BETTER)
+    it.run(8 * SECOND)
+    it.clock.advance(6 * SECOND)
+    decision = it.look()
+    assert decision is not None
+    assert (decision.action, decision.code) == (Action.HOLD, "stale")
+
+
+def test_late_harm_is_found_after_the_widening() -> None:
+    """A candidate that turns bad once it has half of the traffic."""
+    it = case(GOOD, BETTER)
+    it.run(14 * SECOND)
+    it.world._qualities = {"sha256:intent@1": GOOD, "sha256:intent@2": POOR}
+    assert it.run(MINUTE).status == RolloutStatus.ROLLED_BACK
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_replay_of_the_journal_gives_the_stored_state(seed: int) -> None:
+    """EVIDENCE, replay: on one build, bit for bit."""
+    it = case(GOOD, BETTER, seed)
+    it.run(20 * SECOND)
+    journal = it.store.scan(JournalEntry, {"rollout": it.rollout.id}, limit=1_000_000)
+    weights = {e.number: e.weight for e in it.store.scan(Epoch, {"rollout": it.rollout.id})}
+    state = it.store.get(EvidenceState, it.rollout.id)
+    assert state is not None
+    assert freeze(fold(begin(POLICY), journal, POLICY, weights)) == state.state
+
+
+def test_everything_that_was_decided_is_on_the_ledger() -> None:
+    """G5."""
+    it = case(GOOD, BETTER)
+    it.run(20 * SECOND)
+    entries = it.store.scan(LedgerEntry, limit=100_000)
+    assert ledger.problems(entries) == []
+    recorded = [entry.body["id"] for entry in entries if entry.kind == "decision"]
+    decided = [decision.id for decision in it.store.scan(Decision)]
+    assert recorded == decided
+    assert all(it.rollout.salt not in str(entry.body) for entry in entries)
+
+
+def test_equal_bundles_are_refused_unless_asked_for_by_name() -> None:
+    """HABITS: two names for one model are no experiment."""
+    it = case(GOOD, POOR)
+    it.run(MINUTE)
+    live = it.store.scan(Version, {"label": "intent@1"})[0]
+    common = {
+        "policy": POLICY,
+        "authorise": lambda digest: None,
+        "initiator": "ana",
+        "now": it.clock.now(),
+        "random": it.rng.bytes,
+    }
+    with pytest.raises(Refused, match="--aa"):
+        roll_out.start(it.store, live, **common)
+    assert roll_out.start(it.store, live, aa=True, **common).aa
+
+
+def test_one_rollout_per_task() -> None:
+    """O0."""
+    it = case(GOOD, BETTER)
+    with pytest.raises(Refused, match=it.rollout.id):
+        roll_out.start(
+            it.store,
+            it.store.scan(Version, {"label": "intent@2"})[0],
+            policy=POLICY,
+            authorise=lambda digest: None,
+            initiator="ana",
+            now=it.clock.now(),
+            random=it.rng.bytes,
+        )
