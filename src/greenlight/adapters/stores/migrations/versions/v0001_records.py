@@ -190,7 +190,7 @@ def _events() -> None:
     op.create_index("ix_feedback_inference_id_metric", "feedback", ["inference_id", "metric"])
     op.create_table(
         "replicas",
-        *_text("id", "epochs"),
+        *_text("id", "epochs", "applied_at"),
         *_int("flushed_through", "at"),
         sa.PrimaryKeyConstraint("id"),
     )
