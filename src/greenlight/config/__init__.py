@@ -1,0 +1,129 @@
+"""greenlight.toml and the environment → frozen settings, or every fault at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from greenlight.config.checks import complete, inspect, warnings
+from greenlight.config.locate import Path as KeyPath
+from greenlight.config.locate import line_of, locate
+from greenlight.config.reader import Reader, show_path
+from greenlight.config.settings import (
+    ControllerSettings,
+    DatasetSettings,
+    Document,
+    GatewaySettings,
+    ProjectSettings,
+    RuntimeSettings,
+    Settings,
+    StoreSettings,
+    TaskSettings,
+    TrainSettings,
+)
+from greenlight.core.errors import ConfigError
+
+__all__ = [
+    "FILE",
+    "ControllerSettings",
+    "DatasetSettings",
+    "Document",
+    "GatewaySettings",
+    "ProjectSettings",
+    "RuntimeSettings",
+    "Settings",
+    "StoreSettings",
+    "TaskSettings",
+    "TrainSettings",
+    "load",
+    "overrides",
+    "warnings",
+]
+
+FILE = "greenlight.toml"
+PREFIX = "GREENLIGHT_"
+
+_GROUPS: dict[str, type] = {
+    "project": ProjectSettings,
+    "store": StoreSettings,
+    "gateway": GatewaySettings,
+    "controller": ControllerSettings,
+}
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Settings:
+    """Read a greenlight.toml; variables such as GREENLIGHT_STORE_URL override what it says.
+
+    Raises:
+        ConfigError: with every fault, each on one line with file and line number.
+    """
+    raw, lines = _parse(path)
+    reader = Reader()
+    origins = _override(raw, environ)
+    complete(raw)
+    found = reader.table(Document, raw, ())
+    inspect(raw, reader)
+    if reader.faults:
+        raise ConfigError(_report(path, lines, origins, reader.faults))
+    document = {name: getattr(found, name) for name in Document.__struct_fields__}
+    return Settings(root=str(path.resolve().parent), **document)
+
+
+def overrides() -> dict[str, KeyPath]:
+    """Every variable that overrides a setting, and the setting's path."""
+    return {
+        f"{PREFIX}{group}_{field}".upper(): (group, field)
+        for group, cls in _GROUPS.items()
+        for field in get_type_hints(cls)
+        if field != "KEY"
+    }
+
+
+def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    try:
+        text = path.read_bytes().decode()
+        return tomllib.loads(text), locate(text)
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            [f"{path.name}: not UTF-8 (byte {error.start}); save it as UTF-8"]
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        number = line[1] if line else text.rstrip("\n").count("\n") + 1
+        raise ConfigError([f"{path.name}:{number}: not TOML: {error}"]) from error
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror}; name the right file by --config"]) from error
+
+
+def _override(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[KeyPath, str]:
+    """Put what the environment says into the raw values; returns path → variable."""
+    origins: dict[KeyPath, str] = {}
+    for variable, (group, field) in overrides().items():
+        text = environ.get(variable)
+        table = raw.setdefault(str(group), {}) if text else None
+        if not text or not isinstance(table, dict):
+            continue
+        origins[group, field] = variable
+        whole = get_type_hints(_GROUPS[str(group)])[str(field)] is int
+        table[str(field)] = int(text) if whole and re.fullmatch(r"-?\d+", text) else text
+    return origins
+
+
+def _report(
+    path: Path,
+    lines: dict[KeyPath, int],
+    origins: Mapping[KeyPath, str],
+    faults: Iterable[tuple[KeyPath, str]],
+) -> list[str]:
+    """One line per fault, in the order of the file; those of the environment come last."""
+    report = []
+    for where, text in faults:
+        origin = origins.get(where)
+        number = line_of(lines, where)
+        place = origin if origin else f"{path.name}:{number}"
+        name = show_path(where)
+        report.append((origin is not None, number, f"{place}: {name}: {text}" if name else text))
+    return [text for _, _, text in sorted(report)]

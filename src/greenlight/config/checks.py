@@ -1,0 +1,132 @@
+"""What no table can know by itself: people against each other, quorums against the environment."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from greenlight.config.locate import Path
+from greenlight.config.reader import NAME, Reader, suggest
+from greenlight.config.settings import Settings
+from greenlight.core.approval import Person, fill
+from greenlight.core.metrics import METRICS
+from greenlight.core.policy import ApprovalPolicy, GateRule
+
+PUBLIC_KEY = "ed25519:"
+
+ALWAYS_SIGN = ("ml_lead", "product_owner")
+"""Roles without which nothing is approved anywhere (REQUIREMENTS G1)."""
+
+PROD_SIGNS = (*ALWAYS_SIGN, "operations")
+"""Roles without which nothing is approved in prod (REQUIREMENTS G1)."""
+
+RESERVED = ("schedule",)
+"""Initiators that are no people."""
+
+_SECRET = re.compile(r"\b(?:glp|glk)_[A-Za-z0-9_-]{8,}")
+
+
+def complete(raw: dict[str, Any]) -> None:
+    """Fill in the defaults that depend on the environment: in prod, operations signs too."""
+    tasks = raw.get("tasks")
+    if not _in_prod(raw) or not isinstance(tasks, dict):
+        return
+    for task in tasks.values():
+        approval = task.setdefault("approval", {}) if isinstance(task, dict) else None
+        if isinstance(approval, dict):
+            approval.setdefault("quorum", dict.fromkeys(PROD_SIGNS, 1))
+
+
+def inspect(raw: dict[str, Any], reader: Reader) -> None:
+    """Report what is wrong between tables that are sound by themselves."""
+    _refuse_secrets(raw, (), reader)
+    keys: dict[str, str] = {}
+    for path, struct in list(reader.structs.items()):
+        if isinstance(struct, Person):
+            _check_person(struct, path, keys, reader)
+        elif isinstance(struct, ApprovalPolicy):
+            _check_quorum(struct, path, PROD_SIGNS if _in_prod(raw) else ALWAYS_SIGN, reader)
+        elif isinstance(struct, GateRule) and path[-1] not in METRICS:
+            reader.fault(path, "no such metric" + suggest(str(path[-1]), METRICS))
+
+
+def warnings(settings: Settings) -> list[str]:
+    """What is valid but will stand in the way: a quorum that nobody could meet, no gate."""
+    found = []
+    for task in settings.tasks.values():
+        where = f"tasks.{task.name}"
+        offers = {person.name: person.roles for person in settings.people.values()}
+        for role, count in fill(task.approval.quorum, offers)[1].items():
+            found.append(
+                f"{where}.approval.quorum: no one to sign for {count} × {role}: nothing can be "
+                f"approved; add people with that role (each of them fills one place)"
+            )
+        if not task.gates:
+            found.append(f"{where}.gates: there is none, so that no version can pass")
+    return found
+
+
+def _in_prod(raw: dict[str, Any]) -> bool:
+    project = raw.get("project")
+    return isinstance(project, dict) and project.get("environment") == "prod"
+
+
+def _check_person(person: Person, path: Path, keys: dict[str, str], reader: Reader) -> None:
+    if person.name in RESERVED:
+        reader.fault(path, "this name is reserved for what no person starts; take another")
+    if not person.roles:
+        reader.fault((*path, "roles"), 'at least one role, such as "ml_lead"')
+    for index, role in enumerate(person.roles):
+        if not NAME.fullmatch(role):
+            reader.fault(
+                (*path, "roles", index),
+                f"{role!r}: a role has lower-case letters, digits, - and _, a letter first",
+            )
+    if _SECRET.search(person.key):
+        return  # reported already, with every other secret
+    if not _is_public_key(person.key):
+        reader.fault(
+            (*path, "key"),
+            f"no public key ({PUBLIC_KEY} and 44 characters); "
+            f"make one: greenlight keys person {person.name}",
+        )
+    elif person.key in keys:
+        reader.fault(
+            (*path, "key"), f"this is also the key of {keys[person.key]}; a key proves one person"
+        )
+    keys.setdefault(person.key, person.name)
+
+
+def _check_quorum(
+    policy: ApprovalPolicy, path: Path, required: Iterable[str], reader: Reader
+) -> None:
+    for role in required:
+        if role not in policy.quorum:
+            where = " in prod" if role not in ALWAYS_SIGN else ""
+            reader.fault((*path, "quorum"), f"{role} always signs{where}; add {role} = 1")
+
+
+def _is_public_key(text: str) -> bool:
+    if not text.startswith(PUBLIC_KEY):
+        return False
+    try:
+        return len(base64.b64decode(text.removeprefix(PUBLIC_KEY), validate=True)) == 32
+    except binascii.Error:
+        return False
+
+
+def _refuse_secrets(value: object, path: Path, reader: Reader) -> None:
+    if isinstance(value, str) and _SECRET.search(value):
+        reader.fault(
+            path, "a secret in plain text; it belongs in the environment of its owner only"
+        )
+    items: Iterable[tuple[str | int, object]] = ()
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    for key, item in items:
+        _refuse_secrets(item, (*path, key), reader)

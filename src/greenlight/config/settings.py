@@ -1,0 +1,229 @@
+"""What can be set in greenlight.toml: one struct per table, one field per key.
+
+Durations are integers of microseconds and sizes integers of bytes here; in the file they carry
+their units ("15m", "256MiB"). A struct that contradicts itself cannot be built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from greenlight.core import fingerprint
+from greenlight.core.approval import Person
+from greenlight.core.errors import NotFound
+from greenlight.core.policy import (
+    ApprovalPolicy,
+    DecisionPolicy,
+    EvidencePolicy,
+    GateRule,
+    Policy,
+    RolloutPolicy,
+)
+from greenlight.core.records import MILLISECOND, SECOND
+
+DURATIONS = frozenset(
+    {
+        "expiry",
+        "fast_window",
+        "feedback_window",
+        "grace",
+        "horizon",
+        "interval",
+        "poll",
+        "soak",
+        "stale_after",
+        "timeout",
+    }
+)
+"""Keys whose value is a duration, in whatever table they stand."""
+
+SIZES = frozenset({"spool_limit"})
+"""Keys whose value is a size, in whatever table they stand."""
+
+_SQLITE = "sqlite:///"
+
+
+class ProjectSettings(Policy, frozen=True, kw_only=True):
+    """[project]: what this installation is."""
+
+    name: str
+    """What the installation is called in pages and reports."""
+    environment: Literal["dev", "staging", "prod"] = "dev"
+    """In `prod`, operations must sign too."""
+
+
+class StoreSettings(Policy, frozen=True, kw_only=True):
+    """[store]: where records and events are kept."""
+
+    url: str = "sqlite:///.greenlight/greenlight.db"
+    """An SQLite file; a relative path starts at the folder of greenlight.toml."""
+
+    def problems(self) -> Iterable[str]:
+        path = self.url.removeprefix(_SQLITE)
+        if not self.url.startswith(_SQLITE) or path in ("", ":memory:"):
+            yield f"url: {self.url!r} is no SQLite file; write sqlite:///folder/name.db"
+
+
+class GatewaySettings(Policy, frozen=True, kw_only=True):
+    """[gateway]: the process that answers requests."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: int = 8400
+    """The port to listen on; 0 lets the system choose a free one."""
+    poll: int = 250 * MILLISECOND
+    """How often to look for a changed routing (duration)."""
+    spool_limit: int = 256 * 2**20
+    """How much unsent data the spool may hold before requests are refused with 503 (size)."""
+
+    def problems(self) -> Iterable[str]:
+        if not 0 <= self.port <= 65535:
+            yield f"port: {self.port} is outside 0–65535"
+        if not 0 < self.poll <= SECOND:
+            yield "poll: must be longer than zero and at most 1s, or a rollback comes late"
+        if self.spool_limit < 2**20:
+            yield f"spool_limit: {self.spool_limit} bytes are too few; use 1MiB or more"
+
+
+class ControllerSettings(Policy, frozen=True, kw_only=True):
+    """[controller]: the process that decides."""
+
+    interval: int = SECOND
+    """The pause between two looks at the evidence (duration)."""
+
+    def problems(self) -> Iterable[str]:
+        if not 0 < self.interval <= 60 * SECOND:
+            yield "interval: must be longer than zero and at most 60s"
+
+
+class DatasetSettings(Policy, frozen=True, kw_only=True):
+    """[tasks.NAME.dataset]: what is trained and evaluated on."""
+
+    source: Literal["banking77", "sample"]
+    """A public data set by name."""
+
+
+class TrainSettings(Policy, frozen=True, kw_only=True):
+    """[tasks.NAME.train]: how a version is made."""
+
+    backend: Literal["tfidf-linear", "char-ngram-linear", "encoder-head"]
+    """The trainer."""
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
+    """What the trainer lets one choose; see its documentation."""
+    seed: int = 2025
+    """Seed of every random choice in curation and training."""
+
+    def problems(self) -> Iterable[str]:
+        if not 0 <= self.seed < 2**32:
+            yield f"seed: {self.seed} is outside [0, 2³²)"
+
+
+class RuntimeSettings(Policy, frozen=True, kw_only=True):
+    """[tasks.NAME.runtime]: how a version is called."""
+
+    timeout: int = 2 * SECOND
+    """How long a version may take to answer before control answers for it (duration)."""
+
+    def problems(self) -> Iterable[str]:
+        if self.timeout <= 0:
+            yield "timeout: must be longer than zero"
+
+
+class TaskSettings(Policy, frozen=True, kw_only=True):
+    """[tasks.NAME]: one decision that an application makes through a model."""
+
+    name: str
+    """The table's name; it stands in addresses and labels (`intent@2`)."""
+    kind: Literal["classify"]
+    """`classify`: text → one label with a calibrated score."""
+    dataset: DatasetSettings
+    """What is trained and evaluated on."""
+    train: TrainSettings
+    """How a version is made."""
+    gates: dict[str, GateRule] = msgspec.field(default_factory=dict)
+    """Metric → the bar that an evaluation must clear. Without gates nothing passes."""
+    approval: ApprovalPolicy = ApprovalPolicy()
+    """Who must sign."""
+    rollout: RolloutPolicy = RolloutPolicy()
+    """How a candidate climbs."""
+    evidence: EvidencePolicy = EvidencePolicy()
+    """The error budget."""
+    runtime: RuntimeSettings = RuntimeSettings()
+    """How a version is called."""
+
+    @property
+    def policy(self) -> DecisionPolicy:
+        """What a rollout that starts now is judged by."""
+        return DecisionPolicy(rollout=self.rollout, evidence=self.evidence)
+
+
+class Document(Policy, frozen=True, kw_only=True):
+    """greenlight.toml as a whole."""
+
+    project: ProjectSettings
+    """What this installation is."""
+    people: dict[str, Person] = msgspec.field(default_factory=dict)
+    """Everyone who may sign, by name."""
+    store: StoreSettings = StoreSettings()
+    """Where records and events are kept."""
+    gateway: GatewaySettings = GatewaySettings()
+    """The process that answers requests."""
+    controller: ControllerSettings = ControllerSettings()
+    """The process that decides."""
+    tasks: dict[str, TaskSettings] = msgspec.field(default_factory=dict)
+    """What is decided through models, by name."""
+
+
+class Settings(Document, frozen=True, kw_only=True):
+    """A valid greenlight.toml, and the folder where it lies."""
+
+    root: str
+    """The folder of greenlight.toml."""
+
+    @property
+    def store_path(self) -> Path:
+        """The SQLite file."""
+        return Path(self.root, self.store.url.removeprefix(_SQLITE)).resolve()
+
+    @property
+    def store_url(self) -> str:
+        """The store's address, from wherever it is opened."""
+        return _SQLITE + str(self.store_path)
+
+    @property
+    def state(self) -> Path:
+        """The folder of the store; bundles, datasets and spools lie beside it."""
+        return self.store_path.parent
+
+    @property
+    def config_digest(self) -> str:
+        """Names what is set, wherever it lies: equal settings have equal digests."""
+        return fingerprint.digest(
+            {name: getattr(self, name) for name in Document.__struct_fields__}
+        )
+
+    @property
+    def gateway_url(self) -> str:
+        """Where a client on this machine finds the gateway."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.gateway.host, self.gateway.host)
+        return (
+            f"http://[{host}]:{self.gateway.port}"
+            if ":" in host
+            else (f"http://{host}:{self.gateway.port}")
+        )
+
+    def task(self, name: str) -> TaskSettings:
+        """The settings of one task.
+
+        Raises:
+            NotFound: no such task; the message names those there are.
+        """
+        found = self.tasks.get(name)
+        if found is None:
+            known = ", ".join(sorted(self.tasks)) or "none"
+            raise NotFound(f"task {name!r}: not in greenlight.toml; there are: {known}")
+        return found
