@@ -10,16 +10,54 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Column, Connection, Select, Table, bindparam, delete, insert, select, update
 
 from greenlight.adapters.stores import common, tables
 from greenlight.adapters.stores.common import Arm, UnitKey
 from greenlight.adapters.stores.questions import chunks
-from greenlight.adapters.stores.tables import codec
+from greenlight.adapters.stores.tables import INSERT, codec, execute_many
 from greenlight.core.metrics import BAD, GOOD
 from greenlight.core.records import Feedback, Inference
 
 E = TypeVar("E", Inference, Feedback)
+
+
+def _among(query: Select[Any], column: Column[Any]) -> Select[Any]:
+    """The query, for the values of the column that are given as `some`."""
+    return query.where(column.in_(bindparam("some", expanding=True)))
+
+
+_KNOWN = {
+    kind: _among(select(codec(kind).table.c.id), codec(kind).table.c.id)
+    for kind in (Inference, Feedback)
+}
+_ARMS = _among(
+    select(
+        tables.inferences.c.id,
+        tables.inferences.c.rollout,
+        tables.inferences.c.epoch,
+        tables.inferences.c.variant,
+    ),
+    tables.inferences.c.id,
+)
+_WORDS = _among(
+    select(
+        tables.feedback.c.inference_id,
+        tables.feedback.c.at,
+        tables.feedback.c.id,
+        tables.feedback.c.value,
+    ).where(tables.feedback.c.metric == common.QUALITY),
+    tables.feedback.c.inference_id,
+)
+_WRITTEN = _among(
+    select(
+        tables.journal.c.rollout,
+        tables.journal.c.unit,
+        tables.journal.c.epoch,
+        tables.journal.c.test,
+    ).where(tables.journal.c.rollout == bindparam("rollout")),
+    tables.journal.c.unit,
+)
 
 Tally = dict[Arm, Counter[str]]
 """By how much the counts of each arm change; the names are columns of `tallies`."""
@@ -43,12 +81,13 @@ def ingest(
     for kind, events in ((Inference, arrived), (Feedback, said)):
         if events:
             made = codec(kind)
-            connection.execute(insert(made.table), [made.row(event) for event in events])
+            rows = [made.row(event) for event in events]
+            execute_many(connection, INSERT[made.table], rows)
     exposed = [inference for inference in arrived if inference.rollout is not None]
     _count(exposed, tally)
     _expose(connection, exposed, tally)
     failed = [inference for inference in exposed if inference.status in common.FAILED]
-    _Firsts(tables.failures, (common.FAILURE_TEST,)).follow(connection, failed)
+    _FAILURES.follow(connection, failed)
     _add(connection, tally)
 
 
@@ -61,9 +100,9 @@ def settle(connection: Connection, entries: Iterable[Mapping[str, Any]]) -> None
         )
     for test, places in settled.items():
         if test in common.EXPOSURE_TESTS:
-            connection.execute(_SETTLE_EXPOSURE, places)
+            execute_many(connection, _SETTLE_EXPOSURE, places)
         elif test == common.FAILURE_TEST:
-            connection.execute(_SETTLE_FAILURE, places)
+            execute_many(connection, _SETTLE_FAILURE, places)
 
 
 def _new(connection: Connection, kind: type[E], events: Sequence[E]) -> list[E]:
@@ -71,9 +110,8 @@ def _new(connection: Connection, kind: type[E], events: Sequence[E]) -> list[E]:
     fresh: dict[str, E] = {}
     for event in events:
         fresh.setdefault(event.id, event)
-    ids = codec(kind).table.c.id
     for some in chunks(list(fresh)):
-        for (known,) in connection.execute(select(ids).where(ids.in_(some))):
+        for (known,) in connection.execute(_KNOWN[kind], {"some": some}):
             del fresh[known]
     return list(fresh.values())
 
@@ -94,8 +132,7 @@ def _count(exposed: Iterable[Inference], tally: Tally) -> None:
 
 def _expose(connection: Connection, exposed: Sequence[Inference], tally: Tally) -> None:
     """Keep exposures up to date; a unit counts in the arm of its first inference of the epoch."""
-    firsts = _Firsts(tables.exposures, common.EXPOSURE_TESTS)
-    for first, before in firsts.follow(connection, exposed):
+    for first, before in _EXPOSURES.follow(connection, exposed):
         tally[_arm(first)]["units"] += 1
         if before is not None:
             tally[before]["units"] -= 1
@@ -117,47 +154,39 @@ def _judge(
     words = [word for word in said if word.metric == common.QUALITY]
     fresh = {i.id: _arm(i) for i in arrived if i.rollout is not None}
     stored = _arms(connection, {word.inference_id for word in words} - fresh.keys())
-    before = _latest(connection, [*stored, *fresh])
-    after = dict(before)
+    spoken = _words(connection, [*stored, *fresh])
+    for place, arm in stored.items():
+        _score(tally[arm], spoken[place], -1)
     for word in words:
-        place = word.inference_id
-        after[place] = max(after.get(place, _SILENCE), (word.at, word.id, word.value))
+        spoken[word.inference_id].append((word.at, word.id, word.value))
     for place, arm in (*stored.items(), *fresh.items()):
-        if place in stored:
-            _score(tally[arm], before.get(place, _SILENCE), -1)
-        _score(tally[arm], after.get(place, _SILENCE), 1)
+        _score(tally[arm], spoken[place], 1)
 
 
-_SILENCE: Word = (-1, "", -1.0)
-
-
-def _score(counts: Counter[str], word: Word, by: int) -> None:
-    counts["good"] += by * (word[2] == GOOD)
-    counts["bad"] += by * (word[2] == BAD)
+def _score(counts: Counter[str], words: Sequence[Word], by: int) -> None:
+    """Count the last of these words, if there is one."""
+    for _, _, value in sorted(words)[-1:]:
+        counts["good"] += by * (value == GOOD)
+        counts["bad"] += by * (value == BAD)
 
 
 def _arms(connection: Connection, ids: Iterable[str]) -> dict[str, Arm]:
     """The arms of stored inferences, as far as they belong to a rollout."""
-    table = tables.inferences
-    query = select(table.c.id, table.c.rollout, table.c.epoch, table.c.variant)
     return {
         id: (rollout, epoch, variant)
         for some in chunks(list(ids))
-        for id, rollout, epoch, variant in connection.execute(query.where(table.c.id.in_(some)))
+        for id, rollout, epoch, variant in connection.execute(_ARMS, {"some": some})
         if rollout is not None
     }
 
 
-def _latest(connection: Connection, ids: Sequence[str]) -> dict[str, Word]:
-    """The latest stored quality feedback on each of these inferences."""
-    table = tables.feedback
-    query = select(table.c.inference_id, table.c.at, table.c.id, table.c.value)
-    latest: dict[str, Word] = {}
+def _words(connection: Connection, ids: Sequence[str]) -> defaultdict[str, list[Word]]:
+    """The stored quality feedback on each of these inferences."""
+    words: defaultdict[str, list[Word]] = defaultdict(list)
     for some in chunks(ids):
-        asked = query.where(table.c.inference_id.in_(some), table.c.metric == common.QUALITY)
-        for place, at, id, value in connection.execute(asked):
-            latest[place] = max(latest.get(place, _SILENCE), (at, id, value))
-    return latest
+        for place, at, id, value in connection.execute(_WORDS, {"some": some}):
+            words[place].append((at, id, value))
+    return words
 
 
 # First exposures and first failures
@@ -169,6 +198,9 @@ class _Firsts:
     def __init__(self, table: Table, tests: Sequence[str]) -> None:
         self.table = table
         self.tests = tests
+        self._found = _among(
+            select(table).where(table.c.rollout == bindparam("rollout")), table.c.unit
+        )
 
     def follow(
         self, connection: Connection, inferences: Iterable[Inference]
@@ -188,7 +220,7 @@ class _Firsts:
             and (first.at, first.id) < (stored[place].at, stored[place].inference)
         ]
         if fresh:
-            connection.execute(insert(self.table), [self._row(first) for first in fresh])
+            execute_many(connection, INSERT[self.table], [self._row(first) for first in fresh])
             self._await(connection, fresh)
         if earlier:
             self._replace(connection, earlier)
@@ -199,10 +231,8 @@ class _Firsts:
         found: dict[UnitKey, Any] = {}
         for rollout, units in _by_rollout(firsts):
             for some in chunks(units):
-                query = select(self.table).where(
-                    self.table.c.rollout == rollout, self.table.c.unit.in_(some)
-                )
-                for row in connection.execute(query):
+                asked = {"rollout": rollout, "some": some}
+                for row in connection.execute(self._found, asked):
                     found[row.rollout, row.unit, row.epoch] = row
         return found
 
@@ -234,8 +264,7 @@ class _Firsts:
             for test in self.tests
             if (*common.unit_key(first), test) not in written
         ]
-        if rows:
-            connection.execute(insert(tables.pending), rows)
+        execute_many(connection, INSERT[tables.pending], rows)
 
     def _replace(self, connection: Connection, earlier: Sequence[tuple[Inference, Any]]) -> None:
         """Put an earlier first in the place of a later one; what is journaled stays so."""
@@ -260,6 +289,10 @@ class _Firsts:
             )
 
 
+_EXPOSURES = _Firsts(tables.exposures, common.EXPOSURE_TESTS)
+_FAILURES = _Firsts(tables.failures, (common.FAILURE_TEST,))
+
+
 def _by_rollout(places: Iterable[UnitKey]) -> list[tuple[str, list[str]]]:
     units: defaultdict[str, set[str]] = defaultdict(set)
     for rollout, unit, _ in places:
@@ -269,15 +302,11 @@ def _by_rollout(places: Iterable[UnitKey]) -> list[tuple[str, list[str]]]:
 
 def _written(connection: Connection, places: Iterable[UnitKey]) -> set[tuple[str, str, int, str]]:
     """What the journal holds of these units, as (rollout, unit, epoch, test)."""
-    table = tables.journal
-    query = select(table.c.rollout, table.c.unit, table.c.epoch, table.c.test)
     return {
         (row.rollout, row.unit, row.epoch, row.test)
         for rollout, units in _by_rollout(places)
         for some in chunks(units)
-        for row in connection.execute(
-            query.where(table.c.rollout == rollout, table.c.unit.in_(some))
-        )
+        for row in connection.execute(_WRITTEN, {"rollout": rollout, "some": some})
     }
 
 

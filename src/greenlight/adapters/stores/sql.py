@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from greenlight.adapters.stores import common, ingesting, questions, tables
 from greenlight.adapters.stores.migrations import migrate
 from greenlight.adapters.stores.sqlite import engine_for
-from greenlight.adapters.stores.tables import codec
+from greenlight.adapters.stores.tables import INSERT, codec, execute_many
 from greenlight.core.errors import Conflict, LostLease, StoreError
 from greenlight.core.records import (
     ArmSummary,
@@ -219,7 +219,7 @@ def _append(connection: Connection, kind: type[Record], rows: list[dict[str, Any
     table = codec(kind).table
     savepoint = connection.begin_nested()
     try:
-        connection.execute(insert(table), rows)
+        execute_many(connection, INSERT[table], rows)
     except IntegrityError as error:
         savepoint.rollback()
         taken = _taken(connection, table, kind.KEY, rows)

@@ -26,6 +26,9 @@ from greenlight.core.errors import StoreError
 
 BUSY_MS = 10_000
 
+CACHE_KIB = 16_384
+"""Pages kept in memory per connection (SQLite's own default is 2 MiB)."""
+
 
 def engine_for(url: str) -> tuple[Engine, Engine]:
     """The engine for reading and the one for writing; they share one pool of connections.
@@ -58,6 +61,7 @@ def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     _use_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
