@@ -1,0 +1,147 @@
+"""Finding records: by a name that people type, and together with what they stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+from greenlight.core import approval, fingerprint
+from greenlight.core.approval import Person, Quorum, Verify
+from greenlight.core.errors import BadInput, NotFound
+from greenlight.core.policy import ApprovalPolicy
+from greenlight.core.records import (
+    Approval,
+    Decision,
+    LedgerEntry,
+    Record,
+    Rollout,
+    Run,
+    Version,
+)
+from greenlight.ports import Records
+
+R = TypeVar("R", bound=Record)
+I = TypeVar("I", Rollout, Decision)  # noqa: E741 (records that go by an id)
+
+PAGE = 1000
+SHORTEST_PREFIX = 4
+
+
+def everything(
+    records: Records,
+    kind: type[R],
+    where: Mapping[str, str | int | None] | None = None,
+    *,
+    newest_first: bool = False,
+) -> Iterator[R]:
+    """All records of a kind whose fields equal `where`, in key order, fetched page by page."""
+    after = None
+    while True:
+        page = records.scan(kind, where, after=after, newest_first=newest_first, limit=PAGE)
+        yield from page
+        if len(page) < PAGE:
+            return
+        after = page[-1].key
+
+
+def find_version(records: Records, name: str) -> Version:
+    """A version by its label (`intent@2`), its digest, or the beginning of its digest.
+
+    Raises:
+        NotFound: nothing goes by that name; the message lists what there is.
+        BadInput: it fits more than one version.
+    """
+    exact = records.get(Version, name)
+    if exact is not None:
+        return exact
+    versions = list(everything(records, Version))
+    found = [version for version in versions if version.label == name]
+    prefix = name.removeprefix("sha256:")
+    if not found and len(prefix) >= SHORTEST_PREFIX:
+        found = [v for v in versions if v.digest.removeprefix("sha256:").startswith(prefix)]
+    labels = ", ".join(sorted(version.label for version in versions))
+    if not found:
+        there = f"there are: {labels}" if labels else "there is none yet"
+        raise NotFound(f"version {name!r}: nothing goes by that label or digest; {there}")
+    if len(found) > 1:
+        fits = ", ".join(f"{v.label} ({fingerprint.short(v.digest)})" for v in found)
+        raise BadInput(f"version {name!r} fits {fits}: give more of the digest", "version")
+    return found[0]
+
+
+def find_by_id(records: Records, kind: type[I], name: str) -> I:
+    """A rollout or a decision by its id or the beginning of it.
+
+    Raises:
+        NotFound: nothing goes by that id.
+        BadInput: it fits more than one.
+    """
+    what = kind.__name__.lower()
+    exact = records.get(kind, name)
+    if exact is not None:
+        return exact
+    found = []
+    if len(name) >= SHORTEST_PREFIX:
+        found = [item for item in everything(records, kind) if item.id.startswith(name)]
+    if not found:
+        raise NotFound(f"{what} {name!r}: no such id; see: greenlight {what}s list")
+    if len(found) > 1:
+        raise BadInput(f"{what} {name!r} fits {len(found)} of them: give more of the id", "id")
+    return found[0]
+
+
+def initiators(records: Records, version: Version) -> frozenset[str]:
+    """Who must not sign for a version: who caused its run, its registration, or a rollout of it."""
+    found = {version.initiator}
+    run = records.get(Run, str(version.lineage.get("run", "")))
+    if run is not None:
+        found.add(run.initiator)
+    found |= {r.initiator for r in everything(records, Rollout, {"candidate": version.digest})}
+    return frozenset(found)
+
+
+def standing(
+    records: Records,
+    version: Version,
+    *,
+    policy: ApprovalPolicy,
+    people: Mapping[str, Person],
+    verify: Verify,
+    now: int,
+    expires: bool = True,
+    since: int | None = None,
+    initiator: str | None = None,
+) -> Quorum:
+    """What the approvals of a version amount to now; see `core.approval.check`.
+
+    `initiator` is somebody who is about to bring about a rollout of it and so must not have signed.
+    """
+    return approval.check(
+        everything(records, Approval, {"version": version.digest}),
+        version=version.digest,
+        initiators=initiators(records, version) | ({initiator} if initiator else frozenset()),
+        policy=policy,
+        people=people,
+        verify=verify,
+        now=now,
+        expires=expires,
+        since=since,
+    )
+
+
+def passed_evaluations(records: Records, version: Version) -> list[str]:
+    """The evaluations of a version that pass their gates as last judged, newest first."""
+    found: dict[str, bool] = {}
+    for entry in everything(records, LedgerEntry, {"kind": "gates"}, newest_first=True):
+        if entry.body["version"] == version.digest:
+            found.setdefault(entry.body["evaluation"], entry.body["passed"])
+    return [evaluation for evaluation, passed in found.items() if passed]
+
+
+def left_traffic(records: Records, version: Version) -> int | None:
+    """When the last rollout with this version in it ended; None if none has."""
+    rollouts = [
+        *everything(records, Rollout, {"candidate": version.digest}),
+        *everything(records, Rollout, {"control": version.digest}),
+    ]
+    return max((r.ended_at for r in rollouts if r.ended_at is not None), default=None)

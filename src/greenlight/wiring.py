@@ -1,0 +1,138 @@
+"""The composition root: the only place that knows which adapter stands behind which port.
+
+Nothing is opened at import time.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from greenlight import lookup
+from greenlight.adapters import signing
+from greenlight.adapters.blobs import FolderBlobs
+from greenlight.adapters.clock import SystemClock
+from greenlight.adapters.stores.sql import SqlStore
+from greenlight.config import Settings
+from greenlight.core.approval import Person, Quorum
+from greenlight.core.errors import Refused
+from greenlight.core.records import Approval, Version
+from greenlight.ports import Blobs, Clock, Store
+from greenlight.stages import approve
+
+Random = Callable[[int], bytes]
+"""Gives that many bytes from a cryptographic generator."""
+
+
+@dataclass(frozen=True)
+class App:
+    """What one process works with."""
+
+    settings: Settings
+    store: Store
+    clock: Clock
+    random: Random
+    datasets: Blobs
+    bundles: Blobs
+
+
+@contextmanager
+def open_app(settings: Settings) -> Iterator[App]:
+    """Open the store and the folders beside it, and close them in the end.
+
+    Raises:
+        StoreError: the store cannot be opened.
+    """
+    store = SqlStore(settings.store_url)
+    try:
+        yield App(
+            settings=settings,
+            store=store,
+            clock=SystemClock(),
+            random=secrets.token_bytes,
+            datasets=FolderBlobs(settings.state / "datasets"),
+            bundles=FolderBlobs(settings.state / "bundles"),
+        )
+    finally:
+        store.close()
+
+
+def new_person(random: Random) -> tuple[str, str]:
+    """A new secret for a person, and the public key that belongs to it."""
+    secret = signing.new_secret(random)
+    return secret, signing.public_key(secret)
+
+
+def person_of(settings: Settings, secret: str) -> Person:
+    """Whose secret this is.
+
+    Raises:
+        BadInput: the text is no secret.
+        Refused: nobody has the key that belongs to it.
+    """
+    return approve.identify(secret, settings.people, signing.public_key)
+
+
+def sign_off(
+    app: App,
+    version: Version,
+    *,
+    secret: str,
+    decision: str,
+    why: str,
+    evaluation: str | None = None,
+) -> Approval:
+    """Record a person's word on a version under the task's policy; see `stages.approve.decide`."""
+    return approve.decide(
+        app.store,
+        version=version,
+        evaluation=evaluation,
+        secret=secret,
+        people=app.settings.people,
+        decision=decision,
+        why=why,
+        policy=app.settings.task(version.task).approval,
+        sign=signing.sign,
+        public_key=signing.public_key,
+        verify=signing.verify,
+        now=app.clock.now(),
+        random=app.random,
+    )
+
+
+def standing(
+    app: App, version: Version, *, expires: bool = True, initiator: str | None = None
+) -> Quorum:
+    """What the approvals of a version amount to now; see `lookup.standing`."""
+    return lookup.standing(
+        app.store,
+        version,
+        policy=app.settings.task(version.task).approval,
+        people=app.settings.people,
+        verify=signing.verify,
+        now=app.clock.now(),
+        expires=expires,
+        initiator=initiator,
+    )
+
+
+def authorise(app: App, digest: str, *, expires: bool = True, initiator: str | None = None) -> None:
+    """Refuse a version without a valid quorum of approvals (REQUIREMENTS G1, G2).
+
+    Args:
+        app: the open store and settings.
+        digest: the version.
+        expires: False for what is live as control, which is never refused for expiry.
+        initiator: who is about to start a rollout of it and so must not have signed.
+
+    Raises:
+        NotFound: no such version.
+        Refused: its approvals are not enough; the message says what is missing.
+    """
+    version = lookup.find_version(app.store, digest)
+    quorum = standing(app, version, expires=expires, initiator=initiator)
+    if not quorum.ok:
+        hints = "".join(f"; {problem}" for problem in quorum.problems)
+        raise Refused(f"{version.label} is not approved: {quorum}{hints}")
