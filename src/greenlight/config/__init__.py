@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -20,11 +20,13 @@ from greenlight.config.settings import (
     ProjectSettings,
     RuntimeSettings,
     Settings,
+    SpoolSettings,
     StoreSettings,
     TaskSettings,
     TrainSettings,
 )
 from greenlight.core.errors import ConfigError
+from greenlight.core.policy import Policy
 
 __all__ = [
     "FILE",
@@ -35,6 +37,7 @@ __all__ = [
     "ProjectSettings",
     "RuntimeSettings",
     "Settings",
+    "SpoolSettings",
     "StoreSettings",
     "TaskSettings",
     "TrainSettings",
@@ -46,7 +49,7 @@ __all__ = [
 FILE = "greenlight.toml"
 PREFIX = "GREENLIGHT_"
 
-_GROUPS: dict[str, type] = {
+_GROUPS: dict[str, type[Policy]] = {
     "project": ProjectSettings,
     "store": StoreSettings,
     "gateway": GatewaySettings,
@@ -75,11 +78,24 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
 def overrides() -> dict[str, KeyPath]:
     """Every variable that overrides a setting, and the setting's path."""
     return {
-        f"{PREFIX}{group}_{field}".upper(): (group, field)
+        _variable(path): path
         for group, cls in _GROUPS.items()
-        for field in get_type_hints(cls)
-        if field != "KEY"
+        for path, _ in _scalars(cls, (group,))
     }
+
+
+def _variable(path: KeyPath) -> str:
+    return PREFIX + "_".join(str(key) for key in path).upper()
+
+
+def _scalars(cls: type[Policy], path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+    """The settings of a table and the tables in it, with their types."""
+    hints = get_type_hints(cls)
+    for field in cls.__struct_fields__:
+        if isinstance(hints[field], type) and issubclass(hints[field], Policy):
+            yield from _scalars(hints[field], (*path, field))
+        else:
+            yield (*path, field), hints[field]
 
 
 def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
@@ -101,15 +117,28 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
 def _override(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[KeyPath, str]:
     """Put what the environment says into the raw values; returns path → variable."""
     origins: dict[KeyPath, str] = {}
-    for variable, (group, field) in overrides().items():
-        text = environ.get(variable)
-        table = raw.setdefault(str(group), {}) if text else None
-        if not text or not isinstance(table, dict):
-            continue
-        origins[group, field] = variable
-        whole = get_type_hints(_GROUPS[str(group)])[str(field)] is int
-        table[str(field)] = int(text) if whole and re.fullmatch(r"-?\d+", text) else text
+    for group, cls in _GROUPS.items():
+        for path, hint in _scalars(cls, (group,)):
+            variable = _variable(path)
+            text = environ.get(variable)
+            table = _table(raw, path[:-1]) if text else None
+            if not text or table is None:
+                continue
+            origins[path] = variable
+            whole = hint is int and re.fullmatch(r"-?\d+", text)
+            table[str(path[-1])] = int(text) if whole else text
     return origins
+
+
+def _table(raw: dict[str, Any], path: KeyPath) -> dict[str, Any] | None:
+    """The table at a path, made where it is missing; None where something else stands there."""
+    table: Any = raw
+    for key in path:
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            return None
+    found: dict[str, Any] = table
+    return found
 
 
 def _report(

@@ -138,7 +138,7 @@ class Reader:
 
     def _scalar(self, hint: type, value: object, path: Path) -> Any:
         quantity = _quantity(path[-1])
-        if quantity is not None:
+        if hint is int and quantity is not None:
             try:
                 return quantity(value)
             except ValueError as error:

@@ -39,10 +39,10 @@ DURATIONS = frozenset(
         "timeout",
     }
 )
-"""Keys whose value is a duration, in whatever table they stand."""
+"""Keys of whole numbers that are durations, in whatever table they stand."""
 
-SIZES = frozenset({"spool_limit"})
-"""Keys whose value is a size, in whatever table they stand."""
+SIZES = frozenset({"bound"})
+"""Keys of whole numbers that are sizes, in whatever table they stand."""
 
 _SQLITE = "sqlite:///"
 
@@ -68,6 +68,20 @@ class StoreSettings(Policy, frozen=True, kw_only=True):
             yield f"url: {self.url!r} is no SQLite file; write sqlite:///folder/name.db"
 
 
+class SpoolSettings(Policy, frozen=True, kw_only=True):
+    """[gateway.spool]: how events travel to the store."""
+
+    fsync: Literal["feedback", "always", "never"] = "feedback"
+    """What must be on the disk before the answer goes out. With `feedback`, predictions survive a
+    killed process and feedback also a power cut."""
+    bound: int = 2**30
+    """The most that waits for the store; beyond it nothing is recorded or acknowledged (size)."""
+
+    def problems(self) -> Iterable[str]:
+        if self.bound < 2**20:
+            yield f"bound: {self.bound} bytes are too few; use 1MiB or more"
+
+
 class GatewaySettings(Policy, frozen=True, kw_only=True):
     """[gateway]: the process that answers requests."""
 
@@ -77,16 +91,14 @@ class GatewaySettings(Policy, frozen=True, kw_only=True):
     """The port to listen on; 0 lets the system choose a free one."""
     poll: int = 250 * MILLISECOND
     """How often to look for a changed routing (duration)."""
-    spool_limit: int = 256 * 2**20
-    """How much unsent data the spool may hold before requests are refused with 503 (size)."""
+    spool: SpoolSettings = SpoolSettings()
+    """How events travel to the store."""
 
     def problems(self) -> Iterable[str]:
         if not 0 <= self.port <= 65535:
             yield f"port: {self.port} is outside 0–65535"
         if not 0 < self.poll <= SECOND:
             yield "poll: must be longer than zero and at most 1s, or a rollback comes late"
-        if self.spool_limit < 2**20:
-            yield f"spool_limit: {self.spool_limit} bytes are too few; use 1MiB or more"
 
 
 class ControllerSettings(Policy, frozen=True, kw_only=True):
