@@ -14,7 +14,7 @@ import msgspec
 
 from greenlight.core import evidence as ev
 from greenlight.core import ids
-from greenlight.core.lifecycle import next_status
+from greenlight.core.lifecycle import next_rollout_status, next_status
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
     Action,
@@ -26,7 +26,6 @@ from greenlight.core.records import (
     Lease,
     Record,
     Rollout,
-    RolloutStatus,
     Variant,
     Version,
     VersionStatus,
@@ -36,11 +35,7 @@ from greenlight.core.verdict import decide as judge
 from greenlight.ports import Store
 from greenlight.recording import record
 
-_ENDS = {
-    Action.PROMOTE: RolloutStatus.PROMOTED,
-    Action.ROLLBACK: RolloutStatus.ROLLED_BACK,
-    Action.INCONCLUSIVE: RolloutStatus.INCONCLUSIVE,
-}
+_ENDS = (Action.PROMOTE, Action.ROLLBACK, Action.INCONCLUSIVE)
 
 
 def decide(
@@ -196,7 +191,8 @@ def _moves(
     """The rollout and the versions as they stand after a verdict that changes the routing."""
     if verdict.action == Action.WIDEN:
         return [(rollout, msgspec.structs.replace(rollout, step=rollout.step + 1))]
-    ended = msgspec.structs.replace(rollout, status=_ENDS[verdict.action], ended_at=now)
+    status = next_rollout_status(rollout.status, verdict.action)
+    ended = msgspec.structs.replace(rollout, status=status, ended_at=now)
     moves: list[tuple[Record, Record]] = [(rollout, ended)]
     if rollout.aa and rollout.control == rollout.candidate:
         return moves
