@@ -41,7 +41,7 @@ check: $(VENV)/.dev
 	@echo "mypy: types"
 	@$(BIN)/mypy
 	@echo "import-linter: layers"
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 # Written first without results, for a test compares the list of tests with docs/status.md.
 status: setup $(VENV)/.dev
