@@ -43,8 +43,8 @@ def _waiting(table: Table) -> Select[Any]:
     )
 
 
-_EXPOSURES = _waiting(tables.exposures)
-_FAILURES = _waiting(tables.failures)
+EXPOSURES = _waiting(tables.exposures)
+FAILURES = _waiting(tables.failures)
 _PAST = (
     select(tables.exposures)
     .where(
@@ -94,7 +94,7 @@ def exposures(
 ) -> list[Exposure]:
     """See `ports.Events.exposures`."""
     asked = {"rollout": rollout, "test": test, "until": until, "limit": limit}
-    return [_exposure(row) for row in connection.execute(_EXPOSURES, asked)]
+    return [_exposure(row) for row in connection.execute(EXPOSURES, asked)]
 
 
 def failures(connection: Connection, rollout: str, until: int, limit: int) -> list[Failure]:
@@ -113,7 +113,7 @@ def failures(connection: Connection, rollout: str, until: int, limit: int) -> li
             variant=Variant(row.variant),
             at=row.at,
         )
-        for row in connection.execute(_FAILURES, asked)
+        for row in connection.execute(FAILURES, asked)
     ]
 
 

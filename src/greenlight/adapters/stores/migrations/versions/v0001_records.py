@@ -178,7 +178,9 @@ def _events() -> None:
         *_int("at"),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("ix_inferences_rollout_unit_epoch", "inferences", ["rollout", "unit", "epoch"])
+    op.create_index(
+        "ix_inferences_rollout_unit_epoch_id", "inferences", ["rollout", "unit", "epoch", "id"]
+    )
     op.create_table(
         "feedback",
         *_text("id", "inference_id", "metric"),
