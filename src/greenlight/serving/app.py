@@ -1,0 +1,249 @@
+"""The gateway: an ASGI application that answers, records and follows the store.
+
+request ──▶ predict / feedback ──▶ spool ──▶ store
+                ▲
+             routing table ◀── follower ◀── store (epochs, approvals)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from greenlight.core import ids
+from greenlight.core.errors import GreenlightError, NotFound
+from greenlight.core.records import SECOND, Replica
+from greenlight.ports import Clock, Events, Records
+from greenlight.serving.arrivals import Arrivals
+from greenlight.serving.feedback import FeedbackDesk
+from greenlight.serving.follow import Authorise, Follower, OpenRuntime
+from greenlight.serving.http import (
+    Disconnected,
+    MethodNotAllowed,
+    NotReady,
+    Receive,
+    Response,
+    Scope,
+    Send,
+    error_response,
+    header,
+    json_response,
+    read_body,
+    send_response,
+)
+from greenlight.serving.meters import Meters
+from greenlight.serving.predict import UNIT_HEADER, Predictor, Recent
+from greenlight.serving.routing import RoutingTable
+from greenlight.serving.settings import Settings
+from greenlight.serving.spool import Spool
+
+log = logging.getLogger(__name__)
+
+_PREFIX, _SUFFIX = "/v1/tasks/", "/predict"
+_FEEDBACK = "/v1/feedback"
+_PLACES = "POST /v1/tasks/TASK/predict, POST /v1/feedback, GET /healthz, /readyz, /metrics"
+
+
+class Gateway:
+    """One gateway process: give it to an ASGI server, which starts and stops it (lifespan)."""
+
+    def __init__(
+        self,
+        *,
+        records: Records,
+        events: Events,
+        authorise: Authorise,
+        open_runtime: OpenRuntime,
+        clock: Clock,
+        random: Callable[[int], bytes],
+        spool_folder: str | Path,
+        replica: str,
+        config_digest: str,
+        settings: Settings | None = None,
+    ) -> None:
+        """Put the parts together; nothing is opened before the start.
+
+        Args:
+            records: where epochs and versions are read, and inferences looked up for feedback.
+            events: where inferences, feedback and signs of life go.
+            authorise: raises `Refused` for the digest of a version that may not serve.
+            open_runtime: opens a version for serving; called in a thread.
+            clock: the time.
+            random: that many random bytes, for ids.
+            spool_folder: where events wait for the store; several gateways may share it.
+            replica: this gateway's name, the same after a restart.
+            config_digest: of the configuration in force; on every inference.
+            settings: how it behaves.
+        """
+        self.settings = settings or Settings()
+        self.meters = Meters()
+        self.table = RoutingTable()
+        self._events = events
+        self._clock = clock
+        self._replica = replica
+        self._arrivals = Arrivals(clock)
+        self._spool = Spool(
+            Path(spool_folder),
+            ids.uuid7(clock.now(), random(10)),
+            events.ingest,
+            self._arrivals,
+            self.settings.spool,
+            self.meters,
+        )
+        self._follower = Follower(
+            records, authorise, open_runtime, self.table, clock, self.meters, self.settings
+        )
+        recent = Recent(self.settings.remembered)
+        self._predictor = Predictor(
+            self.table,
+            self._spool,
+            self._arrivals,
+            recent,
+            self.meters,
+            random=random,
+            config_digest=config_digest,
+            max_batch=self.settings.max_batch,
+        )
+        self._desk = FeedbackDesk(
+            records,
+            self._spool,
+            self._arrivals,
+            recent,
+            self.meters,
+            random=random,
+            pending=self.settings.pending,
+            remembered=self.settings.remembered,
+            max_batch=self.settings.max_batch,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self._heard = True
+
+    async def start(self) -> None:
+        """Open the spool, look for routing once, and go on in the background."""
+        self._spool.start()
+        await self._follower.look()
+        self._tasks = [
+            asyncio.create_task(self._follower.run(), name="follow"),
+            asyncio.create_task(self._live(), name="heartbeat"),
+        ]
+
+    async def stop(self) -> None:
+        """Drain: nothing new is routed, the spool is emptied, runtimes are closed.
+
+        A gateway that leaves nothing behind signs off (`Replica.at` 0), so that nobody waits for
+        it; otherwise it falls silent, and what it left waits on disk.
+        """
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        sign = self._sign(at=self._clock.now())
+        if await self._spool.stop(self.settings.drain):
+            sign = self._sign(at=0)
+        await self._beat(sign)
+        await self._follower.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI 3)."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        began = time.perf_counter()
+        endpoint = _endpoint(scope["path"])
+        try:
+            response = await self._answer(endpoint, scope, receive, began)
+        except Disconnected:
+            return
+        except Exception as error:
+            response = error_response(error)
+            if response.status == 500:
+                log.exception("%s %s failed", scope["method"], endpoint)
+        self.meters.response(endpoint, response.status)
+        await send_response(send, response)
+
+    async def _answer(
+        self, endpoint: str, scope: Scope, receive: Receive, began: float
+    ) -> Response:
+        if endpoint == "predict":
+            _only(scope, "POST")
+            task = scope["path"][len(_PREFIX) : -len(_SUFFIX)]
+            body = await read_body(scope, receive, self.settings.max_body)
+            return await self._predictor.answer(task, body, header(scope, UNIT_HEADER), began)
+        if endpoint == "feedback":
+            _only(scope, "POST")
+            body = await read_body(scope, receive, self.settings.max_body)
+            return await self._desk.take(body, header(scope, b"idempotency-key"))
+        if endpoint == "other":
+            raise NotFound(f"nothing at {scope['path']}; there are: {_PLACES}")
+        _only(scope, "GET")
+        if endpoint == "readyz":
+            return self._ready()
+        if endpoint == "metrics":
+            kind = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+            return Response(self.meters.render(), headers=(kind,))
+        return json_response({"status": "ok"})
+
+    def _ready(self) -> Response:
+        if not self._follower.caught_up:
+            raise NotReady("the store has not been read yet")
+        if len(self.table) == 0:
+            raise NotReady("no task has a version yet; adopt or promote one")
+        closed = self.table.closed()
+        if closed:
+            raise NotReady("; ".join(f"task {entry.task!r}: {entry.reason}" for entry in closed))
+        return json_response({"status": "ready", "epochs": self.table.epochs()})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.start()
+        except (GreenlightError, OSError) as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _live(self) -> None:
+        while True:
+            await self._beat(self._sign(at=self._clock.now()))
+            await asyncio.sleep(self.settings.heartbeat / SECOND)
+
+    def _sign(self, at: int) -> Replica:
+        return Replica(
+            id=self._replica,
+            epochs=self.table.epochs(),
+            applied_at=self.table.applied_at(),
+            flushed_through=self._spool.flushed_through(),
+            at=at,
+        )
+
+    async def _beat(self, sign: Replica) -> None:
+        try:
+            await asyncio.to_thread(self._events.heartbeat, sign)
+            self._heard = True
+        except Exception:
+            # Silence is what the controller must see then; the next sign of life may get through.
+            if self._heard:
+                log.exception("heartbeat: the store does not hear this gateway")
+            self._heard = False
+
+
+def _endpoint(path: str) -> str:
+    """Which endpoint a path means; a fixed set of words, for they label metrics."""
+    if path.startswith(_PREFIX) and path.endswith(_SUFFIX):
+        return "predict"
+    if path == _FEEDBACK:
+        return "feedback"
+    if path in ("/healthz", "/readyz", "/metrics"):
+        return path[1:]
+    return "other"
+
+
+def _only(scope: Scope, method: str) -> None:
+    if scope["method"] != method:
+        raise MethodNotAllowed(scope["method"], method)

@@ -1,0 +1,145 @@
+"""What the gateway counts, in Prometheus's terms; each gateway has its own registry."""
+
+from __future__ import annotations
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+
+from greenlight.core.metrics import GOOD
+from greenlight.core.records import Variant
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
+_OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1)
+
+
+class Meters:
+    """Every counter, gauge and histogram of a gateway.
+
+    `labels()` of the client library takes a lock and builds a tuple on every call, so the children
+    that a prediction needs are kept after their first use.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Counter(
+            "greenlight_requests",
+            "Inferences by the version they were assigned to and what became of its call",
+            ("task", "version", "variant", "outcome"),
+            registry=self.registry,
+        )
+        self._duration = Histogram(
+            "greenlight_request_duration_seconds",
+            "From the arrival of a request to its answer",
+            ("task",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._overhead = Histogram(
+            "greenlight_overhead_seconds",
+            "The part of a request that was not spent waiting for a model",
+            ("task",),
+            buckets=_OVERHEAD,
+            registry=self.registry,
+        )
+        self._responses = Counter(
+            "greenlight_responses",
+            "Responses by endpoint and HTTP status",
+            ("endpoint", "status"),
+            registry=self.registry,
+        )
+        self._feedback = Counter(
+            "greenlight_feedback",
+            "Feedback kept; any metric but quality is counted as other",
+            ("metric", "value"),
+            registry=self.registry,
+        )
+        self.spool_pending = Gauge(
+            "greenlight_spool_pending_bytes",
+            "Written to disk and not in the store yet",
+            registry=self.registry,
+        )
+        self.spool_written = Counter(
+            "greenlight_spool_written", "Events written to disk", registry=self.registry
+        )
+        self.spool_stored = Counter(
+            "greenlight_spool_stored", "Events moved to the store", registry=self.registry
+        )
+        self.spool_retries = Counter(
+            "greenlight_spool_retries", "Batches that the store refused", registry=self.registry
+        )
+        self.spool_torn = Counter(
+            "greenlight_spool_torn",
+            "Last lines cut short by a kill; they were never acknowledged",
+            registry=self.registry,
+        )
+        self.spool_rejected = Counter(
+            "greenlight_spool_rejected",
+            "Lines that are no event, set aside in rejected.jsonl",
+            registry=self.registry,
+        )
+        self.unrecorded = Counter(
+            "greenlight_unrecorded",
+            "Answers by control that could not be recorded because the spool was full",
+            registry=self.registry,
+        )
+        self._refused = Gauge(
+            "greenlight_version_refused",
+            "1 while the gateway gives a version no traffic because it may not or cannot serve",
+            ("task", "version"),
+            registry=self.registry,
+        )
+        self.sync_errors = Counter(
+            "greenlight_sync_errors",
+            "Failed looks for new routing",
+            registry=self.registry,
+        )
+        self._kept: dict[tuple[str, str, Variant, str], Counter] = {}
+        self._times: dict[str, tuple[Histogram, Histogram]] = {}
+        self._codes: dict[tuple[str, int], Counter] = {}
+
+    def inference(self, task: str, version: str, variant: Variant, outcome: str, n: int) -> None:
+        """Count `n` inferences of one request."""
+        key = (task, version, variant, outcome)
+        child = self._kept.get(key)
+        if child is None:
+            child = self._kept[key] = self._requests.labels(task, version, variant.value, outcome)
+        child.inc(n)
+
+    def times(self, task: str, duration: float, overhead: float) -> None:
+        """Note how long a request took and how much of it was our own doing, in seconds."""
+        pair = self._times.get(task)
+        if pair is None:
+            pair = self._times[task] = (self._duration.labels(task), self._overhead.labels(task))
+        pair[0].observe(duration)
+        pair[1].observe(overhead)
+
+    def response(self, endpoint: str, status: int) -> None:
+        """Count a response."""
+        key = (endpoint, status)
+        child = self._codes.get(key)
+        if child is None:
+            child = self._codes[key] = self._responses.labels(endpoint, str(status))
+        child.inc()
+
+    def feedback(self, metric: str, value: float) -> None:
+        """Count feedback. Names and numbers are the client's and could be anything, so only the
+        words that are known become labels."""
+        if metric == "quality":
+            self._feedback.labels(metric, "GOOD" if value == GOOD else "BAD").inc()
+        else:
+            self._feedback.labels("other", "number").inc()
+
+    def refused(self, task: str, version: str, refused: bool) -> None:
+        """Note whether a version is kept out of traffic here."""
+        self._refused.labels(task, version).set(float(refused))
+
+    def render(self) -> bytes:
+        """The text that Prometheus scrapes."""
+        return generate_latest(self.registry)

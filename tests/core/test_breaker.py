@@ -1,0 +1,71 @@
+"""The breaker, transition by transition (P1)."""
+
+from __future__ import annotations
+
+import pytest
+
+from greenlight.core.breaker import Breaker, BreakerState
+from greenlight.core.records import SECOND
+
+CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
+
+
+def play(script: str, threshold: int = 2, reset: int = 10 * SECOND) -> list[str]:
+    """Run a script of one word per second: ok, fail, or a bare ask; returns what was let through."""
+    breaker = Breaker(threshold, reset)
+    seen = []
+    for second, word in enumerate(script.split()):
+        now = second * SECOND
+        ticket = breaker.admit(now)
+        if ticket is not None and word == "ok":
+            breaker.succeeded(ticket, now)
+        elif ticket is not None and word == "fail":
+            breaker.failed(ticket, now)
+        seen.append(f"{'-' if ticket is None else 'call'} {breaker.state}")
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("script", "last"),
+    [
+        ("ok", "call closed"),
+        ("fail", "call closed"),
+        ("fail fail", "call open"),
+        ("fail ok fail", "call closed"),
+        ("fail fail ok", "- open"),
+        ("fail fail" + " ask" * 9, "- open"),
+        ("fail fail" + " ask" * 9 + " ask", "call half_open"),
+        ("fail fail" + " ask" * 9 + " ask ask", "- half_open"),
+        ("fail fail" + " ask" * 9 + " ok", "call closed"),
+        ("fail fail" + " ask" * 9 + " ok fail", "call closed"),
+        ("fail fail" + " ask" * 9 + " fail", "call open"),
+        ("fail fail" + " ask" * 9 + " fail" + " ask" * 9, "- open"),
+        ("fail fail" + " ask" * 9 + " fail" + " ask" * 9 + " ok", "call closed"),
+        ("fail fail" + " ask" * 9 + " ask" + " ask" * 10, "call half_open"),
+    ],
+)
+def test_transitions(script: str, last: str) -> None:
+    """Success resets the count; half-open lets exactly one probe through; a lost probe is
+    replaced after the reset time."""
+    assert play(script)[-1] == last
+
+
+def test_a_straggler_from_before_does_not_close_an_open_breaker() -> None:
+    breaker = Breaker(threshold=1, reset=SECOND)
+    slow, quick = breaker.admit(0), breaker.admit(0)
+    assert slow is not None and quick is not None
+    breaker.failed(quick, 1)
+    breaker.succeeded(slow, 2)
+    assert breaker.state is OPEN
+    probe = breaker.admit(1 + SECOND)
+    assert probe is not None
+    breaker.succeeded(slow, 3 + SECOND)
+    assert breaker.state is HALF_OPEN
+    breaker.succeeded(probe, 4 + SECOND)
+    assert breaker.state is CLOSED
+
+
+@pytest.mark.parametrize(("threshold", "reset"), [(0, 1), (1, -1)])
+def test_settings_that_make_no_sense_are_refused(threshold: int, reset: int) -> None:
+    with pytest.raises(ValueError):
+        Breaker(threshold, reset)
