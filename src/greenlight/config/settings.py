@@ -88,15 +88,15 @@ class GatewaySettings(Policy, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     """The address to listen on."""
     port: int = 8400
-    """The port to listen on; 0 lets the system choose a free one."""
+    """The port to listen on."""
     poll: int = 250 * MILLISECOND
     """How often to look for a changed routing (duration)."""
     spool: SpoolSettings = SpoolSettings()
     """How events travel to the store."""
 
     def problems(self) -> Iterable[str]:
-        if not 0 <= self.port <= 65535:
-            yield f"port: {self.port} is outside 0–65535"
+        if not 1 <= self.port <= 65535:
+            yield f"port: {self.port} is outside 1–65535"
         if not 0 < self.poll <= SECOND:
             yield "poll: must be longer than zero and at most 1s, or a rollback comes late"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from greenlight.core import approval, fingerprint, ids
+from greenlight.core import approval, ids
 from greenlight.core.approval import DECISIONS, REVOKE, Person, Quorum, Verify
 from greenlight.core.errors import BadInput, Conflict, NotFound, Refused
 from greenlight.core.lifecycle import SIGNABLE, Event, allowed, next_status
@@ -103,8 +103,7 @@ def decide(
         signature="",
     )
     word = msgspec.structs.replace(draft, signature=sign(secret, approval.statement(draft)))
-    body = {**msgspec.to_builtins(word), "digest": fingerprint.digest(word)}
-    record(records, [("approval", body)], append=[word], now=now)
+    record(records, [("approval", msgspec.to_builtins(word))], append=[word], now=now)
     settle(records, version.digest, policy=policy, people=people, verify=verify, now=at)
     return word
 

@@ -1,0 +1,55 @@
+"""`greenlight`: the command line. Commands are loaded when they are called, not before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from greenlight import __version__
+from greenlight.entrypoints.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "validate": ("check:validate", "Check greenlight.toml and show every fault at once."),
+    "status": ("status:status", "Show what is live, the running rollout and its evidence."),
+    "versions": ("look:versions", "List versions, or show one."),
+    "rollouts": ("look:rollouts", "List rollouts, or show one."),
+    "decisions": ("look:decisions", "List decisions, or show one."),
+    "approve": ("sign:approve", "Approve a version with your own key."),
+    "reject": ("sign:reject", "Reject a version with your own key."),
+    "keys": ("sign:keys", "Make keys for people who sign."),
+    "predict": ("ask:predict", "Ask the gateway for a prediction."),
+    "feedback": ("ask:feedback", "Say whether an answer was GOOD or BAD."),
+    "audit": ("check:audit", "Check that nothing on record was changed."),
+}
+"""Name → (module:attribute in this package, the line shown by --help)."""
+
+
+@click.group(
+    cls=LazyGroup,
+    package=__name__,
+    commands=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option(
+    "-C",
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="Folder of greenlight.toml (default: the current folder).",
+)
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="GREENLIGHT_CONFIG",
+    help="The configuration file itself (default: greenlight.toml in the folder).",
+)
+@click.version_option(__version__, prog_name="greenlight")
+@click.pass_context
+def main(context: click.Context, directory: Path, config: Path | None) -> None:
+    """Every new version of a model earns its traffic with evidence.
+
+    Exit codes: 0 it went well, 1 it did not, 2 the call or the configuration is wrong,
+    3 a warning under --fail-on-warn.
+    """
+    context.obj = config if config is not None else directory / "greenlight.toml"

@@ -1,0 +1,252 @@
+"""`versions`, `rollouts` and `decisions`: what is on record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import msgspec
+
+from greenlight import wiring
+from greenlight.core import fingerprint
+from greenlight.core.records import (
+    Approval,
+    Decision,
+    Epoch,
+    Evaluation,
+    LedgerEntry,
+    Rollout,
+    Version,
+)
+from greenlight.entrypoints.cli.common import (
+    facts,
+    json_option,
+    labels,
+    moment,
+    name_of,
+    opened,
+    public,
+    show_json,
+    table,
+)
+from greenlight.lookup import everything, find_by_id, find_version
+
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many."
+)
+task_argument = click.argument("task", required=False)
+
+
+@click.group()
+def versions() -> None:
+    """List versions, or show one."""
+
+
+@versions.command("list")
+@task_argument
+@json_option
+@click.pass_context
+def list_versions(context: click.Context, task: str | None, as_json: bool) -> None:
+    """List the versions of all tasks, or of one."""
+    with opened(context) as app:
+        where = {"task": app.settings.task(task).name} if task else {}
+        found = sorted(everything(app.store, Version, where), key=lambda v: (v.task, v.at))
+    if as_json:
+        show_json([public(version) for version in found])
+        return
+    rows = [
+        (v.label, v.status, fingerprint.short(v.digest), v.initiator, moment(v.at)) for v in found
+    ]
+    click.echo(table(("VERSION", "STATUS", "DIGEST", "INITIATOR", "REGISTERED"), rows))
+
+
+@versions.command("show")
+@click.argument("version")
+@json_option
+@click.pass_context
+def show_version(context: click.Context, version: str, as_json: bool) -> None:
+    """Show a version: lineage, evaluations, gates, approvals and what is missing.
+
+    VERSION is a label (intent@2), a digest, or the beginning of a digest.
+    """
+    with opened(context) as app:
+        found = find_version(app.store, version)
+        where = {"version": found.digest}
+        evaluations = sorted(everything(app.store, Evaluation, where), key=lambda e: e.at)
+        approvals = sorted(everything(app.store, Approval, where), key=lambda a: a.at)
+        judged = [
+            entry.body
+            for entry in everything(app.store, LedgerEntry, {"kind": "gates"})
+            if entry.body["version"] == found.digest
+        ]
+        quorum = wiring.standing(app, found) if found.task in app.settings.tasks else None
+    if as_json:
+        show_json(
+            {
+                "version": public(found),
+                "evaluations": [public(evaluation) for evaluation in evaluations],
+                "gates": judged,
+                "approvals": [public(word) for word in approvals],
+                "quorum": msgspec.to_builtins(quorum),
+            }
+        )
+        return
+    lines = [
+        ("version", found.label),
+        ("status", found.status),
+        ("digest", found.digest),
+        ("bundle", found.bundle),
+        ("runtime", _inline(found.runtime)),
+        *((name, value) for name, value in found.lineage.items()),
+        ("registered", f"{moment(found.at)} by {found.initiator}"),
+        ("sign-off", quorum or f"task {found.task} is no longer in greenlight.toml"),
+    ]
+    click.echo(facts(lines))
+    for body in judged:
+        verdict = "passed" if body["passed"] else "failed"
+        click.echo(f"\ngates {verdict} on evaluation {body['evaluation']}")
+        rows = [(r["metric"], r["outcome"], r["reason"]) for r in body["results"]]
+        click.echo(table(("METRIC", "OUTCOME", "REASON"), rows))
+    if approvals:
+        click.echo()
+        words = [
+            (moment(a.at), a.decision, a.person, a.role, fingerprint.short(a.evaluation), a.why)
+            for a in approvals
+        ]
+        click.echo(table(("WHEN", "DECISION", "PERSON", "ROLE", "EVALUATION", "WHY"), words))
+    for problem in quorum.problems if quorum else ():
+        click.echo(problem)
+
+
+@click.group()
+def rollouts() -> None:
+    """List rollouts, or show one."""
+
+
+@rollouts.command("list")
+@task_argument
+@limit_option
+@json_option
+@click.pass_context
+def list_rollouts(context: click.Context, task: str | None, limit: int, as_json: bool) -> None:
+    """List rollouts, the newest first."""
+    with opened(context) as app:
+        where = {"task": app.settings.task(task).name} if task else {}
+        found = app.store.scan(Rollout, where, newest_first=True, limit=limit)
+        known = labels(app.store)
+    if as_json:
+        show_json([public(rollout) for rollout in found])
+        return
+    rows = [
+        (
+            r.id,
+            r.status,
+            name_of(r.candidate, known),
+            name_of(r.control, known),
+            moment(r.at),
+            moment(r.ended_at),
+        )
+        for r in found
+    ]
+    click.echo(table(("ROLLOUT", "STATUS", "CANDIDATE", "CONTROL", "STARTED", "ENDED"), rows))
+
+
+@rollouts.command("show")
+@click.argument("rollout")
+@json_option
+@click.pass_context
+def show_rollout(context: click.Context, rollout: str, as_json: bool) -> None:
+    """Show a rollout: its splits, its decisions and its policy. ROLLOUT may be shortened."""
+    with opened(context) as app:
+        found = find_by_id(app.store, Rollout, rollout)
+        epochs = list(everything(app.store, Epoch, {"rollout": found.id}))
+        made = list(everything(app.store, Decision, {"rollout": found.id}))
+        known = labels(app.store)
+    if as_json:
+        show_json(
+            {
+                "rollout": public(found),
+                "epochs": [public(epoch) for epoch in epochs],
+                "decisions": [public(decision) for decision in made],
+            }
+        )
+        return
+    lines = [
+        ("rollout", found.id),
+        ("task", found.task),
+        ("status", found.status),
+        ("candidate", name_of(found.candidate, known)),
+        ("control", name_of(found.control, known)),
+        ("A/A", "yes" if found.aa else "no"),
+        ("started", f"{moment(found.at)} by {found.initiator}"),
+        ("ended", moment(found.ended_at)),
+        ("policy", found.policy_digest),
+    ]
+    click.echo(facts(lines) + "\n")
+    rows = [(epoch.number, f"{epoch.weight:.0%}", moment(epoch.at)) for epoch in epochs]
+    click.echo(table(("EPOCH", "CANDIDATE", "SINCE"), rows) + "\n")
+    click.echo(_decisions(made))
+
+
+@click.group()
+def decisions() -> None:
+    """List decisions, or show one."""
+
+
+@decisions.command("list")
+@task_argument
+@click.option("--rollout", help="Only those of this rollout (its id may be shortened).")
+@limit_option
+@json_option
+@click.pass_context
+def list_decisions(
+    context: click.Context, task: str | None, rollout: str | None, limit: int, as_json: bool
+) -> None:
+    """List decisions, the newest first."""
+    with opened(context) as app:
+        where = {"task": app.settings.task(task).name} if task else {}
+        if rollout:
+            where["rollout"] = find_by_id(app.store, Rollout, rollout).id
+        found = app.store.scan(Decision, where, newest_first=True, limit=limit)
+    if as_json:
+        show_json([public(decision) for decision in found])
+    else:
+        click.echo(_decisions(found))
+
+
+@decisions.command("show")
+@click.argument("decision")
+@json_option
+@click.pass_context
+def show_decision(context: click.Context, decision: str, as_json: bool) -> None:
+    """Show a decision with the evidence that it rests on. DECISION may be shortened."""
+    with opened(context) as app:
+        found = find_by_id(app.store, Decision, decision)
+    if as_json:
+        show_json(public(found))
+        return
+    lines = [
+        ("decision", found.id),
+        ("rollout", found.rollout),
+        ("task", found.task),
+        ("action", found.action),
+        ("code", found.code),
+        ("reason", found.reason),
+        ("epoch seen", found.epoch_seen),
+        ("policy", found.policy_digest),
+        ("at", moment(found.at)),
+        *((name, _inline(value)) for name, value in found.evidence.items()),
+    ]
+    click.echo(facts(lines))
+
+
+def _decisions(found: list[Decision]) -> str:
+    rows = [(d.id, moment(d.at), d.action, d.code, d.reason) for d in found]
+    return table(("DECISION", "WHEN", "ACTION", "CODE", "REASON"), rows)
+
+
+def _inline(value: Any) -> str:
+    """A small document on one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_inline(item)}" for name, item in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

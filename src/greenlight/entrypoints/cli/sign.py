@@ -1,0 +1,135 @@
+"""`approve`, `reject` and `keys`: sign-off by people, each proved by a key of their own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+import click
+import msgspec
+
+from greenlight import wiring
+from greenlight.core import fingerprint
+from greenlight.core.approval import APPROVE, REJECT, REVOKE
+from greenlight.core.errors import Refused, UserError
+from greenlight.entrypoints.cli.common import json_option, opened, public, show_json
+from greenlight.lookup import find_version
+
+KEY_VARIABLE = "GREENLIGHT_PERSON_KEY"
+
+version_argument = click.argument("version")
+why_option = click.option("-m", "--message", "why", required=True, help="The reason, on record.")
+as_option = click.option("--as", "name", help="Refuse if the key is not this person's.")
+evaluation_option = click.option(
+    "--evaluation", help="Digest of the evaluation (default: the one that passed last)."
+)
+
+
+@click.command()
+@version_argument
+@why_option
+@as_option
+@click.option("--revoke", is_flag=True, help="Take back your own word instead.")
+@evaluation_option
+@json_option
+@click.pass_context
+def approve(
+    context: click.Context,
+    version: str,
+    why: str,
+    name: str | None,
+    revoke: bool,
+    evaluation: str | None,
+    as_json: bool,
+) -> None:
+    """Approve a version with your own key.
+
+    Your key is read from GREENLIGHT_PERSON_KEY; it says who you are and in which roles you sign.
+    VERSION is a label (intent@2), a digest, or the beginning of a digest.
+    """
+    _decide(context, version, REVOKE if revoke else APPROVE, why, name, evaluation, as_json)
+
+
+@click.command()
+@version_argument
+@why_option
+@as_option
+@evaluation_option
+@json_option
+@click.pass_context
+def reject(
+    context: click.Context,
+    version: str,
+    why: str,
+    name: str | None,
+    evaluation: str | None,
+    as_json: bool,
+) -> None:
+    """Reject a version with your own key.
+
+    It blocks the version until you take it back (greenlight approve VERSION --revoke) or approve.
+    """
+    _decide(context, version, REJECT, why, name, evaluation, as_json)
+
+
+@click.group()
+def keys() -> None:
+    """Make keys for people who sign."""
+
+
+@keys.command("person")
+@click.argument("name")
+@click.option("--role", "roles", multiple=True, default=("ml_lead",), show_default=True)
+@json_option
+def person(name: str, roles: tuple[str, ...], as_json: bool) -> None:
+    """Make a key for a person: the secret for them alone, the public key for greenlight.toml."""
+    secret, public_key = wiring.new_person(secrets.token_bytes)
+    if as_json:
+        show_json({"name": name, "roles": roles, "secret": secret, "key": public_key})
+        return
+    listed = ", ".join(f'"{role}"' for role in roles)
+    click.echo("# for greenlight.toml")
+    click.echo(f'[people.{name}]\nroles = [{listed}]\nkey = "{public_key}"\n')
+    click.echo(f"# for {name} alone; it is kept nowhere else")
+    click.echo(f"export {KEY_VARIABLE}={secret}")
+
+
+def _decide(
+    context: click.Context,
+    version: str,
+    decision: str,
+    why: str,
+    name: str | None,
+    evaluation: str | None,
+    as_json: bool,
+) -> None:
+    secret = os.environ.get(KEY_VARIABLE, "")
+    if not secret:
+        raise UserError(
+            f"{KEY_VARIABLE} is not set: put your own key there (greenlight keys person NAME makes "
+            "one), so that nobody can sign for you"
+        )
+    with opened(context) as app:
+        found = find_version(app.store, version)
+        signer = wiring.person_of(app.settings, secret)
+        if name is not None and name != signer.name:
+            raise Refused(f"the key in {KEY_VARIABLE} is {signer.name}'s, not {name}'s")
+        word = wiring.sign_off(
+            app, found, secret=secret, decision=decision, why=why, evaluation=evaluation
+        )
+        now = find_version(app.store, found.digest)
+        quorum = wiring.standing(app, now)
+    if as_json:
+        show_json(
+            {
+                "approval": public(word),
+                "version": public(now),
+                "quorum": msgspec.to_builtins(quorum),
+            }
+        )
+        return
+    click.echo(
+        f"{word.person} ({word.role}): {word.decision} {now.label} "
+        f"on evaluation {fingerprint.short(word.evaluation)}"
+    )
+    click.echo(f"{now.label} is {now.status}: {quorum}")

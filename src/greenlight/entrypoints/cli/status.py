@@ -1,0 +1,175 @@
+"""`status`: what is live now, and how the evidence stands."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import click
+import msgspec
+
+from greenlight import wiring
+from greenlight.core import evidence as ev
+from greenlight.core.policy import DecisionPolicy
+from greenlight.core.records import (
+    SECOND,
+    Decision,
+    Epoch,
+    EvidenceState,
+    Replica,
+    Rollout,
+    RolloutStatus,
+    Variant,
+    Version,
+    VersionStatus,
+)
+from greenlight.entrypoints.cli.common import (
+    json_option,
+    labels,
+    moment,
+    name_of,
+    opened,
+    public,
+    show_json,
+    table,
+)
+from greenlight.lookup import everything
+
+ALIVE = 5 * SECOND
+"""A gateway that has been silent for longer is not counted."""
+
+WATCH_S = 1.0
+
+_WAITING = (VersionStatus.EVALUATED, VersionStatus.APPROVED)
+
+
+@click.command()
+@click.argument("task", required=False)
+@click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
+@json_option
+@click.pass_context
+def status(context: click.Context, task: str | None, watch: bool, as_json: bool) -> None:
+    """Show what is live, the running rollout and its evidence.
+
+    Evidence is log E, the natural logarithm, against the threshold at which its test acts.
+    """
+    with opened(context) as app:
+        names = [app.settings.task(task).name] if task else sorted(app.settings.tasks)
+        while True:
+            found = _look(app, names)
+            if watch and not as_json:
+                click.clear()
+            if as_json:
+                show_json(found)
+            else:
+                click.echo(_text(found))
+            if not watch:
+                return
+            threading.Event().wait(WATCH_S)
+
+
+def _look(app: wiring.App, names: list[str]) -> dict[str, Any]:
+    """Everything that status shows, as plain values."""
+    now = app.clock.now()
+    settings = app.settings
+    replicas = [r for r in everything(app.store, Replica) if now - r.at <= ALIVE]
+    return {
+        "project": settings.project.name,
+        "environment": settings.project.environment,
+        "at": now,
+        "gateways": len(replicas),
+        "gateway": settings.gateway_url,
+        "tasks": {name: _task(app, name) for name in names},
+    }
+
+
+def _task(app: wiring.App, name: str) -> dict[str, Any]:
+    store = app.store
+    known = labels(store)
+    newest = store.scan(Epoch, {"task": name}, newest_first=True, limit=1)
+    running = store.scan(Rollout, {"task": name, "status": RolloutStatus.RUNNING}, limit=1)
+    waiting = [
+        {"version": v.label, "status": v.status, "sign_off": str(wiring.standing(app, v))}
+        for v in everything(store, Version, {"task": name})
+        if v.status in _WAITING
+    ]
+    return {
+        "live": name_of(newest[0].control, known) if newest else None,
+        "epoch": newest[0].number if newest else None,
+        "rollout": _rollout(app, running[0], newest[0], known) if running and newest else None,
+        "waiting": waiting,
+    }
+
+
+def _rollout(
+    app: wiring.App, rollout: Rollout, epoch: Epoch, known: dict[str, str]
+) -> dict[str, Any]:
+    policy = msgspec.convert(rollout.policy, DecisionPolicy)
+    stored = app.store.get(EvidenceState, rollout.id)
+    log_e = (ev.thaw(stored.state) if stored else ev.begin(policy)).log_e
+    last = app.store.scan(Decision, {"rollout": rollout.id}, newest_first=True, limit=1)
+    arms: dict[str, dict[str, int]] = {}
+    for summary in app.store.summarise(rollout.id):
+        arm = arms.setdefault(summary.variant.value, {})
+        for field in ("requests", "served", "failed", "units", "good", "bad"):
+            arm[field] = arm.get(field, 0) + getattr(summary, field)
+    return {
+        "id": rollout.id,
+        "candidate": name_of(rollout.candidate, known),
+        "control": name_of(rollout.control, known),
+        "aa": rollout.aa,
+        "since": rollout.at,
+        "step": rollout.step + 1,
+        "steps": len(policy.rollout.steps) - 1,
+        "weight": epoch.weight,
+        "arms": arms,
+        "evidence": {
+            test: {"log_e": log_e[test], "log_threshold": threshold}
+            for test, threshold in ev.thresholds(policy).items()
+        },
+        "decision": public(last[0]) if last else None,
+    }
+
+
+def _text(found: dict[str, Any]) -> str:
+    gateways = f"{found['gateways']} gateway" + ("" if found["gateways"] == 1 else "s")
+    head = f"{found['project']} ({found['environment']})  {moment(found['at'])}  {gateways} alive"
+    parts = [head]
+    for name, task in found["tasks"].items():
+        live = task["live"] or "nothing yet"
+        parts.append(f"{name}: live {live}" + (f", epoch {task['epoch']}" if task["epoch"] else ""))
+        if task["rollout"]:
+            parts.append(_rollout_text(task["rollout"]))
+        for version in task["waiting"]:
+            parts.append(f"{version['version']} is {version['status']}: {version['sign_off']}")
+    return "\n\n".join(parts)
+
+
+def _rollout_text(rollout: dict[str, Any]) -> str:
+    kind = "A/A test" if rollout["aa"] else "rollout"
+    lines = [
+        f"{kind} {rollout['id']}: {rollout['candidate']} against {rollout['control']} since "
+        f"{moment(rollout['since'])}",
+        f"step {rollout['step']} of {rollout['steps']}, "
+        f"{rollout['weight']:.0%} of units on the candidate",
+    ]
+    decision = rollout["decision"]
+    if decision:
+        lines.append(
+            f"{moment(decision['at'])}  {decision['action']} ({decision['code']}): "
+            f"{decision['reason']}"
+        )
+    arms = [(arm, rollout["arms"].get(arm, {})) for arm in Variant]
+    fields = ("units", "requests", "served", "failed", "good", "bad")
+    rows = [[arm, *(counts.get(f, 0) for f in fields), _share(counts)] for arm, counts in arms]
+    lines += ["", table(("ARM", *(f.upper() for f in fields), "GOOD RATE"), rows)]
+    tests = [
+        (test, f"{e['log_e']:+.2f}", f"{e['log_threshold']:.2f}")
+        for test, e in rollout["evidence"].items()
+    ]
+    return "\n".join([*lines, "", table(("EVIDENCE", "LOG E", "ACTS AT"), tests)])
+
+
+def _share(counts: dict[str, int]) -> str:
+    total = counts.get("good", 0) + counts.get("bad", 0)
+    return f"{counts['good'] / total:.3f}" if total else "–"
