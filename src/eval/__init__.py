@@ -1,0 +1,1 @@
+"""The frozen evaluation protocol. It judges predictions and chooses nothing."""

@@ -1,0 +1,33 @@
+"""Public data sets: where from, which licence, which bytes, and how to read them."""
+
+from __future__ import annotations
+
+import os
+
+from greenlight.core.errors import NotFound
+from greenlight.datasets import banking77, sample
+from greenlight.datasets.source import Places, Source, places
+from greenlight.ports import Progress
+
+__all__ = ["NAMES", "Places", "Source", "load", "places"]
+
+NAMES = (banking77.NAME, sample.NAME)
+
+
+def _silent(_share: float, _words: str) -> None:
+    return None
+
+
+def load(name: str, where: Places | None = None, progress: Progress = _silent) -> Source:
+    """Read a data set by name, from `where` (by default: as the environment says).
+
+    Raises:
+        NotFound: no data set of this name.
+        MissingData: it is not here and cannot be fetched.
+        Tampered: its bytes are not those published.
+    """
+    if name == banking77.NAME:
+        return banking77.load(where or places(os.environ), progress)
+    if name == sample.NAME:
+        return sample.load()
+    raise NotFound(f"data set {name!r}: not known; there are {', '.join(NAMES)}")

@@ -1,0 +1,44 @@
+"""What a reader hands over, and where readers may look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from greenlight.ports import Example
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """A labelled data set as published, with its own split. Texts are as they came.
+
+    `origin` says where the rows were published, never where they lay on this machine, so that
+    the same rows have the same digest everywhere.
+    """
+
+    name: str
+    origin: str
+    licence: str
+    citation: str
+    train: list[Example]
+    test: list[Example]
+
+
+class Places(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a data set may lie: a given folder, else the cache, else a canonical address."""
+
+    folder: Path | None
+    cache: Path
+    base_url: str | None = None
+    """In place of the canonical address: a mirror. What comes from it is checked all the same."""
+
+
+def places(environ: Mapping[str, str]) -> Places:
+    """GREENLIGHT_DATASETS (a folder with data sets), GREENLIGHT_CACHE (~/.cache/greenlight)."""
+    folder = environ.get("GREENLIGHT_DATASETS")
+    cache = environ.get("GREENLIGHT_CACHE") or "~/.cache/greenlight"
+    return Places(
+        folder=Path(folder).expanduser() if folder else None,
+        cache=Path(cache).expanduser() / "datasets",
+    )
