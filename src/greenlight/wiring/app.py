@@ -1,7 +1,4 @@
-"""The composition root: the only place that knows which adapter stands behind which port.
-
-Nothing is opened at import time.
-"""
+"""The store, the folders and the people of one installation."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from greenlight import lookup
 from greenlight.adapters import signing
@@ -34,7 +32,10 @@ class App:
     store: Store
     clock: Clock
     random: Random
+    raw: Blobs
+    """Datasets as collected."""
     datasets: Blobs
+    """Datasets prepared for training."""
     bundles: Blobs
 
 
@@ -52,7 +53,8 @@ def open_app(settings: Settings) -> Iterator[App]:
             store=store,
             clock=SystemClock(),
             random=secrets.token_bytes,
-            datasets=FolderBlobs(settings.state / "datasets"),
+            raw=FolderBlobs(Path(settings.root) / "data" / "raw"),
+            datasets=FolderBlobs(Path(settings.root) / "data" / "processed"),
             bundles=FolderBlobs(settings.state / "bundles"),
         )
     finally:
@@ -63,6 +65,15 @@ def new_person(random: Random) -> tuple[str, str]:
     """A new secret for a person, and the public key that belongs to it."""
     secret = signing.new_secret(random)
     return secret, signing.public_key(secret)
+
+
+def public_key(secret: str) -> str:
+    """The public key that belongs to a secret.
+
+    Raises:
+        BadInput: the text is no secret.
+    """
+    return signing.public_key(secret)
 
 
 def person_of(settings: Settings, secret: str) -> Person:

@@ -1,0 +1,41 @@
+"""The composition root: the only place that knows which adapter stands behind which port.
+
+Nothing is opened at import time, and libraries that take long to load are loaded by the function
+that needs them: `greenlight status` does not wait for a model runtime.
+"""
+
+from __future__ import annotations
+
+from greenlight.wiring.app import (
+    App,
+    Random,
+    authorise,
+    new_person,
+    open_app,
+    person_of,
+    public_key,
+    sign_off,
+    standing,
+)
+from greenlight.wiring.control import go_live, look, start_rollout
+from greenlight.wiring.pipeline import find_encoder, load_source, turn
+from greenlight.wiring.serving import build_gateway
+
+__all__ = [
+    "App",
+    "Random",
+    "authorise",
+    "build_gateway",
+    "find_encoder",
+    "go_live",
+    "load_source",
+    "look",
+    "new_person",
+    "open_app",
+    "person_of",
+    "public_key",
+    "sign_off",
+    "standing",
+    "start_rollout",
+    "turn",
+]

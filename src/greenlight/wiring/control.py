@@ -1,0 +1,60 @@
+"""Rollouts of one installation: start them, and look at them as the controller does."""
+
+from __future__ import annotations
+
+from greenlight.core.records import Decision, Epoch, Rollout, Version
+from greenlight.stages import loop, roll_out
+from greenlight.wiring.app import App, authorise
+
+
+def go_live(app: App, version: Version, *, initiator: str) -> Epoch:
+    """Give all traffic to a task's first version; see `stages.roll_out.go_live`."""
+    return roll_out.go_live(
+        app.store,
+        version,
+        authorise=lambda digest: authorise(app, digest, initiator=initiator),
+        initiator=initiator,
+        now=app.clock.now(),
+        random=app.random,
+    )
+
+
+def start_rollout(app: App, candidate: Version, *, initiator: str, aa: bool = False) -> Rollout:
+    """Begin a rollout under the task's policy; see `stages.roll_out.start`."""
+
+    def allowed(digest: str) -> None:
+        """Control may serve on after its approval has expired; a candidate may not begin."""
+        live = digest != candidate.digest
+        authorise(app, digest, expires=not live, initiator=None if live else initiator)
+
+    return roll_out.start(
+        app.store,
+        candidate,
+        policy=app.settings.task(candidate.task).policy,
+        authorise=allowed,
+        initiator=initiator,
+        aa=aa,
+        now=app.clock.now(),
+        random=app.random,
+    )
+
+
+def look(app: App, task: str, holder: str) -> Decision | None:
+    """One pass of the controller over a task, if `holder` leads; see `stages.loop.reconcile`.
+
+    Raises:
+        Conflict: the routing changed meanwhile; the next pass sees it.
+        LostLease: another controller leads now.
+    """
+    now = app.clock.now()
+    fence = loop.lead(app.store, holder, now)
+    if fence is None:
+        return None
+    return loop.reconcile(
+        app.store,
+        task,
+        authorise=lambda rollout: authorise(app, rollout.candidate, initiator=rollout.initiator),
+        fence=fence,
+        now=now,
+        random=app.random,
+    )
