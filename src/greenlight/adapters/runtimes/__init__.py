@@ -1,0 +1,1 @@
+"""Where a version answers: inside the gateway, or behind an address."""

@@ -1,0 +1,59 @@
+"""A model that answers inside the gateway, on a thread so that the event loop stays free."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+
+from greenlight.core.errors import ModelFailed
+from greenlight.core.records import MILLISECOND, SECOND, Status
+from greenlight.ports import Model, Prediction
+
+
+class InProcessRuntime:
+    """A `ports.Runtime` around a loaded model."""
+
+    def __init__(self, model: Model, executor: Executor, timeout_us: int) -> None:
+        """Make a runtime.
+
+        Args:
+            model: answers; must bear several threads at once.
+            executor: runs it; shared, and closed by its owner.
+            timeout_us: patience for one call in microseconds, waiting for a thread included.
+        """
+        self._model: Model | None = model
+        self._executor = executor
+        self._timeout_us = timeout_us
+
+    async def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """One prediction per text, in order.
+
+        A call that ran out of time keeps its thread until the model returns; one that still
+        waited for a thread is dropped.
+
+        Raises:
+            ModelFailed: no answer (`timeout`), or none that can be used (`error`).
+        """
+        if self._model is None:
+            raise ModelFailed("the runtime is closed", Status.ERROR)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._timeout_us / SECOND) as patience:
+                answers = await loop.run_in_executor(
+                    self._executor, self._model.predict, list(texts)
+                )
+        except Exception as error:  # whatever a model raises, the request goes to the control
+            if patience.expired():
+                waited = self._timeout_us // MILLISECOND
+                raise ModelFailed(f"no answer within {waited} ms", Status.TIMEOUT) from error
+            raise ModelFailed(f"the model failed: {error!r}", Status.ERROR) from error
+        if len(answers) != len(texts):
+            raise ModelFailed(
+                f"the model gave {len(answers)} answers to {len(texts)} texts", Status.ERROR
+            )
+        return answers
+
+    async def close(self) -> None:
+        """Let go of the model; further calls fail."""
+        self._model = None

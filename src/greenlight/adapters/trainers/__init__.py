@@ -1,0 +1,34 @@
+"""Training backends by name. A backend and the libraries it needs load when it is first made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from greenlight.ports import Trainer
+
+
+def _tfidf_linear() -> Trainer:
+    from greenlight.adapters.trainers.sparse import SparseTrainer
+    from greenlight.models.features import WORDS
+
+    return SparseTrainer("tfidf-linear", WORDS)
+
+
+def _encoder_head() -> Trainer:
+    from greenlight.adapters.trainers.encoder_head import EncoderHeadTrainer
+
+    return EncoderHeadTrainer()
+
+
+def _char_ngram() -> Trainer:
+    from greenlight.adapters.trainers.sparse import SparseTrainer
+    from greenlight.models.features import CHARACTERS
+
+    return SparseTrainer("char-ngram", CHARACTERS)
+
+
+TRAINERS: dict[str, Callable[[], Trainer]] = {
+    "tfidf-linear": _tfidf_linear,
+    "encoder-head": _encoder_head,
+    "char-ngram": _char_ngram,
+}

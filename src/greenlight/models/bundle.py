@@ -1,0 +1,210 @@
+"""A bundle: a trained text classifier as a sealed folder of JSON, safetensors and ONNX.
+
+There is no pickle in it, so opening one runs no code. The manifest names the kind, the labels in
+order, the settings and the digest of every file; a changed byte is refused.
+
+| file | holds | kinds |
+|---|---|---|
+| `vocabulary.json` | the terms, in the order of the features | all |
+| `weights.safetensors` | `idf` [terms], `sparse` [terms, labels], `bias` [labels] | all |
+| | `dense` [hidden, labels] | encoder-head |
+| `encoder.onnx`, `tokenizer.json` | the sentence encoder | encoder-head |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from greenlight import artifacts
+from greenlight.core.errors import BadInput
+from greenlight.models.embedding import Embedder, available_workers
+from greenlight.models.features import Floats, TermSettings, Tfidf
+from greenlight.models.linear import LinearHead, softmax
+from greenlight.ports import Prediction
+
+FORMAT = 1
+VOCABULARY = "vocabulary.json"
+WEIGHTS = "weights.safetensors"
+ENCODER = "encoder.onnx"
+TOKENIZER = "tokenizer.json"
+MANY = 256
+"""From so many texts on (an evaluation, never a request) embedding uses every core."""
+
+Kind = Literal["tfidf-linear", "encoder-head", "char-ngram"]
+
+
+class EncoderParts(msgspec.Struct, frozen=True, kw_only=True):
+    """The sentence encoder of an encoder-head bundle."""
+
+    graph: bytes
+    tokenizer: bytes
+    token_limit: int
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a bundle is made of."""
+
+    kind: Kind
+    labels: Sequence[str]
+    beta: float
+    """The score is softmax(beta · decision)."""
+    tfidf: Tfidf
+    head: LinearHead
+    encoder: EncoderParts | None = None
+
+
+class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    beta: float
+    terms: TermSettings
+    token_limit: int | None = None
+
+
+class _Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    format: int
+    kind: Kind
+    labels: tuple[str, ...]
+    settings: _Settings
+    files: dict[str, str]
+
+
+class TextModel:
+    """A loaded bundle (`ports.Model`). Immutable, so any thread may use it."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Make a model of its parts; see `load` for a model from a folder."""
+        self.kind = parts.kind
+        self.labels: Sequence[str] = tuple(parts.labels)
+        self._beta = parts.beta
+        self._tfidf = parts.tfidf
+        self._head = parts.head
+        encoder = parts.encoder
+        self._embedder = (
+            None
+            if encoder is None
+            else Embedder(encoder.graph, encoder.tokenizer, encoder.token_limit)
+        )
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """One prediction per text, in order; `score` is the calibrated probability."""
+        vectors: Sequence[Floats | None] = [None] * len(texts)
+        if self._embedder is not None:
+            workers = available_workers() if len(texts) >= MANY else 1
+            vectors = list(self._embedder.embed(texts, workers=workers))
+        return [self._predict(text, vector) for text, vector in zip(texts, vectors, strict=True)]
+
+    def _predict(self, text: str, vector: Floats | None) -> Prediction:
+        indices, values = self._tfidf.row(text)
+        shares = softmax(self._beta * self._head.decide(indices, values, vector))
+        best = int(shares.argmax())
+        return Prediction(label=self.labels[best], score=float(shares[best]))
+
+
+def write(folder: str | Path, parts: Parts) -> str:
+    """Write a bundle to a new or empty folder; equal parts give equal bytes.
+
+    Returns:
+        The bundle's digest.
+
+    Raises:
+        BadInput: the folder is not empty, or the parts do not fit together.
+    """
+    _check(parts)
+    root = Path(folder)
+    root.mkdir(parents=True, exist_ok=True)
+    if any(root.iterdir()):
+        raise BadInput(f"{root} is not empty; a bundle needs a folder of its own", "out")
+    (root / VOCABULARY).write_bytes(msgspec.json.encode(parts.tfidf.terms))
+    tensors = {"idf": parts.tfidf.idf, "sparse": parts.head.sparse, "bias": parts.head.bias}
+    if parts.head.dense is not None:
+        tensors["dense"] = parts.head.dense
+    (root / WEIGHTS).write_bytes(safetensors.numpy.save(tensors))
+    encoder = parts.encoder
+    if encoder is not None:
+        (root / ENCODER).write_bytes(encoder.graph)
+        (root / TOKENIZER).write_bytes(encoder.tokenizer)
+    settings = _Settings(
+        beta=parts.beta,
+        terms=parts.tfidf.settings,
+        token_limit=encoder.token_limit if encoder is not None else None,
+    )
+    body = {
+        "format": FORMAT,
+        "kind": parts.kind,
+        "labels": list(parts.labels),
+        "settings": msgspec.to_builtins(settings),
+    }
+    return artifacts.seal(root, body)
+
+
+def load(folder: str | Path, expected_digest: str | None = None) -> TextModel:
+    """Load a bundle after checking every byte of it.
+
+    Raises:
+        Tampered: not the expected bundle, or a file was changed, removed or added.
+        BadInput: sealed as it should be, but no bundle that this release can read.
+    """
+    root = Path(folder)
+    body = artifacts.unseal(root, expected_digest)
+    if body.get("format") != FORMAT:
+        raise BadInput(f"{root}: bundle format {body.get('format')}; this release reads {FORMAT}")
+    try:
+        parts = _read(root, msgspec.convert(body, _Manifest))
+    except (msgspec.MsgspecError, safetensors.SafetensorError, OSError, KeyError) as error:
+        raise BadInput(f"{root}: no bundle that this release can read ({error!r})") from error
+    _check(parts)
+    return TextModel(parts)
+
+
+def _read(root: Path, manifest: _Manifest) -> Parts:
+    terms = msgspec.json.decode((root / VOCABULARY).read_bytes(), type=list[str])
+    tensors: dict[str, Any] = safetensors.numpy.load_file(root / WEIGHTS)
+    encoder = None
+    if manifest.settings.token_limit is not None:
+        encoder = EncoderParts(
+            graph=(root / ENCODER).read_bytes(),
+            tokenizer=(root / TOKENIZER).read_bytes(),
+            token_limit=manifest.settings.token_limit,
+        )
+    return Parts(
+        kind=manifest.kind,
+        labels=manifest.labels,
+        beta=manifest.settings.beta,
+        tfidf=Tfidf(manifest.settings.terms, terms, tensors["idf"]),
+        head=LinearHead(tensors["sparse"], tensors["bias"], tensors.get("dense")),
+        encoder=encoder,
+    )
+
+
+def _check(parts: Parts) -> None:
+    rows, columns = parts.head.sparse.shape
+    encoded = parts.kind == "encoder-head"
+    problems = [
+        problem
+        for problem, found in (
+            ("labels repeat", len(set(parts.labels)) != len(parts.labels)),
+            (f"{len(parts.labels)} labels, {columns} in the head", len(parts.labels) != columns),
+            (f"{len(parts.tfidf.terms)} terms, {rows} in the head", len(parts.tfidf.terms) != rows),
+            (f"beta is {parts.beta}, not positive", not parts.beta > 0),
+            ("weights are not finite", not _finite(parts)),
+            ("an encoder where none belongs, or none", (parts.encoder is not None) != encoded),
+            ("dense weights where none belong, or none", (parts.head.dense is not None) != encoded),
+        )
+        if found
+    ]
+    if problems:
+        raise BadInput(f"the parts of the {parts.kind} bundle do not fit: {'; '.join(problems)}")
+
+
+def _finite(parts: Parts) -> bool:
+    head = parts.head
+    tensors = [parts.tfidf.idf, head.sparse, head.bias]
+    if head.dense is not None:
+        tensors.append(head.dense)
+    return all(bool(np.isfinite(tensor).all()) for tensor in tensors)

@@ -1,0 +1,34 @@
+"""Bundles made once and shared; tests that change one work on a copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from greenlight.adapters.trainers import TRAINERS
+from greenlight.adapters.trainers.encoder_head import EncoderHeadTrainer
+from greenlight.ports import Trainer
+from tests.models import tiny
+
+LABELS = ["pin", "card", "money"]
+
+
+@pytest.fixture(scope="session", params=list(TRAINERS))
+def made_bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of every kind."""
+    folder = tmp_path_factory.mktemp(request.param)
+    trainer: Trainer = TRAINERS[request.param]()
+    if request.param == "encoder-head":
+        files = tiny.write_encoder(folder / "encoder")
+        trainer = EncoderHeadTrainer(lambda _: files, folder / "cache")
+    trained = trainer.train(
+        train=tiny.examples(90, 1),
+        validation=tiny.examples(30, 2),
+        labels=LABELS,
+        config={},
+        seed=0,
+        out=str(folder / "bundle"),
+        progress=lambda _share, _words: None,
+    )
+    return Path(trained.folder)

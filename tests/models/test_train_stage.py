@@ -1,0 +1,153 @@
+"""The stage: dataset in, bundle and recorded run out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from greenlight import artifacts
+from greenlight.adapters.blobs import FolderBlobs
+from greenlight.adapters.stores.memory import MemoryStore
+from greenlight.adapters.trainers import TRAINERS
+from greenlight.core import jsonl, ledger
+from greenlight.core.errors import BadInput, NotFound, Tampered
+from greenlight.core.ids import time_of
+from greenlight.core.records import MILLISECOND, LedgerEntry, Run
+from greenlight.models import bundle
+from greenlight.stages.train import train
+from greenlight.testing import FakeClock
+from tests.models import tiny
+from tests.models.conftest import LABELS
+
+
+class Site:
+    """Everything around the stage, in a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.store = MemoryStore()
+        self.datasets = FolderBlobs(root / "datasets")
+        self.bundles = FolderBlobs(root / "bundles")
+        self.clock = FakeClock()
+
+    def dataset(self, body: dict[str, object], splits: dict[str, bytes]) -> str:
+        """Seal a prepared dataset and keep it."""
+        folder = self.root / "prepared"
+        folder.mkdir()
+        for name, data in splits.items():
+            (folder / f"{name}.jsonl").write_bytes(data)
+        artifacts.seal(folder, body)
+        return self.datasets.add(str(folder))
+
+    def train(self, dataset: str, **config: object) -> Run:
+        return train(
+            self.store,
+            self.datasets,
+            self.bundles,
+            TRAINERS["tfidf-linear"](),
+            task="intents",
+            dataset_digest=dataset,
+            config=config,
+            seed=3,
+            initiator="ada",
+            workdir=self.root / "work",
+            environment={"python": "3.11"},
+            clock=self.clock,
+            random=np.random.default_rng(0),
+            progress=lambda _share, _words: self.clock.advance(MILLISECOND),
+        )
+
+
+SPLITS = {
+    "train": jsonl.encode(tiny.examples(90, 1)),
+    "validation": jsonl.encode(tiny.examples(30, 2)),
+    "test": b"the stage does not open this file",
+}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def test_a_run_says_what_went_in_and_what_came_out(site: Site) -> None:
+    """T3, R1: the run is stored with its ledger entry, and names a bundle that loads."""
+    digest = site.dataset({"labels": LABELS}, SPLITS)
+    begun = site.clock.now()
+    run = site.train(digest, C=2.0)
+    assert site.store.get(Run, run.id) == run
+    assert (run.dataset, run.backend, run.config, run.seed) == (
+        digest,
+        "tfidf-linear",
+        {"C": 2.0},
+        3,
+    )
+    assert (run.task, run.initiator, run.environment) == ("intents", "ada", {"python": "3.11"})
+    assert run.started_at == begun < run.at == site.clock.now()
+    assert time_of(run.id) == run.at // 1000 * 1000
+    assert run.report["validation_texts"] == 30
+    model = bundle.load(site.bundles.path(run.bundle), run.bundle)
+    assert list(model.labels) == LABELS
+    (entry,) = site.store.scan(LedgerEntry)
+    assert entry.kind == "run"
+    assert (entry.body["id"], entry.body["bundle"]) == (run.id, run.bundle)
+    assert ledger.chain(None, [(entry.kind, entry.body)], at=run.at) == [entry]
+    assert list((site.root / "work").iterdir()) == []
+
+
+def test_the_same_training_gives_the_same_bundle(site: Site) -> None:
+    """And is a run of its own all the same."""
+    digest = site.dataset({"labels": LABELS}, SPLITS)
+    first, second = site.train(digest), site.train(digest)
+    assert first.bundle == second.bundle
+    assert first.id != second.id
+    assert [entry.kind for entry in site.store.scan(LedgerEntry)] == ["run", "run"]
+
+
+def test_a_failed_training_leaves_nothing(site: Site) -> None:
+    """No run, no ledger entry, no bundle, no half-written folder."""
+    digest = site.dataset({"labels": LABELS}, SPLITS)
+    with pytest.raises(BadInput, match="unknown depth; known: C"):
+        site.train(digest, depth=3)
+    assert site.store.scan(Run) == []
+    assert site.store.scan(LedgerEntry) == []
+    assert not (site.root / "bundles").exists()
+    assert list((site.root / "work").iterdir()) == []
+
+
+def test_an_unknown_dataset(site: Site) -> None:
+    """Says what there is."""
+    known = site.dataset({"labels": LABELS}, SPLITS)
+    with pytest.raises(NotFound, match=known):
+        site.train("sha256:" + "0" * 64)
+
+
+def test_a_changed_dataset_is_refused(site: Site) -> None:
+    """Even where the file that changed is not needed."""
+    digest = site.dataset({"labels": LABELS}, SPLITS)
+    Path(site.datasets.path(digest), "test.jsonl").write_bytes(b"other")
+    with pytest.raises(Tampered, match=r"test\.jsonl"):
+        site.train(digest)
+
+
+@pytest.mark.parametrize(
+    ("body", "splits", "problem"),
+    [
+        ({}, SPLITS, "lists no labels"),
+        ({"labels": LABELS}, {"train": SPLITS["train"]}, r"validation\.jsonl"),
+        (
+            {"labels": LABELS},
+            {**SPLITS, "train": b'{"text":"a","label":"pin"}\n{"text":"b"}\n'},
+            r"train\.jsonl: line 2: .*label",
+        ),
+    ],
+)
+def test_a_dataset_that_is_not_prepared(
+    site: Site, body: dict[str, object], splits: dict[str, bytes], problem: str
+) -> None:
+    """The message names the file and the line."""
+    digest = site.dataset(body, splits)
+    with pytest.raises(BadInput, match=problem):
+        site.train(digest)
