@@ -55,7 +55,7 @@ class Site:
             workdir=self.root / "work",
             environment={"python": "3.11"},
             clock=self.clock,
-            random=np.random.default_rng(0),
+            random=np.random.default_rng(0).bytes,
             progress=lambda _share, _words: self.clock.advance(MILLISECOND),
         )
 

@@ -202,6 +202,6 @@ def _moves(
     for digest, event in events:
         version = store.get(Version, digest)
         if version is not None and version.status != VersionStatus.RETIRED:
-            status = next_status(version.status, event)
-            moves.append((version, msgspec.structs.replace(version, status=status)))
+            moved = next_status(version.status, event)
+            moves.append((version, msgspec.structs.replace(version, status=moved)))
     return moves

@@ -108,7 +108,8 @@ def _first_events(store: Store, rollout: str, until: int) -> list[Row]:
     if len(exposed) == _PAGE:
         until = exposed[-1].at
     failures = store.failures(rollout, until=until)
-    past = store.past(rollout, sorted({event.unit for event in (*exposed, *failures)}))
+    units = {exposure.unit for exposure in exposed} | {failure.unit for failure in failures}
+    past = store.past(rollout, sorted(units))
     rows: list[Row] = [
         ("exposure", exposure, _probability(exposure, past), 0.0, exposure.at)
         for exposure in exposed

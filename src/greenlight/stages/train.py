@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from greenlight import artifacts
 from greenlight.core import jsonl
@@ -35,7 +34,7 @@ def train(
     workdir: str | Path,
     environment: Mapping[str, Any],
     clock: Clock,
-    random: np.random.Generator,
+    random: Callable[[int], bytes],
     progress: Progress,
 ) -> Run:
     """Train one model and record the run. The test part of the dataset is not opened.
@@ -53,7 +52,7 @@ def train(
         workdir: where the bundle is put together; nothing stays there.
         environment: what ran: packages, Python, platform, commit.
         clock: tells when the training began and ended.
-        random: draws the run's id.
+        random: gives that many random bytes (for the run's id).
         progress: follows the training.
 
     Raises:
@@ -79,7 +78,7 @@ def train(
         bundle = bundles.add(trained.folder)
     now = clock.now()
     run = Run(
-        id=uuid7(now, random.bytes(ID_BYTES)),
+        id=uuid7(now, random(ID_BYTES)),
         task=task,
         backend=trainer.name,
         dataset=dataset_digest,

@@ -41,7 +41,9 @@ def build_gateway(app: App, replica: str) -> Gateway:
         config_digest=settings.config_digest,
         settings=Settings(
             poll=settings.gateway.poll,
-            spool=SpoolSettings(bound=settings.gateway.spool_limit),
+            spool=SpoolSettings(
+                fsync=settings.gateway.spool.fsync, bound=settings.gateway.spool.bound
+            ),
         ),
     )
 

@@ -10,7 +10,13 @@ from greenlight import __version__
 from greenlight.entrypoints.cli.lazy import LazyGroup
 
 COMMANDS = {
+    "demo": ("turn:demo", "The whole loop on BANKING77, from nothing, in minutes."),
     "validate": ("check:validate", "Check greenlight.toml and show every fault at once."),
+    "up": ("serve:up", "Run gateway and controller in one process."),
+    "gateway": ("serve:gateway", "Run the gateway alone."),
+    "controller": ("serve:controller", "Run the controller alone."),
+    "run": ("turn:run", "Make a new version: collect, curate, train, evaluate, register."),
+    "rollout": ("turn:rollout", "Put an approved version before users."),
     "status": ("status:status", "Show what is live, the running rollout and its evidence."),
     "versions": ("look:versions", "List versions, or show one."),
     "rollouts": ("look:rollouts", "List rollouts, or show one."),

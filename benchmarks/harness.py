@@ -1,0 +1,59 @@
+"""What every benchmark writes beside its numbers: machine, commit, command, time."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def provenance() -> dict[str, Any]:
+    """Where, on what and by which command the numbers came about."""
+    git = ["git", "-C", str(ROOT)]
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    dirty = subprocess.run(
+        [*git, "status", "--porcelain", "--untracked-files=no"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {
+        "command": " ".join(["python", "-m", *_module(), *sys.argv[1:]]),
+        "commit": commit.stdout.strip() + (" + changes" if dirty.stdout.strip() else ""),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "cpu": _cpu(),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def save(name: str, numbers: dict[str, Any]) -> Path:
+    """Write benchmarks/results/NAME.json and say so."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    body = json.dumps({"provenance": provenance(), **numbers}, indent=2)
+    path.write_text(body + "\n", encoding="utf-8")
+    print(f"wrote {path.relative_to(ROOT)}")
+    return path
+
+
+def _module() -> list[str]:
+    return [f"benchmarks.{Path(sys.argv[0]).stem}"]
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,108 @@
+"""Commands that make a version and put it before users: run, rollout start, demo."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+
+import click
+import msgspec
+
+from greenlight import wiring
+from greenlight.core import fingerprint
+from greenlight.core.gates import passed
+from greenlight.entrypoints.cli.common import json_option, opened, public, show_json
+from greenlight.entrypoints.cli.lazy import NOT_OK
+from greenlight.lookup import find_version
+from greenlight.stages.roll_out import current_epoch
+
+
+@click.command()
+@click.argument("task")
+@json_option
+@click.pass_context
+def run(context: click.Context, task: str, as_json: bool) -> None:
+    """Make a new version of TASK: collect, curate, train, evaluate, register, gate."""
+    from greenlight.entrypoints.demo.show import Stage
+
+    with opened(context) as app, Stage(quiet=as_json).progress(task) as progress:
+        made = wiring.turn(app, task, initiator=getpass.getuser(), progress=progress)
+    ok = passed(made.gates)
+    if as_json:
+        show_json({"version": public(made.version), "gates": made.gates, "ok": ok})
+    else:
+        name = fingerprint.short(made.version.digest)
+        click.echo(f"{made.version.label} ({name}): {made.version.status.value}")
+        for result in made.gates:
+            click.echo(f"  {result.outcome:<4} {result.metric}: {result.reason}")
+        if ok:
+            click.echo(f"next: greenlight approve {made.version.label} -m WHY")
+    if not ok:
+        context.exit(NOT_OK)
+
+
+@click.group()
+def rollout() -> None:
+    """Put an approved version before users."""
+
+
+@rollout.command()
+@click.argument("task")
+@click.argument("version")
+@click.option("--aa", is_flag=True, help="An A/A test: both arms may serve the same bundle.")
+@json_option
+@click.pass_context
+def start(context: click.Context, task: str, version: str, aa: bool, as_json: bool) -> None:
+    """Roll VERSION out on TASK. The first version of a task goes live at once."""
+    with opened(context) as app:
+        app.settings.task(task)
+        found = find_version(app.store, version)
+        if found.task != task:
+            raise click.UsageError(f"{found.label} is a version of {found.task!r}, not {task!r}")
+        initiator = getpass.getuser()
+        if current_epoch(app.store, task) is None:
+            epoch = wiring.go_live(app, found, initiator=initiator)
+            if as_json:
+                show_json(public(epoch))
+            else:
+                click.echo(f"{found.label} takes all traffic: nothing was live before it")
+            return
+        begun = wiring.start_rollout(app, found, initiator=initiator, aa=aa)
+        if as_json:
+            show_json(public(begun))
+            return
+        click.echo(f"rollout {begun.id} of {found.label} has begun; from here the evidence decides")
+        click.echo(f"next: greenlight status {task} --watch")
+
+
+@click.command()
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("greenlight-demo"),
+    show_default=True,
+    help="The demo's own folder; what an earlier demo left there is replaced.",
+)
+@click.option("--seed", default=1, show_default=True, help="Seed of the replayed users.")
+@click.option(
+    "--candidate",
+    type=click.Choice(["better", "same"]),
+    default="better",
+    show_default=True,
+    help="`same` is an A/A test: v1 against itself.",
+)
+@click.option("--rate", default=150.0, show_default=True, help="Requests per second.")
+@json_option
+def demo(folder: Path, seed: int, candidate: str, rate: float, as_json: bool) -> None:
+    """The whole loop on BANKING77, from nothing, in minutes."""
+    from greenlight.entrypoints.demo import Options
+    from greenlight.entrypoints.demo import run as run_demo
+
+    options = msgspec.convert(
+        {"folder": folder, "seed": seed, "candidate": candidate, "rate": rate, "quiet": as_json},
+        Options,
+    )
+    result = run_demo(options)
+    if as_json:
+        show_json(result)

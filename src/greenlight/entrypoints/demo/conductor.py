@@ -1,0 +1,356 @@
+"""The demo's conductor: every stage in order, with real processes around the rollouts."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from greenlight import config, wiring
+from greenlight.core import fingerprint, model_card
+from greenlight.core.errors import GreenlightError, MissingData, Refused
+from greenlight.core.evidence import thaw, thresholds
+from greenlight.core.gates import passed
+from greenlight.core.policy import DecisionPolicy
+from greenlight.core.records import (
+    SECOND,
+    Approval,
+    Decision,
+    EvidenceState,
+    Rollout,
+    RolloutStatus,
+    Variant,
+    Version,
+)
+from greenlight.entrypoints.demo.processes import Processes, free_port
+from greenlight.entrypoints.demo.project import MARKER, PEOPLE, TASK, Bar, prepare, write_config
+from greenlight.entrypoints.demo.show import Look, Stage, stopwatch
+from greenlight.reporting import html
+from greenlight.reporting.summary import Summary, summarise
+from greenlight.stages.loop import Turn
+from greenlight.stages.roll_out import current_epoch
+
+INITIATOR = "demo"
+LOOK_S = 0.5
+PATIENCE_S = 60
+"""How long past its horizon a rollout may take to end before the demo gives up on it."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How to run the demo. `rate` is in requests per second."""
+
+    folder: Path
+    seed: int = 1
+    candidate: Literal["better", "same"] = "better"
+    rate: float = 150.0
+    quiet: bool = False
+
+
+class Bars(msgspec.Struct, frozen=True, kw_only=True):
+    """The data set of this demo, and what is asked of each version on it."""
+
+    source: str
+    first: Bar
+    second: Bar
+    third: Bar
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What a demo came to."""
+
+    summary: Summary
+    traffic: dict[str, Any]
+    """What the client saw: requests, failures, judgements, latencies."""
+    paths: dict[str, str]
+    seconds: float
+
+
+def run(options: Options) -> Result:
+    """Run the demo from an empty folder to its report.
+
+    Raises:
+        Refused: the folder holds something else.
+        GreenlightError: a step did not do what it must.
+    """
+    watch = stopwatch()
+    stage = Stage(options.quiet)
+    keys = prepare(options.folder, secrets.token_bytes)
+    demo = _Demo(options, stage, keys)
+    traffic = demo.play()
+    with demo.app() as app:
+        summary = summarise(app.store, TASK)
+        paths = demo.write_papers(app, summary, traffic)
+    stage.summary(summary)
+    stage.paths(paths)
+    return Result(summary=summary, traffic=traffic, paths=paths, seconds=watch())
+
+
+class _Demo:
+    """One demo: its folder, its people, and what is under way."""
+
+    def __init__(self, options: Options, stage: Stage, keys: Mapping[str, str]) -> None:
+        self._options = options
+        self._stage = stage
+        self._keys = keys
+        self._folder = options.folder.resolve()
+        self._port = free_port()
+        self._bars = self._choose()
+        self._turns: list[Turn] = []
+
+    def play(self) -> dict[str, Any]:
+        """Everything up to the last verdict; returns what the client saw."""
+        same = self._options.candidate == "same"
+        with Processes(self._folder / "logs") as processes:
+            first = self._first_version()
+            self._open_gateway(processes)
+            second = first if same else self._next_version()
+            self._start_traffic(processes)
+            self._roll_out(processes, second, aa=same)
+            if not same:
+                self._roll_out(processes, self._remote_version(processes), aa=False)
+            seen: dict[str, Any] = json.loads(processes.stop("traffic"))
+        return seen
+
+    @contextmanager
+    def app(self) -> Iterator[wiring.App]:
+        """The demo's store and folders under its present configuration."""
+        with wiring.open_app(config.load(self._folder / config.FILE, {})) as app:
+            yield app
+
+    def write_papers(
+        self, app: wiring.App, summary: Summary, traffic: Mapping[str, Any]
+    ) -> dict[str, str]:
+        """Model cards, the decision log and the report; returns what lies where."""
+        paths = {"folder": str(self._folder), "configuration": str(self._folder / config.FILE)}
+        for made in self._turns:
+            version = app.store.get(Version, made.version.digest) or made.version
+            card = self._papers(version.label) / "model_card.md"
+            approvals = app.store.scan(Approval, {"version": version.digest})
+            card.write_text(
+                model_card.render(
+                    version, made.run, made.dataset, made.evaluation, made.gates, approvals
+                ),
+                encoding="utf-8",
+            )
+            paths[version.label] = str(card.parent)
+        log = self._folder / "decisions.jsonl"
+        lines = [msgspec.json.encode(decision) for decision in app.store.scan(Decision)]
+        log.write_bytes(b"\n".join(lines) + b"\n")
+        report = self._folder / "report.html"
+        html.write(report, app.store, TASK, notes=self._notes(), paths=paths, traffic=traffic)
+        (self._folder / "summary.json").write_bytes(
+            msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
+        )
+        return {
+            **paths,
+            "decision log": str(log),
+            "logs": str(self._folder / "logs"),
+            "report": str(report),
+            "open it again": f"greenlight -C {self._folder} up",
+        }
+
+    def _choose(self) -> Bars:
+        """BANKING77 and the encoder, or what stands in for them."""
+        try:
+            with self._stage.progress("data set") as progress:
+                wiring.load_source("banking77", progress)
+            name, floor, bar, plain = "banking77", 0.85, 0.92, 0.88
+        except MissingData as missing:
+            self._stage.warn(f"{missing}")
+            self._stage.warn(
+                "BANKING77 cannot be had: the demo runs on a small sample written for this project"
+            )
+            name, floor, bar, plain = "sample", 0.5, 0.6, 0.5
+        first = Bar(backend="tfidf-linear", accuracy=floor)
+        try:
+            with self._stage.progress("sentence encoder") as progress:
+                wiring.find_encoder(progress)
+        except MissingData as missing:
+            self._stage.warn(f"{missing}")
+            self._stage.warn("no sentence encoder: v2 and v3 are character n-gram models")
+            second = Bar(backend="char-ngram", accuracy=plain)
+            third = Bar(backend="char-ngram", accuracy=plain, options="{ C = 0.5 }")
+        else:
+            second = Bar(backend="encoder-head", accuracy=bar)
+            third = Bar(backend="encoder-head", accuracy=bar, options="{ C = 0.5 }")
+        return Bars(source=name, first=first, second=second, third=third)
+
+    def _first_version(self) -> Version:
+        self._stage.headline(f"v1: a plain model goes live ({self._bars.source})")
+        self._configure(self._bars.first)
+        with self.app() as app:
+            version = self._make(app)
+            wiring.go_live(app, version, initiator=INITIATOR)
+        self._stage.say(f"{version.label} takes all traffic: there is nothing to compare it with")
+        return version
+
+    def _next_version(self) -> Version:
+        bar = self._bars.second
+        self._stage.headline(f"v2: a better model, and a higher bar (accuracy ≥ {bar.accuracy})")
+        self._configure(bar)
+        with self.app() as app:
+            return self._make(app)
+
+    def _remote_version(self, processes: Processes) -> Version:
+        self._stage.headline("v3: a remote model whose server has its labels in another order")
+        self._configure(self._bars.third)
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        with self.app() as app:
+            version = self._make(app, runtime={"kind": "http", "url": url})
+            bundle = app.bundles.path(version.bundle)
+        labels = json.loads((Path(bundle) / "manifest.json").read_text(encoding="utf-8"))["labels"]
+        deployed = self._folder / "v3-labels.json"
+        deployed.write_text(json.dumps(sorted(labels, key=str.casefold), indent=1) + "\n")
+        moved = sum(a != b for a, b in zip(labels, sorted(labels, key=str.casefold), strict=True))
+        processes.start(
+            "model-server",
+            "greenlight.entrypoints.model_server",
+            *("--bundle", bundle, "--port", str(port), "--labels", str(deployed)),
+        )
+        processes.await_ready("model-server", f"{url}/healthz")
+        self._stage.say(
+            f"the model server is up; somebody sorted its label file without regard to case, so "
+            f"{moved} of {len(labels)} labels are not where the model was trained to find them"
+        )
+        return version
+
+    def _make(self, app: wiring.App, runtime: dict[str, Any] | None = None) -> Version:
+        """One turn of the pipeline, and the signatures of two people."""
+        label = f"v{len(self._turns) + 1}"
+        papers = self._papers(f"{TASK}@{len(self._turns) + 1}")
+        with self._stage.progress(label) as progress:
+            made = wiring.turn(
+                app,
+                TASK,
+                initiator=INITIATOR,
+                progress=progress,
+                runtime=runtime,
+                out=papers / "eval.json",
+            )
+        self._turns.append(made)
+        accuracy = made.evaluation.document["intent"]["test"]["accuracy"]
+        self._stage.say(
+            f"trained {made.run.backend} on {made.dataset.manifest['counts']['train']} rows, "
+            f"bundle {fingerprint.short(made.run.bundle)}"
+        )
+        self._stage.say(
+            f"{made.version.label}: accuracy {accuracy['value']:.4f} "
+            f"({accuracy['low']:.4f}–{accuracy['high']:.4f}) on {accuracy['n']} test rows"
+        )
+        for result in made.gates:
+            if result.outcome != "pass":
+                self._stage.warn(f"gate {result.metric}: {result.outcome} ({result.reason})")
+        if not passed(made.gates):
+            raise Refused(f"{made.version.label} did not pass its gates; it goes no further")
+        for name, role in PEOPLE.items():
+            wiring.sign_off(
+                app,
+                made.version,
+                secret=self._keys[name],
+                decision="approve",
+                why=f"read evaluation {fingerprint.short(made.evaluation.digest)}",
+            )
+            self._stage.say(f"approved by {name} ({role}), bound to the evaluation")
+        version = app.store.get(Version, made.version.digest)
+        assert version is not None
+        return version
+
+    def _open_gateway(self, processes: Processes) -> None:
+        here = ("-C", str(self._folder))
+        processes.start("gateway", "greenlight.entrypoints.cli", *here, "gateway")
+        processes.await_ready("gateway", f"{self._url}/readyz")
+        processes.start("controller", "greenlight.entrypoints.cli", *here, "controller")
+        self._stage.say(f"gateway on {self._url}, controller beside it")
+
+    def _start_traffic(self, processes: Processes) -> None:
+        options = self._options
+        with self.app() as app:
+            queries = Path(app.datasets.path(self._turns[0].dataset.digest)) / "test.jsonl"
+        processes.start(
+            "traffic",
+            "greenlight.entrypoints.traffic",
+            *("--gateway", self._url, "--task", TASK, "--queries", str(queries)),
+            *("--rate", str(options.rate), "--seed", str(options.seed)),
+        )
+        self._stage.say("9,000 users ask test queries and judge 60 % of the answers")
+
+    def _roll_out(self, processes: Processes, candidate: Version, aa: bool) -> None:
+        with self.app() as app:
+            rollout = wiring.start_rollout(app, candidate, initiator=INITIATOR, aa=aa)
+            self._stage.headline(f"rollout of {candidate.label} begins at 10 % of the users")
+            ended = self._watch(app, processes, rollout)
+            last = app.store.scan(Decision, {"rollout": rollout.id}, newest_first=True, limit=1)[0]
+        seconds = ((ended.ended_at or ended.at) - ended.at) / SECOND
+        self._stage.say(
+            f"{candidate.label}: {ended.status.value.replace('_', ' ')} after {seconds:.1f} s, "
+            f"because {last.reason}"
+        )
+
+    def _watch(self, app: wiring.App, processes: Processes, rollout: Rollout) -> Rollout:
+        policy = msgspec.convert(rollout.policy, DecisionPolicy)
+        deadline = stopwatch()
+        patience = policy.rollout.horizon / SECOND + PATIENCE_S
+        with self._stage.watching() as show:
+            while deadline() < patience:
+                time.sleep(LOOK_S)
+                processes.check()
+                show(_look(app, rollout, policy, deadline()))
+                found = app.store.get(Rollout, rollout.id)
+                if found is not None and found.status != RolloutStatus.RUNNING:
+                    return found
+        raise GreenlightError(
+            f"rollout {rollout.id} did not end {PATIENCE_S} s past its horizon; "
+            f"see {self._folder / 'logs' / 'controller.log'}"
+        )
+
+    def _configure(self, bar: Bar) -> None:
+        public = {name: wiring.public_key(secret) for name, secret in self._keys.items()}
+        write_config(self._folder, public, self._bars.source, bar, self._port)
+
+    def _papers(self, label: str) -> Path:
+        path = self._folder / "versions" / label
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def _url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def _notes(self) -> list[str]:
+        notes = [
+            "This demo's policy has soaks of 10 seconds and a feedback window of 5 seconds, so "
+            "that it ends in minutes; the thresholds of the evidence are those of production.",
+            "GOOD and BAD come from the true labels of the test queries: 60 % of the answers are "
+            "judged, after a delay of 0.7 seconds on average.",
+        ]
+        if self._bars.source == "sample":
+            notes.append(
+                "BANKING77 could not be had: this run used the small sample written for Greenlight."
+            )
+        return notes
+
+
+def _look(app: wiring.App, rollout: Rollout, policy: DecisionPolicy, seconds: float) -> Look:
+    store = app.store
+    epoch = current_epoch(store, rollout.task)
+    assert epoch is not None
+    decisions = store.scan(Decision, {"rollout": rollout.id}, newest_first=True, limit=1)
+    state = store.get(EvidenceState, rollout.id)
+    evidence = thaw(state.state) if state else None
+    return Look(
+        rollout=rollout,
+        epoch=epoch,
+        decision=decisions[0] if decisions else None,
+        log_e=evidence.log_e if evidence else {},
+        log_threshold=thresholds(policy),
+        outcomes={v.value: evidence.arm(v).outcomes if evidence else 0 for v in Variant},
+        seconds=seconds,
+    )

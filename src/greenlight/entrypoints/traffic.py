@@ -1,0 +1,178 @@
+"""Replayed users: a client process that asks the gateway and says GOOD or BAD by the true labels.
+
+    python -m greenlight.entrypoints.traffic --gateway URL --task NAME --queries test.jsonl
+
+Users are sticky and come back: every round visits each of them once, in a new order, and one visit
+in four asks twice. A share of the answers is judged, after a delay. Only ids, outputs and true
+labels are known here: no version, no variant. SIGTERM ends it; what was seen goes to standard
+output as one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import numpy as np
+
+TIMEOUT_S = 10.0
+CONCURRENCY = 64
+ASKS_TWICE = 0.25
+
+
+class Habits(msgspec.Struct, frozen=True, kw_only=True):
+    """How the users behave. `rate` is requests per second, `mean_delay` is in seconds."""
+
+    users: int
+    rate: float
+    feedback_rate: float
+    mean_delay: float
+
+
+class Client:
+    """Sends requests at a steady rate and feedback after a delay."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        base: str,
+        task: str,
+        queries: list[tuple[str, str]],
+        habits: Habits,
+        rng: np.random.Generator,
+    ) -> None:
+        self._session = session
+        self._predict = f"{base}/v1/tasks/{task}/predict"
+        self._feedback = f"{base}/v1/feedback"
+        self._queries = queries
+        self._habits = habits
+        self._rng = rng
+        self._latencies: list[float] = []
+        self._counts = {"requests": 0, "failed": 0, "good": 0, "bad": 0, "feedback_failed": 0}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Ask until told to stop, then let what is under way end."""
+        free = asyncio.Semaphore(CONCURRENCY)
+        stopped = asyncio.ensure_future(stop.wait())
+        start = time.monotonic()
+        for count, user in enumerate(self._visits()):
+            due = start + count / self._habits.rate - time.monotonic()
+            if due > 0:
+                await asyncio.wait([stopped], timeout=due)
+            if stop.is_set():
+                break
+            await free.acquire()
+            self._spawn(self._ask(f"user-{user:05d}", free))
+        stopped.cancel()
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    def report(self) -> dict[str, Any]:
+        """Counts, and latencies in milliseconds."""
+        report: dict[str, Any] = dict(self._counts)
+        if self._latencies:
+            p50, p95 = np.quantile(self._latencies, [0.5, 0.95])
+            report |= {"p50_ms": round(float(p50), 2), "p95_ms": round(float(p95), 2)}
+        return report
+
+    def _visits(self) -> Iterator[int]:
+        while True:
+            for user in self._rng.permutation(self._habits.users):
+                yield int(user)
+                if self._rng.random() < ASKS_TWICE:
+                    yield int(user)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask(self, user: str, free: asyncio.Semaphore) -> None:
+        text, truth = self._queries[int(self._rng.integers(len(self._queries)))]
+        judged = self._rng.random() < self._habits.feedback_rate
+        delay = float(self._rng.exponential(self._habits.mean_delay))
+        began = time.monotonic()
+        try:
+            answer = await self._post(self._predict, {"input": text, "unit": user})
+        finally:
+            free.release()
+        self._counts["requests"] += 1
+        if answer is None:
+            self._counts["failed"] += 1
+            return
+        self._latencies.append((time.monotonic() - began) * 1000)
+        if judged:
+            self._spawn(self._judge(answer, truth, delay))
+
+    async def _judge(self, answer: dict[str, Any], truth: str, delay: float) -> None:
+        await asyncio.sleep(delay)
+        value = "GOOD" if answer["output"]["label"] == truth else "BAD"
+        body = {"inference_id": answer["id"], "metric": "quality", "value": value}
+        stored = await self._post(self._feedback, body)
+        self._counts["feedback_failed" if stored is None else value.lower()] += 1
+
+    async def _post(self, url: str, body: dict[str, Any]) -> dict[str, Any] | None:
+        """The answer, or None if there was none worth the name."""
+        try:
+            async with self._session.post(url, json=body) as response:
+                if response.status >= 300:
+                    return None
+                answer: dict[str, Any] = await response.json()
+                return answer
+        except (aiohttp.ClientError, TimeoutError):
+            return None
+
+
+async def replay(
+    base: str, task: str, queries: list[tuple[str, str]], habits: Habits, seed: int
+) -> dict[str, Any]:
+    """Replay until SIGTERM or SIGINT; returns what was seen."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        client = Client(session, base, task, queries, habits, np.random.default_rng(seed))
+        await client.run(stop)
+    return client.report()
+
+
+def main() -> None:
+    """Parse the command line and replay."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gateway", required=True, help="base URL")
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--queries", required=True, help='JSON lines {"text", "label"}')
+    parser.add_argument("--users", type=int, default=9000)
+    parser.add_argument("--rate", type=float, default=150.0, help="requests per second")
+    parser.add_argument("--feedback-rate", type=float, default=0.6, help="share that is judged")
+    parser.add_argument("--mean-delay", type=float, default=0.7, help="seconds to the judgement")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    lines = Path(given.queries).read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    habits = Habits(
+        users=given.users,
+        rate=given.rate,
+        feedback_rate=given.feedback_rate,
+        mean_delay=given.mean_delay,
+    )
+    queries = [(row["text"], row["label"]) for row in rows]
+    seen = asyncio.run(replay(given.gateway, given.task, queries, habits, given.seed))
+    json.dump(seen, sys.stdout)
+    print()
+
+
+if __name__ == "__main__":
+    main()
