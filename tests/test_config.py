@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenlight import config, datasets
+from greenlight.adapters.trainers import TRAINERS
 from greenlight.config import units
 from greenlight.config.locate import line_of, locate
 from greenlight.core.errors import ConfigError, NotFound
@@ -277,6 +278,7 @@ def test_where_a_client_finds_the_gateway(tmp_path: Path, host: str, url: str) -
 
 def test_the_choices_are_those_that_exist() -> None:
     assert get_args(get_type_hints(config.DatasetSettings)["source"]) == datasets.NAMES
+    assert set(get_args(get_type_hints(config.TrainSettings)["backend"])) == set(TRAINERS)
 
 
 @pytest.mark.parametrize(

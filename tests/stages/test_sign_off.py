@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 
 from greenlight import lookup
 from greenlight.adapters import signing
-from greenlight.adapters.stores.memory import MemoryStore
-from greenlight.core import fingerprint, ids
-from greenlight.core.approval import Person
 from greenlight.core.errors import BadInput, Conflict, NotFound, Refused
-from greenlight.core.gates import GateResult
-from greenlight.core.policy import ApprovalPolicy, GateRule
 from greenlight.core.records import (
     DAY,
     SECOND,
@@ -25,131 +18,13 @@ from greenlight.core.records import (
     Evaluation,
     LedgerEntry,
     Rollout,
-    RolloutStatus,
-    Run,
     Version,
     VersionStatus,
 )
-from greenlight.recording import record
-from greenlight.stages.approve import decide, identify, settle
+from greenlight.stages.approve import identify, settle
 from greenlight.stages.audit import audit
-from greenlight.stages.register import gate, register
-from greenlight.testing import FakeClock
-
-RULES = {"accuracy": GateRule(min=0.9)}
-POLICY = ApprovalPolicy()
-NAMES = {
-    "ana": ("ml_lead",),
-    "ben": ("product_owner",),
-    "cai": ("ml_lead", "product_owner"),
-    "dia": ("intern",),
-    "eve": ("ml_lead",),
-}
-
-
-class Office:
-    """A store, a clock, and people with keys."""
-
-    def __init__(self) -> None:
-        self.store = MemoryStore()
-        self.clock = FakeClock()
-        self.random: Callable[[int], bytes] = np.random.default_rng(1).bytes
-        self.secrets = {name: signing.new_secret(self.random) for name in NAMES}
-        self.people = {
-            name: Person(name=name, roles=roles, key=signing.public_key(self.secrets[name]))
-            for name, roles in NAMES.items()
-        }
-
-    def run(self, bundle: str = "b1", initiator: str = "eve") -> Run:
-        now = self.clock.now()
-        run = Run(
-            id=ids.uuid7(now, self.random(10)),
-            task="intent",
-            backend="tfidf-linear",
-            dataset="sha256:d",
-            config={},
-            seed=1,
-            initiator=initiator,
-            environment={},
-            report={},
-            bundle=bundle,
-            started_at=now,
-            at=now,
-        )
-        record(self.store, [("run", {"run": run.id})], append=[run], now=now)
-        return run
-
-    def register(self, run: Run | None = None, **options: Any) -> Version:
-        run = run or self.run()
-        given: dict[str, Any] = {
-            "task": "intent",
-            "bundle": run.bundle,
-            "runtime": {"kind": "in_process"},
-            "run": run,
-            "initiator": "eve",
-            "now": self.clock.now(),
-            **options,
-        }
-        return register(self.store, **given)
-
-    def evaluate(self, version: Version, accuracy: float) -> Evaluation:
-        document = {
-            "version": version.digest,
-            "intent": {"test": {"accuracy": {"value": accuracy}}},
-            "at": self.clock.now(),
-        }
-        digest = fingerprint.digest(document)
-        made = Evaluation(
-            digest=digest, version=version.digest, document=document, at=self.clock.now()
-        )
-        body = {"evaluation": digest, "version": version.digest}
-        record(self.store, [("evaluation", body)], append=[made], now=self.clock.now())
-        return made
-
-    def gate(self, version: Version, accuracy: float) -> tuple[Version, list[GateResult]]:
-        self.clock.advance(SECOND)
-        evaluation = self.evaluate(version, accuracy)
-        return gate(self.store, version, evaluation, RULES, self.clock.now())
-
-    def evaluated(self) -> Version:
-        return self.gate(self.register(), 0.95)[0]
-
-    def say(
-        self, version: Version, who: str, decision: str = "approve", **options: Any
-    ) -> Approval:
-        self.clock.advance(SECOND)
-        given: dict[str, Any] = {
-            "version": self.status(version),
-            "secret": self.secrets[who],
-            "people": self.people,
-            "decision": decision,
-            "why": "looked at it",
-            "policy": POLICY,
-            "sign": signing.sign,
-            "public_key": signing.public_key,
-            "verify": signing.verify,
-            "now": self.clock.now(),
-            "random": self.random,
-            **options,
-        }
-        return decide(self.store, **given)
-
-    def status(self, version: Version) -> Version:
-        found = self.store.get(Version, version.digest)
-        assert found is not None
-        return found
-
-    def move(self, version: Version, status: VersionStatus) -> None:
-        """As a rollout would: only the status, without the words about it."""
-        now = self.status(version)
-        self.store.commit(swap=[(now, msgspec.structs.replace(now, status=status))])
-
-    def approved(self) -> Version:
-        version = self.evaluated()
-        self.say(version, "ana")
-        self.say(version, "ben")
-        assert self.status(version).status == VersionStatus.APPROVED
-        return self.status(version)
+from greenlight.stages.register import gate
+from tests.stages.office import POLICY, RULES, Office, rollout
 
 
 @pytest.fixture
@@ -470,21 +345,3 @@ def test_a_version_that_moved_meanwhile_is_a_conflict(office: Office) -> None:
     office.gate(version, 0.96)
     with pytest.raises(Conflict):
         gate(office.store, version, evaluation, RULES, office.clock.now())
-
-
-def rollout(version: Version, initiator: str, at: int, *, ended: bool = False) -> Rollout:
-    return Rollout(
-        id=ids.uuid7(at, bytes(10)),
-        task=version.task,
-        control="sha256:c",
-        candidate=version.digest,
-        salt="00",
-        policy={},
-        policy_digest="sha256:p",
-        aa=False,
-        initiator=initiator,
-        status=RolloutStatus.ROLLED_BACK if ended else RolloutStatus.RUNNING,
-        step=0,
-        at=at,
-        ended_at=at if ended else None,
-    )

@@ -122,7 +122,7 @@ class DatasetSettings(Policy, frozen=True, kw_only=True):
 class TrainSettings(Policy, frozen=True, kw_only=True):
     """[tasks.NAME.train]: how a version is made."""
 
-    backend: Literal["tfidf-linear", "char-ngram-linear", "encoder-head"]
+    backend: Literal["tfidf-linear", "char-ngram", "encoder-head"]
     """The trainer."""
     options: dict[str, Any] = msgspec.field(default_factory=dict)
     """What the trainer lets one choose; see its documentation."""
