@@ -275,7 +275,7 @@ class TestLookup:
         version = office.register()
         made = rollout(version, "eve", office.clock.now())
         office.store.commit(append=[made])
-        assert lookup.find_by_id(office.store, Rollout, made.id[:8]) == made
+        assert lookup.find_by_id(office.store, Rollout, made.id[:8]).id == made.id
         with pytest.raises(NotFound, match="greenlight rollouts list"):
             lookup.find_by_id(office.store, Rollout, "zzzz")
 
