@@ -80,8 +80,9 @@ class Reader:
         """The struct, unless a field is faulty or they contradict each other.
 
         The constructor would report contradictions as one text. Asked of a draft they come one by
-        one, and with defaults in place of faulty fields they come all.
+        one, and with defaults in place of faulty fields so do those between the others.
         """
+        faulty = [key for key, value in given.items() if value is FAULTY]
         draft = {key: value for key, value in given.items() if value is not FAULTY}
         for field in msgspec.structs.fields(cls):
             if field.name not in draft and not field.required:
@@ -90,8 +91,11 @@ class Reader:
         before = len(self.faults)
         if issubclass(cls, Policy) and len(draft) == len(cls.__struct_fields__):
             for problem in cls.problems(cast(Any, types.SimpleNamespace(**draft))):
-                self._place(cls, problem, path)
-        if len(self.faults) > before or FAULTY in given.values():
+                named = _FIELD.fullmatch(problem)
+                sound = named is not None and not any(key in problem for key in faulty)
+                if sound or not faulty:
+                    self._place(cls, problem, path)
+        if len(self.faults) > before or faulty:
             return FAULTY
         self.structs[path] = cls(**given)
         return self.structs[path]

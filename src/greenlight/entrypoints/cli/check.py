@@ -54,7 +54,8 @@ def verify(context: click.Context, as_json: bool) -> None:
     else:
         for problem in report.problems:
             click.echo(problem)
-        words = "intact" if report.ok else f"{len(report.problems)} problems"
+        count = len(report.problems)
+        words = "intact" if report.ok else f"{count} problem" + ("s" if count > 1 else "")
         click.echo(f"ledger: {report.entries} entries, head {report.head}: {words}")
     if not report.ok:
         context.exit(NOT_OK)

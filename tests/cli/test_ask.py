@@ -1,0 +1,118 @@
+"""`greenlight predict` and `feedback`, against a real gateway over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import http.server
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cli.project import Project
+from tests.serving.harness import World, asynchronous, eventually, serving
+
+
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[str]:
+    """A server that says the same to everybody."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_prediction_and_a_word_on_it(project: Project, tmp_path: Path) -> None:
+    """S7: the id that predict prints is what feedback takes."""
+
+    @asynchronous
+    async def talk() -> None:
+        world = World(tmp_path / "spool")
+        world.epoch(1)
+        async with serving(world.gateway()) as client:
+            async with client.session.get("/healthz") as response:
+                url = str(response.url.origin())
+
+            async def call(*words: str) -> str:
+                return await asyncio.to_thread(project.ok, *words, "--url", url)
+
+            text = await call("predict", "intent", "hello", "--unit", "user-7")
+            assert text.splitlines()[0] == "v1  0.750"
+            id = text.split("greenlight feedback ")[1].split()[0]
+            said = await call("feedback", id, "good", "--comment", "well put")
+            assert said.startswith(f"GOOD on {id}: ")
+            await eventually(lambda: world.feedback())
+        [kept] = world.feedback().values()
+        assert (kept.inference_id, kept.value, kept.comment) == (id, 1.0, "well put")
+        assert world.inferences()[id].unit == "user-7"
+
+    talk()
+
+
+def test_what_the_gateway_refuses_is_the_callers_to_mend(project: Project, tmp_path: Path) -> None:
+    @asynchronous
+    async def talk() -> None:
+        world = World(tmp_path / "spool")
+        world.epoch(1)
+        async with serving(world.gateway()) as client:
+            async with client.session.get("/healthz") as response:
+                url = str(response.url.origin())
+            for words, says in (
+                (["predict", "intents", "hello"], "answered 404"),
+                (["predict", "intent", "  "], "the text is empty"),
+                (["feedback", "42", "BAD"], "42"),
+            ):
+                message = await asyncio.to_thread(project.refused, 2, *words, "--url", url)
+                assert says in message
+
+    talk()
+
+
+def test_without_a_gateway(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    for words in (["predict", "intent", "hi"], ["feedback", "42", "GOOD"]):
+        message = project.refused(1, *words, GREENLIGHT_GATEWAY_PORT=str(port))
+        assert f"no gateway answers at http://127.0.0.1:{port}" in message
+        assert "start one: greenlight up" in message
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code", "says"),
+    [
+        (503, b'{"error": {"message": "the spool is full"}}', 1, "answered 503: the spool is full"),
+        (500, b"oops", 1, "answered 500: oops"),
+        (429, b"", 2, "answered 429: no message"),
+        (200, b"<html>", 2, "is no gateway"),
+    ],
+)
+def test_other_answers(project: Project, status: int, body: bytes, code: int, says: str) -> None:
+    with answering(status, body) as url:
+        assert says in project.refused(code, "predict", "intent", "hi", "--url", url)
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "nonsense", "http://"])
+def test_addresses_that_are_none(project: Project, url: str) -> None:
+    result = project.call("predict", "intent", "hi", "--url", url)
+    assert result.exit_code in (1, 2)
+    assert "Traceback" not in result.output
+    assert result.stderr.startswith("greenlight: ")

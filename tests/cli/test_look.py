@@ -1,0 +1,242 @@
+"""`greenlight versions`, `rollouts`, `decisions`, `status` and `audit verify`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from greenlight.core import ids
+from greenlight.core.records import (
+    SECOND,
+    Action,
+    Decision,
+    Epoch,
+    Inference,
+    Replica,
+    Status,
+    Variant,
+    VersionStatus,
+)
+from greenlight.recording import record
+from tests.cli.project import Project
+from tests.stages.office import rollout
+
+SALT = "5a" * 16
+
+
+@pytest.fixture
+def rolling(evaluated: Project) -> Project:
+    """intent@1 is live, intent@2 has a running rollout, and a gateway is alive."""
+    with evaluated.opened() as (settings, office):
+        live = office.store.scan(type(office.evaluated()))[0]
+        candidate = office.gate(office.register(office.run("b2")), 0.96)[0]
+        office.move(live, VersionStatus.LIVE)
+        office.move(candidate, VersionStatus.CANARY)
+        now = office.clock.now()
+        begun = msgspec.structs.replace(rollout(candidate, "eve", now), control=live.digest)
+        body = {k: v for k, v in msgspec.to_builtins(begun).items() if k != "salt"}
+        decision = Decision(
+            id=ids.uuid7(now, bytes(10)),
+            task="intent",
+            rollout=begun.id,
+            action=Action.START,
+            code="start",
+            reason="eve started it at 10%",
+            evidence={"log_e": {"quality": -0.25}},
+            epoch_seen=1,
+            policy_digest=begun.policy_digest,
+            at=now,
+        )
+        epochs = [
+            Epoch(
+                task="intent",
+                number=number,
+                rollout=begun.id if number == 2 else None,
+                control=live.digest,
+                candidate=candidate.digest if number == 2 else None,
+                weight=0.1 if number == 2 else 0.0,
+                salt=SALT if number == 2 else "",
+                decision=decision.id,
+                at=now,
+            )
+            for number in (1, 2)
+        ]
+        record(
+            office.store,
+            [("rollout", body), ("decision", msgspec.to_builtins(decision))],
+            append=[begun, decision, *epochs],
+            now=now,
+        )
+        office.store.heartbeat(
+            Replica(
+                id="gateway-1",
+                epochs={"intent": 2},
+                applied_at={"intent": now},
+                flushed_through=now,
+                at=now + 7200 * SECOND,
+            )
+        )
+        office.store.ingest(
+            [
+                Inference(
+                    id=ids.uuid7(now, bytes([number] * 10)),
+                    task="intent",
+                    version=candidate.digest,
+                    served_version=candidate.digest,
+                    variant=Variant.CANDIDATE,
+                    rollout=begun.id,
+                    epoch=2,
+                    weight=0.1,
+                    bucket=0.05,
+                    unit=f"user-{number}",
+                    unit_source="body",
+                    input="hello",
+                    output="greeting",
+                    score=0.9,
+                    oos=None,
+                    latency_ms=3.0,
+                    status=Status.OK,
+                    fallback_from=None,
+                    config_digest=settings.config_digest,
+                    at=now,
+                )
+                for number in range(3)
+            ],
+            [],
+        )
+    return evaluated
+
+
+def test_lists_of_nothing(project: Project) -> None:
+    for what in ("versions", "rollouts", "decisions"):
+        assert project.json(what, "list") == []
+        assert len(project.ok(what, "list").splitlines()) == 1
+    assert "intent: live nothing yet" in project.ok("status")
+
+
+def test_versions(evaluated: Project) -> None:
+    """R1: digest, label, bundle, lineage, evaluation, status."""
+    listed = evaluated.ok("versions", "list", "intent").splitlines()
+    assert listed[0].split() == ["VERSION", "STATUS", "DIGEST", "INITIATOR", "REGISTERED"]
+    assert listed[1].split()[:2] == ["intent@1", "evaluated"]
+    shown = evaluated.ok("versions", "show", "intent@1")
+    assert "sign-off    lacks 1 × ml_lead, 1 × product_owner" in shown
+    assert "gates passed on evaluation sha256:" in shown
+    details = evaluated.json("versions", "show", "intent@1")
+    assert details["version"]["lineage"]["backend"] == "tfidf-linear"
+    assert details["gates"][0]["passed"] and len(details["evaluations"]) == 1
+
+
+def test_a_version_shows_its_approvals(evaluated: Project) -> None:
+    evaluated.ok("approve", "intent@1", "-m", "good on test", by="ana")
+    shown = evaluated.ok("versions", "show", "intent@1")
+    assert shown.splitlines()[-1].split()[1:4] == ["approve", "ana", "ml_lead"]
+    assert shown.splitlines()[-1].endswith("good on test")
+
+
+def test_unknown_names(evaluated: Project) -> None:
+    assert "there are: intent" in evaluated.refused(2, "versions", "list", "intents")
+    assert "there are: intent@1" in evaluated.refused(2, "versions", "show", "intent@2")
+    assert "greenlight rollouts list" in evaluated.refused(2, "rollouts", "show", "0000")
+    assert "greenlight decisions list" in evaluated.refused(2, "decisions", "show", "0000")
+
+
+def test_rollouts_and_decisions(rolling: Project) -> None:
+    [listed] = rolling.json("rollouts", "list", "intent")
+    shown = rolling.ok("rollouts", "show", listed["id"][:8])
+    assert "candidate  intent@2" in shown and "eve started it at 10%" in shown
+    [decision] = rolling.json("decisions", "list", "--rollout", listed["id"][:8])
+    assert decision["policy_digest"] == listed["policy_digest"]
+    assert "log_e       quality -0.25" in rolling.ok("decisions", "show", decision["id"][:8])
+    assert "start" in rolling.ok("decisions", "list", "intent")
+    assert "running" in rolling.ok("rollouts", "list")
+
+
+def test_status(rolling: Project) -> None:
+    text = rolling.ok("status")
+    assert "acme (dev)" in text and "1 gateway alive" in text
+    assert "intent: live intent@1, epoch 2" in text
+    assert "step 1 of 2, 10% of units on the candidate" in text
+    assert "start (start): eve started it at 10%" in text
+    candidate = next(line for line in text.splitlines() if line.startswith("candidate"))
+    assert candidate.split() == ["candidate", "3", "3", "3", "0", "0", "0", "–"]
+    quality = next(line for line in text.splitlines() if line.startswith("quality"))
+    assert quality.split() == ["quality", "+0.00", "5.70"]
+    found = rolling.json("status", "intent")["tasks"]["intent"]["rollout"]
+    assert found["arms"]["candidate"]["units"] == 3
+    assert found["evidence"]["superiority"]["log_threshold"] == pytest.approx(2.9957, abs=1e-4)
+
+
+def test_versions_that_wait_are_shown(evaluated: Project) -> None:
+    assert "intent@1 is evaluated: lacks 1 × ml_lead" in evaluated.ok("status")
+
+
+def test_the_salt_is_never_shown(rolling: Project) -> None:
+    """EVIDENCE: who knows the salt can choose an arm."""
+    [listed] = rolling.json("rollouts", "list")
+    for words in (
+        ["rollouts", "list"],
+        ["rollouts", "show", listed["id"]],
+        ["status"],
+        ["decisions", "list"],
+    ):
+        assert SALT not in rolling.ok(*words)
+        assert SALT not in rolling.ok(*words, "--json")
+
+
+def test_watching_until_interrupted(rolling: Project) -> None:
+    command = [sys.executable, "-m", "greenlight.entrypoints.cli", "-C", str(rolling.folder)]
+    watching = subprocess.Popen(
+        [*command, "status", "--watch", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert watching.stdout is not None
+    seen = 0
+    for line in watching.stdout:
+        if line.rstrip() == "}":
+            seen += 1
+        if seen == 2:
+            break
+    watching.send_signal(signal.SIGINT)
+    watching.communicate(timeout=20)
+    assert watching.returncode == 1
+
+
+def test_audit_of_an_intact_record(rolling: Project) -> None:
+    """G5: verifiable from the shell."""
+    assert rolling.ok("audit", "verify").rstrip().endswith(": intact")
+    assert rolling.json("audit", "verify")["ok"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("UPDATE ledger SET at = at + 1 WHERE seq = 2", "entry 2 (version) was changed"),
+        ("DELETE FROM ledger WHERE seq = 2", "entries are missing"),
+        ("UPDATE decisions SET reason = 'better'", "was changed: it is not as the ledger has it"),
+        ("DELETE FROM decisions", "was taken out of the store"),
+    ],
+)
+def test_audit_finds_what_was_tampered_with(rolling: Project, statement: str, says: str) -> None:
+    """G5: changed with nothing but an SQL prompt."""
+    with sqlite3.connect(rolling.folder / ".greenlight" / "greenlight.db") as database:
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
+            database.execute(f"DROP TRIGGER {name}")
+        changed = database.execute(statement).rowcount
+    database.close()
+    assert changed
+    result = rolling.call("audit", "verify")
+    assert result.exit_code == 1
+    assert says in result.stdout
+    report = json.loads(rolling.call("audit", "verify", "--json").stdout)
+    assert not report["ok"]
