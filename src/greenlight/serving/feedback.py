@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from greenlight.core import ids
-from greenlight.core.errors import BadInput, Conflict, NotFound
+from greenlight.core.errors import BadInput, Conflict, NotFound, StoreError
 from greenlight.core.metrics import score
 from greenlight.core.records import Feedback, Inference, Record
 from greenlight.ports import Records
@@ -139,7 +139,7 @@ class FeedbackDesk:
         try:
             if await self._find(Inference, inference) is not None:
                 return STORED
-        except Exception:
+        except StoreError:
             # A store that cannot be asked is no reason to lose what somebody said.
             log.exception("feedback: the store could not be asked for %s", inference)
             return PENDING
@@ -157,7 +157,7 @@ class FeedbackDesk:
         for made in feedback:
             try:
                 kept = await self._find(Feedback, made.id)
-            except Exception:
+            except StoreError:
                 log.exception("feedback: the store could not be asked for %s", made.id)
                 kept = None
             if kept is None:

@@ -7,6 +7,7 @@ one per input and in their order. Anything else is an error.
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Sequence
 
 import aiohttp
@@ -94,7 +95,7 @@ class HttpRuntime:
             self._session = None
 
     async def _call(self, texts: Sequence[str]) -> list[Prediction]:
-        body = msgspec.json.encode({"inputs": texts})
+        body = io.BytesIO(msgspec.json.encode({"inputs": texts}))
         try:
             async with (
                 asyncio.timeout(self._timeout / SECOND),
