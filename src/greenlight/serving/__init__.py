@@ -1,0 +1,1 @@
+"""The hot path: a gateway answers requests, records them, and follows the store."""
