@@ -70,7 +70,8 @@ class Office:
             started_at=now,
             at=now,
         )
-        record(self.store, [("run", {"run": run.id})], append=[run], now=now)
+        body = {"id": run.id, "initiator": initiator, "bundle": bundle}
+        record(self.store, [("run", body)], append=[run], now=now)
         return run
 
     def register(self, run: Run | None = None, **options: Any) -> Version:

@@ -18,6 +18,7 @@ from greenlight.core.records import (
     Evaluation,
     LedgerEntry,
     Rollout,
+    Run,
     Version,
     VersionStatus,
 )
@@ -305,6 +306,7 @@ class TestAudit:
         [
             (LedgerEntry, {"body": {}}, "was changed: its digest does not fit"),
             (LedgerEntry, None, "entries are missing"),
+            (Run, {"initiator": "somebody"}, "run .* was changed"),
             (Approval, {"why": "paid to"}, "approval .* was changed"),
             (Approval, None, "approval .* was taken out"),
             (Evaluation, {"document": {"accuracy": 1}}, "evaluation .* was changed"),

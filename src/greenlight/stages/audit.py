@@ -20,18 +20,23 @@ from greenlight.core.records import (
     LedgerEntry,
     Record,
     Rollout,
+    Run,
     Version,
 )
 from greenlight.lookup import everything
 from greenlight.ports import Records
 
 _COVERED: dict[str, tuple[type[Record], frozenset[str]]] = {
+    "run": (Run, frozenset()),
     "version": (Version, frozenset({"status"})),
     "approval": (Approval, frozenset()),
     "rollout": (Rollout, frozenset({"salt", "status", "step", "ended_at"})),
     "decision": (Decision, frozenset()),
 }
-"""Ledger kind → the records whose content its entries hold, less the fields that change later."""
+"""Ledger kind → the records that its entries describe, and the fields that change later."""
+
+_Stated = dict[str, tuple[tuple[str, ...], str]]
+"""Key → the fields that the ledger states of a record, and their digest."""
 
 
 class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,9 +50,9 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def audit(records: Records) -> AuditReport:
-    """Check the chain, and every version, evaluation, approval, rollout and decision against it."""
+    """Check the chain; runs, versions, evaluations, approvals, rollouts, decisions against it."""
     problems: list[str] = []
-    stated: dict[tuple[str, str], str] = {}
+    stated: dict[str, _Stated] = {name: {} for name in _COVERED}
     evaluations: set[str] = set()
     last: LedgerEntry | None = None
     entries = 0
@@ -57,12 +62,13 @@ def audit(records: Records) -> AuditReport:
         entries += 1
         if entry.kind in _COVERED:
             kind, changing = _COVERED[entry.kind]
-            content = {name: value for name, value in entry.body.items() if name not in changing}
-            stated[entry.kind, str(content.get(kind.KEY[0]))] = fingerprint.digest(content)
+            fields = tuple(name for name in entry.body if name not in changing)
+            digest = fingerprint.digest({name: entry.body[name] for name in fields})
+            stated[entry.kind][str(entry.body.get(kind.KEY[0]))] = fields, digest
         elif entry.kind == "evaluation":
             evaluations.add(str(entry.body.get("evaluation")))
-    for name in _COVERED:
-        problems += _compare(records, name, stated)
+    for name, (kind, _) in _COVERED.items():
+        problems += _compare(records, name, kind, stated[name])
     problems += _check_evaluations(records, evaluations)
     problems += _check_versions(records)
     return AuditReport(
@@ -73,17 +79,17 @@ def audit(records: Records) -> AuditReport:
     )
 
 
-def _compare(records: Records, name: str, stated: dict[tuple[str, str], str]) -> Iterator[str]:
+def _compare(records: Records, name: str, kind: type[Record], stated: _Stated) -> Iterator[str]:
     """Differences between the records of a kind and what the ledger says of them."""
-    kind, changing = _COVERED[name]
-    expected = {key: digest for (what, key), digest in stated.items() if what == name}
+    expected = dict(stated)
     for record in everything(records, kind):
         key = str(record.key[0])
-        fields: dict[str, Any] = msgspec.to_builtins(record)
-        content = {field: value for field, value in fields.items() if field not in changing}
+        content: dict[str, Any] = msgspec.to_builtins(record)
         if key not in expected:
             yield f"{name} {key} is not on the ledger: it was put in from outside"
-        elif expected.pop(key) != fingerprint.digest(content):
+            continue
+        fields, digest = expected.pop(key)
+        if fingerprint.digest({field: content.get(field) for field in fields}) != digest:
             yield f"{name} {key} was changed: it is not as the ledger has it"
     for key in expected:
         yield f"{name} {key} is on the ledger and was taken out of the store"
