@@ -6,40 +6,27 @@ import sys
 from pathlib import Path
 
 import click
-import msgspec
 
-from greenlight.core.errors import BadInput, GreenlightError
+from greenlight.core.errors import GreenlightError
 from greenlight.entrypoints.gateway import serve
-from greenlight.models import bundle
-from greenlight.serving.model_server import ModelServer
+from greenlight.serving.model_server import open_bundle
 
-
-def names_in(file: Path) -> list[str]:
-    """The names of a label file: a JSON list of texts, one per output of the model.
-
-    Raises:
-        BadInput: it is no such list.
-    """
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=list[str])
-    except (OSError, msgspec.DecodeError) as error:
-        raise BadInput(f"labels: {file} is no JSON list of texts: {error}") from error
+PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("--bundle", "folder", required=True, help="Folder of the bundle to serve.")
+@click.option("--bundle", type=PATH, required=True, help="Folder of the bundle to serve.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=0, show_default=True, help="Port; 0 takes any free one.")
 @click.option(
     "--labels",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PATH,
     help="JSON list that names the model's outputs by index; the bundle's own labels without it.",
 )
-def main(folder: str, host: str, port: int, labels: Path | None) -> None:
+def main(bundle: Path, host: str, port: int, labels: Path | None) -> None:
     """Serve a bundle: POST /predict, GET /healthz."""
     try:
-        names = None if labels is None else names_in(labels)
-        serve(ModelServer(bundle.load(folder), names), host, port, name="model server")
+        serve(open_bundle(bundle, labels), host, port, name="model server")
     except GreenlightError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
 from greenlight.core.errors import BadInput, NotFound
+from greenlight.models import bundle
 from greenlight.ports import Model, Prediction
 from greenlight.serving.http import (
     Disconnected,
@@ -41,6 +43,21 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 _DECODER = msgspec.json.Decoder(_Request)
+
+
+def open_bundle(folder: Path, labels: Path | None) -> ModelServer:
+    """The server of a bundle.
+
+    Args:
+        folder: the bundle.
+        labels: a JSON list that names the model's outputs by index; without it they go by the
+            bundle's own labels.
+
+    Raises:
+        BadInput: no bundle, or no list of as many names as the model has outputs.
+        Tampered: the bundle was changed.
+    """
+    return ModelServer(bundle.load(folder), None if labels is None else _names_in(labels))
 
 
 class ModelServer:
@@ -94,6 +111,13 @@ class ModelServer:
 
     def _rename(self, made: Prediction) -> Prediction:
         return Prediction(self._names[made.label], made.score, made.oos)
+
+
+def _names_in(file: Path) -> list[str]:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=list[str])
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadInput(f"labels: {file} is no JSON list of texts: {error}") from error
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
