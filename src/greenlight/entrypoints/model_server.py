@@ -9,7 +9,7 @@ import click
 
 from greenlight.core.errors import GreenlightError
 from greenlight.entrypoints.gateway import serve
-from greenlight.serving.model_server import open_bundle
+from greenlight.wiring.model_server import build_model_server
 
 PATH = click.Path(path_type=Path)
 
@@ -26,7 +26,7 @@ PATH = click.Path(path_type=Path)
 def main(bundle: Path, host: str, port: int, labels: Path | None) -> None:
     """Serve a bundle: POST /predict, GET /healthz."""
     try:
-        serve(open_bundle(bundle, labels), host, port, name="model server")
+        serve(build_model_server(bundle, labels), host, port, name="model server")
     except GreenlightError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
