@@ -17,7 +17,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
-from greenlight.adapters.stores import questions, tables
+from greenlight.adapters.stores import questions, sqlite, tables
 from greenlight.adapters.stores.migrations import HEAD, config
 from greenlight.adapters.stores.sql import SqlStore
 from greenlight.adapters.stores.sqlite import engine_for
@@ -230,6 +230,19 @@ def test_several_processes_may_open_a_new_store_at_once(url: str) -> None:
     ended_well(processes)
     with writing(url) as connection:
         assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
+
+
+def test_switching_to_wal_waits_for_another_opener(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite refuses that at once while another connection holds the write lock."""
+    path = Path(file_of(url))
+    path.parent.mkdir(parents=True)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr(sqlite.time, "sleep", lambda seconds: other.execute("COMMIT"))
+        SqlStore(url).close()
+        assert not other.in_transaction
 
 
 APPEND = """

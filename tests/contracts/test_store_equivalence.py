@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from greenlight.adapters.stores.memory import MemoryStore
@@ -32,8 +32,8 @@ from greenlight.ports import Store
 from tests.contracts.making import ROLLOUT, entry, epoch, feedback, inference, version
 
 small = st.integers(0, 12)
-names = st.sampled_from(["a", "b", "é", "Z", ""])
-rollouts = st.sampled_from([ROLLOUT, ROLLOUT, "r2", None])
+names = st.sampled_from(["a", "é", "Z"])
+rollouts = st.sampled_from([ROLLOUT, ROLLOUT, ROLLOUT, "r2", None])
 metrics = st.sampled_from(["quality", "quality", "stars"])
 tests = st.sampled_from(["exposure", "fast", "presence", "quality", "error"])
 
@@ -61,8 +61,8 @@ words = st.builds(
 )
 entries = st.builds(
     entry,
-    seq=small,
-    rollout=st.sampled_from([ROLLOUT, "r2"]),
+    seq=st.integers(0, 99),
+    rollout=st.sampled_from([ROLLOUT, ROLLOUT, "r2"]),
     test=tests,
     unit=names,
     epoch=st.integers(1, 2),
@@ -88,8 +88,8 @@ leases = st.builds(
 )
 commits = st.fixed_dictionaries(
     {
-        "append": st.lists(st.one_of(entries, versions, epochs), max_size=4),
-        "fence": st.none() | leases,
+        "append": st.lists(st.one_of(entries, entries, versions, epochs), max_size=3),
+        "fence": st.one_of(st.none(), st.none(), leases),
         "now": small,
         "changes": st.lists(
             st.tuples(st.integers(0, 1), st.sampled_from(VersionStatus), st.booleans()), max_size=2
@@ -97,7 +97,7 @@ commits = st.fixed_dictionaries(
     }
 )
 steps = st.one_of(
-    st.tuples(st.just("ingest"), st.lists(inferences, max_size=6), st.lists(words, max_size=4)),
+    st.tuples(st.just("ingest"), st.lists(inferences, max_size=6), st.lists(words, max_size=6)),
     st.tuples(st.just("commit"), commits),
     st.tuples(st.just("lease"), st.sampled_from(["x", "y"]), small, small),
 )
@@ -138,7 +138,7 @@ def answers(store: Store) -> Iterator[object]:
     yield store.scan(Epoch, {"rollout": ROLLOUT}, after=("a", 2))
     for rollout in (ROLLOUT, "r2"):
         yield store.summarise(rollout)
-        yield store.past(rollout, ["a", "b", "é", "Z", "", "nobody"])
+        yield store.past(rollout, ["a", "é", "Z", "nobody"])
         for until in (5, 99):
             yield store.failures(rollout, until=until)
             for test in ("exposure", "fast", "presence"):
@@ -159,9 +159,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     max_examples=120,
     deadline=None,
     derandomize=True,
+    phases=[Phase.explicit, Phase.generate],  # shrinking would take minutes of disk work
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(script=st.lists(steps, min_size=1, max_size=12))
+@given(script=st.lists(steps, min_size=5, max_size=15))
 def test_both_stores_answer_alike(template: Path, script: list[tuple[Any, ...]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = shutil.copy(template, folder)
