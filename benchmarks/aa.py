@@ -37,7 +37,9 @@ LOOK = 250 * MILLISECOND
 def demo_policy() -> DecisionPolicy:
     """The policy that `greenlight demo` writes."""
     with tempfile.TemporaryDirectory() as folder:
-        path = write_config(Path(folder), {}, "sample", Bar(backend="tfidf-linear", accuracy=0.5), 0)
+        path = write_config(
+            Path(folder), {}, "sample", Bar(backend="tfidf-linear", accuracy=0.5), 8400
+        )
         return config.load(path, {}).task(TASK).policy
 
 

@@ -11,6 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from greenlight.adapters.clock import SystemClock
+from greenlight.core.records import SECOND
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -32,7 +35,7 @@ def provenance() -> dict[str, Any]:
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "cpu": _cpu(),
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "at": datetime.fromtimestamp(SystemClock().now() // SECOND, tz=UTC).isoformat(),
     }
 
 

@@ -96,8 +96,7 @@ class WorldSimulator:
         moments = np.sort(self._rng.integers(start, end, count))
         units = self._rng.integers(0, self._world.units, count)
         inferences = [
-            self._request(int(at), f"user-{unit}")
-            for at, unit in zip(moments, units, strict=True)
+            self._request(int(at), f"user-{unit}") for at, unit in zip(moments, units, strict=True)
         ]
         feedback = []
         while self._pending and self._pending[0][0] < end:
@@ -129,7 +128,8 @@ class WorldSimulator:
         epoch = self._epoch
         place = bucket(epoch.salt, unit) if epoch.salt else 0.0
         arm = variant(place, epoch.weight) if epoch.candidate else Variant.CONTROL
-        assigned = epoch.candidate if epoch.candidate and arm == Variant.CANDIDATE else epoch.control
+        meets = arm == Variant.CANDIDATE
+        assigned = epoch.candidate if epoch.candidate and meets else epoch.control
         failed = bool(self._rng.random() < self._qualities[assigned].error)
         served = epoch.control if failed else assigned
         inference = Inference(

@@ -75,9 +75,7 @@ def test_false_alarms_stay_within_alpha_at_every_look(rate: float) -> None:
     rng = np.random.default_rng(5)
     runs, alpha = 200, 0.05
     alarms = sum(
-        math.isfinite(
-            first_crossing(rng, "superiority", (rate, rate), 0.3, -math.log(alpha), 1500)
-        )
+        math.isfinite(first_crossing(rng, "superiority", (rate, rate), 0.3, -math.log(alpha), 1500))
         for _ in range(runs)
     )
     assert alarms / runs <= alpha + 3 * math.sqrt(alpha * (1 - alpha) / runs)
@@ -103,8 +101,7 @@ def test_sample_size_for_a_real_improvement() -> None:
     """.80 → .85 at 50/50, one-sided α .05: the median stays near 640 outcomes per arm."""
     rng = np.random.default_rng(7)
     needed = [
-        first_crossing(rng, "superiority", (0.80, 0.85), 0.5, math.log(20), 8000)
-        for _ in range(60)
+        first_crossing(rng, "superiority", (0.80, 0.85), 0.5, math.log(20), 8000) for _ in range(60)
     ]
     assert float(np.median(needed)) / 2 <= 800
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from greenlight.adapters.stores.memory import MemoryStore
+from greenlight.core import ledger
 from greenlight.core.errors import Refused
 from greenlight.core.evidence import begin, fold, freeze
 from greenlight.core.policy import DecisionPolicy, RolloutPolicy, Step
@@ -25,7 +26,6 @@ from greenlight.core.records import (
     Version,
     VersionStatus,
 )
-from greenlight.core import ledger
 from greenlight.stages import roll_out
 from greenlight.stages.loop import lead, reconcile
 from greenlight.testing import FakeClock, Quality, World, WorldSimulator
@@ -198,9 +198,7 @@ def test_labels_that_come_too_late_do_not_count() -> None:
 
 def test_a_drifting_base_rate_promotes_nobody() -> None:
     """GOOD climbs from .60 to .90 for everybody while the split widens: no effect, no promotion."""
-    it = case(
-        Quality(good=0.6), Quality(good=0.6), drift=lambda seconds: min(0.3, 0.01 * seconds)
-    )
+    it = case(Quality(good=0.6), Quality(good=0.6), drift=lambda seconds: min(0.3, 0.01 * seconds))
     it.run(2 * MINUTE)
     assert Action.PROMOTE not in it.actions()
     assert Action.ROLLBACK not in it.actions()

@@ -3,13 +3,13 @@
 What an entry of each test says (`pi` is always the probability, given the past, that this unit
 was to become a candidate in this epoch):
 
-| test       | an entry means                                            | y                        |
-|------------|-----------------------------------------------------------|--------------------------|
-| `exposure` | a unit's first inference in an epoch                      | 0                        |
-| `error`    | its first failed attempt there                            | 1                        |
-| `fast`     | `fast_window` has passed since its exposure               | 0 if a BAD came, else 1  |
-| `presence` | `feedback_window` has passed since its exposure           | 1 if feedback came       |
-| `quality`  | the feedback that counts for it                           | 1 GOOD, 0 BAD            |
+| test       | an entry means                                  | y                       |
+|------------|-------------------------------------------------|-------------------------|
+| `exposure` | a unit's first inference in an epoch            | 0                       |
+| `error`    | its first failed attempt there                  | 1                       |
+| `fast`     | `fast_window` has passed since its exposure     | 0 if a BAD came, else 1 |
+| `presence` | `feedback_window` has passed since its exposure | 1 if feedback came      |
+| `quality`  | the feedback that counts for it                 | 1 GOOD, 0 BAD           |
 
 Entries of one test come in order of exposure (of the event, for `error`), never in order of
 feedback: when an outcome arrives may depend on what it says.
@@ -164,7 +164,7 @@ def _take_error(state: Evidence, entry: JournalEntry, candidate: bool) -> None:
 
 
 def _stratum(state: Evidence, entry: JournalEntry) -> list[int]:
-    """Units of one epoch with one π are alike given the past: new ones, or seen as control at w′."""
+    """Units of one epoch with one π are alike given the past: new, or seen as control at w′."""
     return state.at_risk.setdefault(f"{entry.epoch}/{entry.pi.hex()}", [0, 0])
 
 

@@ -2,9 +2,9 @@
 
 Precedence: errors > quality > inconclusive at the horizon > promote > widen > stay. Rolling back
 needs no freshness of evidence: what has been shown has been shown. Widening and promoting need all
-of it: a split that has soaked, evidence that is complete up to now, a candidate that answers its own
-requests, and approvals that still stand. If anything is missing the answer is to hold, never to
-ship.
+of it: a split that has soaked, evidence that is complete up to now, a candidate that answers its
+own requests, and approvals that still stand. If anything is missing the answer is to hold, never
+to ship.
 """
 
 from __future__ import annotations
@@ -45,9 +45,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-def decide(
-    situation: Situation, evidence: Evidence, policy: DecisionPolicy, now: int
-) -> Verdict:
+def decide(situation: Situation, evidence: Evidence, policy: DecisionPolicy, now: int) -> Verdict:
     """Judge one moment of a running rollout.
 
     Args:

@@ -1,1 +1,1 @@
-"""The verbs: load, ask the core, save. Stages hand over through records and never call each other."""
+"""The verbs: load, ask the core, save. Stages hand over through records."""

@@ -1,8 +1,8 @@
 """The spine: the stages in order.
 
-    collect → curate → train → evaluate → register     one turn: from data to a version
-    (approve, roll_out: people)
-    observe → decide                                   one look: from evidence to routing
+collect → curate → train → evaluate → register     one turn: from data to a version
+(approve, roll_out: people)
+observe → decide                                   one look: from evidence to routing
 """
 
 from __future__ import annotations

@@ -41,7 +41,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     arms: list[ArmSummary]
 
 
-def observe(store: Store, rollout: Rollout, epoch: Epoch, rules: RolloutPolicy, now: int) -> Observation:
+def observe(
+    store: Store, rollout: Rollout, epoch: Epoch, rules: RolloutPolicy, now: int
+) -> Observation:
     """Look at a running rollout; nothing is written.
 
     Args:

@@ -103,7 +103,7 @@ def start(
     task = candidate.task
     live = current_epoch(records, task)
     if live is None:
-        raise Refused(f"{task}: nothing is live, so there is nothing to compare with; go live first")
+        raise Refused(f"{task}: nothing is live, so there is nothing to compare with")
     running = active(records, task)
     if running is not None:
         raise Refused(f"{task}: rollout {running.id} is running; one at a time, end it first")

@@ -113,7 +113,7 @@ steps = [
     {{ weight = 0.50, soak = "10s" }},
     {{ weight = 1.0 }},
 ]
-horizon = "4m"
+horizon = "3m"
 feedback_window = "5s"
 fast_window = "2s"
 grace = "500ms"

@@ -138,7 +138,8 @@ def _versions(summary: Summary) -> Table:
 
 def _rollouts(summary: Summary) -> Table:
     table = Table(title="Rollouts")
-    for name in ("candidate", "ended", "by", "outcomes", "requests it answered", "users", "seconds"):
+    columns = "candidate", "ended", "by", "outcomes", "requests it answered", "users", "seconds"
+    for name in columns:
         table.add_column(name)
     for rollout in summary.rollouts:
         table.add_row(
