@@ -1,9 +1,9 @@
 """How fast the SQLite store takes events and answers what the controller asks every second.
 
-    python benchmarks/stores.py [folder]
+    python -m benchmarks.stores [folder]
 
 Seeded; one rollout with two epochs, in batches of 500 as the gateway sends them. Prints one line
-per figure. Every commit waits for the disk (see `adapters/stores/sqlite.py`), so the folder's disk
+per figure and writes benchmarks/results/stores.json. Every commit waits for the disk (see `adapters/stores/sqlite.py`), so the folder's disk
 matters.
 """
 
@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from benchmarks.harness import save
 from greenlight.adapters.stores.sql import SqlStore
 from greenlight.core.ids import uuid7
 from greenlight.core.records import (
@@ -108,11 +109,22 @@ def batches(values: Sequence[T]) -> Iterator[Sequence[T]]:
         yield values[start : start + BATCH]
 
 
+FIGURES: dict[str, dict[str, float]] = {}
+"""What was measured → its figures."""
+
+
 def show(what: str, seconds: Sequence[float], rows: int | None = None) -> None:
-    """Print the median and the slowest of some calls, and the rows per second of all of them."""
-    rate = "" if rows is None else f"  {rows / sum(seconds):10,.0f} rows/s"
-    slowest = 1000 * max(seconds)
-    print(f"{what:58} {1000 * statistics.median(seconds):8.2f} ms  max {slowest:8.2f} ms{rate}")
+    """Note the median and the slowest of some calls, and the rows per second of all of them."""
+    figures = {"median_ms": 1000 * statistics.median(seconds), "max_ms": 1000 * max(seconds)}
+    if rows is not None:
+        figures["rows_per_s"] = rows / sum(seconds)
+    note(what, figures)
+
+
+def note(what: str, figures: dict[str, float]) -> None:
+    """Keep and print figures."""
+    FIGURES[what] = {name: round(value, 2) for name, value in figures.items()}
+    print(f"{what:48}", *(f"{name} {value:12,.2f}" for name, value in figures.items()))
 
 
 def timed(calls: Sequence[Callable[[], object]]) -> list[float]:
@@ -188,8 +200,9 @@ def main() -> None:
             path = Path(folder, "store.db")
             store = SqlStore(f"sqlite:///{path}")
             work(store)
-            print(f"{'size of the file':58} {path.stat().st_size / 1e6:8.2f} MB")
             store.close()
+            note(f"size of the file ({work.__name__})", {"mb": path.stat().st_size / 1e6})
+    save("stores", {"figures": FIGURES})
 
 
 if __name__ == "__main__":
