@@ -3,8 +3,8 @@
     python -m benchmarks.stores [folder]
 
 Seeded; one rollout with two epochs, in batches of 500 as the gateway sends them. Prints one line
-per figure and writes benchmarks/results/stores.json. Every commit waits for the disk (see `adapters/stores/sqlite.py`), so the folder's disk
-matters.
+per figure and writes benchmarks/results/stores.json. Every commit waits for the disk (see
+`adapters/stores/sqlite.py`), so the folder's disk matters.
 """
 
 from __future__ import annotations
