@@ -202,7 +202,7 @@ async def test_heartbeats_tell_what_is_routed_and_stored(tmp_path: Path) -> None
     slow = world.models[V1]
 
     def replica() -> Replica:
-        found = world.store.get(Replica, "gateway-1")
+        found: Replica | None = world.store.get(Replica, "gateway-1")
         assert found is not None
         return found
 

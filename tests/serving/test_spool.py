@@ -36,7 +36,7 @@ class Sink:
         if self.refusals:
             self.refusals -= 1
             raise StoreError("down")
-        events = [*inferences, *feedback]
+        events: list[Inference | Feedback] = [*inferences, *feedback]
         self.batches.append(len(events))
         self.ids.extend(event.id for event in events)
 
