@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
@@ -21,6 +21,7 @@ from greenlight.core.records import (
     Lease,
     Record,
     Replica,
+    Variant,
 )
 
 R = TypeVar("R", bound=Record)
@@ -31,6 +32,26 @@ Evidence = tuple[str, str, str, int]
 
 def _evidence(entry: JournalEntry) -> Evidence:
     return (entry.rollout, entry.test, entry.unit, entry.epoch)
+
+
+def _arm(inference: Inference) -> Arm:
+    assert inference.rollout is not None
+    return (inference.rollout, inference.epoch, inference.variant)
+
+
+def _summary(arm: Arm, tally: Counter[str]) -> ArmSummary:
+    _, epoch, variant = arm
+    return ArmSummary(
+        epoch=epoch,
+        variant=Variant(variant),
+        requests=tally["requests"],
+        served=tally["served"],
+        failed=tally["failed"],
+        units=tally["units"],
+        good=tally["good"],
+        bad=tally["bad"],
+        latency_ms=tally["latency"] / tally["requests"] / 1000,
+    )
 
 
 class MemoryStore:
@@ -45,7 +66,7 @@ class MemoryStore:
         self._failures: dict[UnitKey, Inference] = {}
         self._pending: defaultdict[tuple[str, str], set[UnitKey]] = defaultdict(set)
         self._by_unit: defaultdict[tuple[str, str], list[Inference]] = defaultdict(list)
-        self._by_rollout: defaultdict[str, list[Inference]] = defaultdict(list)
+        self._tallies: defaultdict[Arm, Counter[str]] = defaultdict(Counter)
         self._feedback: defaultdict[tuple[str, str], list[Feedback]] = defaultdict(list)
 
     # Records
@@ -152,7 +173,7 @@ class MemoryStore:
                     self._index(inference)
             for word in feedback:
                 if self._keep(word):
-                    self._feedback[word.inference_id, word.metric].append(word)
+                    self._hear(word)
 
     def _keep(self, event: Record) -> bool:
         """Store an event; whether it was new."""
@@ -166,10 +187,44 @@ class MemoryStore:
         key = common.unit_key(inference)
         rollout, unit, _ = key
         self._by_unit[rollout, unit].append(inference)
-        self._by_rollout[rollout].append(inference)
+        before = self._exposures.get(key)
         self._advance(self._exposures, common.EXPOSURE_TESTS, key, inference)
-        if inference.status in common.FAILED:
+        failed = inference.status in common.FAILED
+        if failed:
             self._advance(self._failures, (common.FAILURE_TEST,), key, inference)
+        if before is not None:
+            self._tallies[_arm(before)]["units"] -= 1
+        self._tallies[_arm(self._exposures[key])]["units"] += 1
+        tally = self._tallies[_arm(inference)]
+        tally["requests"] += 1
+        tally["served"] += inference.served_version == inference.version
+        tally["failed"] += failed
+        tally["latency"] += common.microseconds(inference.latency_ms)
+        tally.update(self._verdict(inference.id))
+
+    def _hear(self, word: Feedback) -> None:
+        """File a piece of feedback; of several on one inference the latest is what is counted."""
+        inference = self._records[Inference].get((word.inference_id,))
+        counted = (
+            isinstance(inference, Inference)
+            and inference.rollout is not None
+            and word.metric == common.QUALITY
+        )
+        if counted:
+            self._tallies[_arm(cast(Inference, inference))].subtract(
+                self._verdict(word.inference_id)
+            )
+        self._feedback[word.inference_id, word.metric].append(word)
+        if counted:
+            self._tallies[_arm(cast(Inference, inference))].update(self._verdict(word.inference_id))
+
+    def _verdict(self, inference: str) -> dict[str, int]:
+        """What the latest quality feedback on an inference adds to a tally."""
+        words = self._feedback.get((inference, common.QUALITY))
+        if not words:
+            return {}
+        latest = max(words, key=lambda word: (word.at, word.id)).value
+        return {"good": int(latest == GOOD), "bad": int(latest == BAD)}
 
     def _advance(
         self,
@@ -250,29 +305,8 @@ class MemoryStore:
     def summarise(self, rollout: str) -> list[ArmSummary]:
         """See `ports.Events.summarise`."""
         with self._lock:
-            arms: defaultdict[Arm, list[Inference]] = defaultdict(list)
-            for inference in self._by_rollout.get(rollout, ()):
-                arms[rollout, inference.epoch, inference.variant].append(inference)
-            units: defaultdict[Arm, int] = defaultdict(int)
-            for exposure in self._exposures.values():
-                if exposure.rollout == rollout:
-                    units[rollout, exposure.epoch, exposure.variant] += 1
-            return [self._summary(rows, units[arm]) for arm, rows in sorted(arms.items())]
-
-    def _summary(self, rows: Sequence[Inference], units: int) -> ArmSummary:
-        words = [self._feedback.get((row.id, common.QUALITY), ()) for row in rows]
-        latest = [max(said, key=lambda word: (word.at, word.id)).value for said in words if said]
-        return ArmSummary(
-            epoch=rows[0].epoch,
-            variant=rows[0].variant,
-            requests=len(rows),
-            served=sum(row.served_version == row.version for row in rows),
-            failed=sum(row.status in common.FAILED for row in rows),
-            units=units,
-            good=latest.count(GOOD),
-            bad=latest.count(BAD),
-            latency_ms=sum(common.microseconds(row.latency_ms) for row in rows) / len(rows) / 1000,
-        )
+            arms = sorted(arm for arm in self._tallies if arm[0] == rollout)
+            return [_summary(arm, self._tallies[arm]) for arm in arms]
 
     def close(self) -> None:
         """Forget nothing: there is nothing to release."""

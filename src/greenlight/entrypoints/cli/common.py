@@ -22,6 +22,9 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, for programs, instead of text."
 )
 
+KEY_VARIABLE = "GREENLIGHT_PERSON_KEY"
+"""Holds the secret of the person who calls."""
+
 NEVER_SHOWN = frozenset({"salt"})
 """Who knows a rollout's salt can choose in which arm a unit lands."""
 

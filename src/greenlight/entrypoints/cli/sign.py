@@ -12,10 +12,8 @@ from greenlight import wiring
 from greenlight.core import fingerprint
 from greenlight.core.approval import APPROVE, REJECT, REVOKE
 from greenlight.core.errors import Refused, UserError
-from greenlight.entrypoints.cli.common import json_option, opened, public, show_json
+from greenlight.entrypoints.cli.common import KEY_VARIABLE, json_option, opened, public, show_json
 from greenlight.lookup import find_version
-
-KEY_VARIABLE = "GREENLIGHT_PERSON_KEY"
 
 version_argument = click.argument("version")
 why_option = click.option("-m", "--message", "why", required=True, help="The reason, on record.")

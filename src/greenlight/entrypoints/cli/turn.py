@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from pathlib import Path
 
 import click
@@ -11,7 +12,13 @@ import msgspec
 from greenlight import wiring
 from greenlight.core import fingerprint
 from greenlight.core.gates import passed
-from greenlight.entrypoints.cli.common import json_option, opened, public, show_json
+from greenlight.entrypoints.cli.common import (
+    KEY_VARIABLE,
+    json_option,
+    opened,
+    public,
+    show_json,
+)
 from greenlight.entrypoints.cli.lazy import NOT_OK
 from greenlight.lookup import find_version
 from greenlight.stages.roll_out import current_epoch
@@ -26,7 +33,7 @@ def run(context: click.Context, task: str, as_json: bool) -> None:
     from greenlight.entrypoints.demo.show import Stage
 
     with opened(context) as app, Stage(quiet=as_json).progress(task) as progress:
-        made = wiring.turn(app, task, initiator=getpass.getuser(), progress=progress)
+        made = wiring.turn(app, task, initiator=_initiator(app), progress=progress)
     ok = passed(made.gates)
     if as_json:
         show_json({"version": public(made.version), "gates": made.gates, "ok": ok})
@@ -39,6 +46,15 @@ def run(context: click.Context, task: str, as_json: bool) -> None:
             click.echo(f"next: greenlight approve {made.version.label} -m WHY")
     if not ok:
         context.exit(NOT_OK)
+
+
+def _initiator(app: wiring.App) -> str:
+    """Who calls: the person whose key is at hand, else the user of this machine.
+
+    It goes on record, and an initiator cannot sign what they brought about.
+    """
+    secret = os.environ.get(KEY_VARIABLE)
+    return wiring.person_of(app.settings, secret).name if secret else getpass.getuser()
 
 
 @click.group()
@@ -59,7 +75,7 @@ def start(context: click.Context, task: str, version: str, aa: bool, as_json: bo
         found = find_version(app.store, version)
         if found.task != task:
             raise click.UsageError(f"{found.label} is a version of {found.task!r}, not {task!r}")
-        initiator = getpass.getuser()
+        initiator = _initiator(app)
         if current_epoch(app.store, task) is None:
             epoch = wiring.go_live(app, found, initiator=initiator)
             if as_json:
@@ -92,15 +108,29 @@ def start(context: click.Context, task: str, version: str, aa: bool, as_json: bo
     show_default=True,
     help="`same` is an A/A test: v1 against itself.",
 )
+@click.option(
+    "--source",
+    type=click.Choice(["banking77", "sample"]),
+    default="banking77",
+    show_default=True,
+    help="The data set; where BANKING77 cannot be had the sample takes its place.",
+)
 @click.option("--rate", default=150.0, show_default=True, help="Requests per second.")
 @json_option
-def demo(folder: Path, seed: int, candidate: str, rate: float, as_json: bool) -> None:
+def demo(folder: Path, seed: int, candidate: str, source: str, rate: float, as_json: bool) -> None:
     """The whole loop on BANKING77, from nothing, in minutes."""
     from greenlight.entrypoints.demo import Options
     from greenlight.entrypoints.demo import run as run_demo
 
     options = msgspec.convert(
-        {"folder": folder, "seed": seed, "candidate": candidate, "rate": rate, "quiet": as_json},
+        {
+            "folder": str(folder),
+            "seed": seed,
+            "candidate": candidate,
+            "source": source,
+            "rate": rate,
+            "quiet": as_json,
+        },
         Options,
     )
     result = run_demo(options)

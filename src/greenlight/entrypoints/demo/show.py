@@ -17,6 +17,8 @@ from greenlight.core.records import Decision, Epoch, Rollout
 from greenlight.reporting.summary import Summary
 
 BAR = 24
+LOG_WIDTH = 110
+"""Columns where there is no terminal to ask."""
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +38,8 @@ class Stage:
 
     def __init__(self, quiet: bool) -> None:
         self._console = Console(quiet=quiet, highlight=False)
+        if not self._console.is_terminal:
+            self._console.width = LOG_WIDTH
 
     def headline(self, text: str) -> None:
         """The beginning of a chapter."""
