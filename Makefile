@@ -3,6 +3,7 @@
 PYTHON ?= python3
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,6 +23,7 @@ help:
 	@echo "make demo     the whole loop on BANKING77 (options in DEMO_ARGS)"
 	@echo "make test     every test (options in PYTEST_ARGS)"
 	@echo "make check    style, types and import rules"
+	@echo "make bench-aa, bench-demo, bench-gateway, bench-stores   slow proofs and benchmarks"
 	@echo "make status   run the tests and write docs/status.md"
 	@echo "make clean    remove what these targets made"
 
@@ -86,3 +88,12 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.base
 	@echo "pip: installing the tools for tests and checks"
 	@$(PIP_INSTALL) --no-build-isolation -e '.[dev]'
 	@touch $@
+
+# Slow proofs, run by hand; the results are committed under benchmarks/results/.
+.PHONY: bench-aa bench-demo bench-gateway bench-stores
+bench-aa bench-gateway bench-stores: bench-%: setup $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.$* $(BENCH_ARGS)
+
+bench-demo: setup
+	@$(BIN)/python -m benchmarks.demo --seeds 5
+	@$(BIN)/python -m benchmarks.demo --seeds 5 --candidate same

@@ -107,6 +107,9 @@ train_val_gap = {{ warn = 0.03 }}
 [tasks.intent.approval]
 quorum = {{ ml_lead = 1, product_owner = 1 }}
 
+[tasks.intent.runtime]
+timeout = "5s"
+
 [tasks.intent.rollout]
 steps = [
     {{ weight = 0.10, soak = "10s" }},
