@@ -11,7 +11,7 @@ CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.H
 
 
 def play(script: str, threshold: int = 2, reset: int = 10 * SECOND) -> list[str]:
-    """Run a script of one word per second: ok, fail, or a bare ask; returns what was let through."""
+    """Run a script of one word per second: ok, fail, or a bare ask; what was let through."""
     breaker = Breaker(threshold, reset)
     seen = []
     for second, word in enumerate(script.split()):
