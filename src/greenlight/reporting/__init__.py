@@ -1,0 +1,1 @@
+"""What is shown of a task: its story replayed from the store, as figures, a page and a table."""

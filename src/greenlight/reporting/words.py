@@ -1,0 +1,55 @@
+"""Numbers and endings as people read them."""
+
+from __future__ import annotations
+
+import math
+
+from greenlight.core.records import DAY, HOUR, MINUTE, SECOND, RolloutStatus
+from greenlight.reporting.history import History, Proportion
+
+
+def rate(share: Proportion) -> str:
+    """A proportion with its interval: `94.3% [92.1, 95.8]`."""
+    return f"{share.value:.1%} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
+
+
+def ending(item: History) -> str:
+    """How a rollout ended, after a subject: `was promoted after 25 s`."""
+    length = duration(item.end - item.rollout.at)
+    if item.rollout.status is RolloutStatus.RUNNING:
+        return f"has been running for {length}"
+    if item.rollout.status is RolloutStatus.INCONCLUSIVE:
+        return f"ended without a decision after {length}"
+    return f"was {item.rollout.status.value.replace('_', ' ')} after {length}"
+
+
+def duration(microseconds: int) -> str:
+    """A duration for people: two figures that matter and a unit."""
+    for unit, name in ((DAY, "days"), (HOUR, "h"), (MINUTE, "min")):
+        if microseconds >= 2 * unit:
+            return f"{microseconds / unit:.3g} {name}"
+    seconds = microseconds / SECOND
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def power(log_e: float) -> str:
+    """E for people: plain digits where they serve, a power of ten where E is huge."""
+    exponent = log_e / math.log(10)
+    if exponent < -2:
+        return "< 0.01"
+    if exponent >= 5:
+        return f"10^{exponent:.1f}"
+    value = math.exp(log_e)
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if value >= 1 else f"{value:.2g}"
+
+
+def _superscript(number: int) -> str:
+    return str(number).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def decade(exponent: float) -> str:
+    """A tick of a logarithmic axis, given its exponent."""
+    whole = round(exponent)
+    return f"{10**whole:,}" if 0 <= whole <= 3 else f"10{_superscript(whole)}"
