@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from greenlight import lookup
 from greenlight.adapters.stores.sql import SqlStore
 from greenlight.core.evidence import thaw
 from greenlight.core.metrics import GOOD
@@ -22,8 +23,8 @@ from greenlight.core.records import (
     RolloutStatus,
     Variant,
 )
-from greenlight.reporting import history as module
-from greenlight.reporting.history import FOREVER, Tally, histories, history, pages, task_periods
+from greenlight.lookup import everything
+from greenlight.reporting.history import FOREVER, Tally, histories, history, task_periods
 from greenlight.testing import Quality
 
 TASK = "intent"
@@ -35,7 +36,7 @@ def exposures(story: Any, rollout: Rollout) -> dict[tuple[str, int], list[Infere
     """Every inference of a rollout by (unit, epoch), in order of time."""
     found = defaultdict(list)
     for inference in sorted(
-        pages(story.store, Inference, {"rollout": rollout.id}), key=lambda i: (i.at, i.id)
+        everything(story.store, Inference, {"rollout": rollout.id}), key=lambda i: (i.at, i.id)
     ):
         found[inference.unit, inference.epoch].append(inference)
     return dict(found)
@@ -44,7 +45,7 @@ def exposures(story: Any, rollout: Rollout) -> dict[tuple[str, int], list[Infere
 def counted(story: Any, rollout: Rollout) -> dict[Variant, Tally]:
     """Outcomes and GOODs by arm, counted afresh from the events."""
     words = defaultdict(list)
-    for word in pages(story.store, Feedback, {}):
+    for word in everything(story.store, Feedback, {}):
         words[word.inference_id].append(word)
     tallies = dict.fromkeys(Variant, Tally())
     for own in exposures(story, rollout).values():
@@ -153,7 +154,7 @@ def test_exposed_units_equal_a_count_of_the_events(shape: Any) -> None:
 
 def test_page_size_does_not_matter(story: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = histories(story.store, TASK)
-    monkeypatch.setattr(module, "_PAGE", 97)
+    monkeypatch.setattr(lookup, "PAGE", 97)
     assert histories(story.store, TASK) == whole
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from greenlight.core.records import Evaluation, Inference, Rollout, Variant, Version
 from greenlight.core.stats.intervals import wilson
-from greenlight.reporting.history import histories, pages
+from greenlight.lookup import everything
+from greenlight.reporting.history import histories
 from greenlight.reporting.summary import Summary, summarise
 from greenlight.testing import Quality
 
@@ -55,7 +56,7 @@ def test_rollouts_count_what_the_candidate_was_given(story: Any) -> None:
     assert rolled_back.weights == [0.1] and rolled_back.max_weight == 0.1
     own = [
         inference
-        for inference in pages(story.store, Inference, {"rollout": rolled_back.id})
+        for inference in everything(story.store, Inference, {"rollout": rolled_back.id})
         if inference.variant is Variant.CANDIDATE
     ]
     assert rolled_back.requests_assigned == len(own)

@@ -18,7 +18,7 @@ feedback: when an outcome arrives may depend on what it says.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -140,6 +140,21 @@ def fold(
         else:
             raise ValueError(f"journal entry {entry.seq}: no test is named {entry.test!r}")
     return state
+
+
+def outcome(said: Sequence[tuple[str, float, int]]) -> float | None:
+    """What the feedback on a unit in an epoch comes to; None without any.
+
+    The inference that was judged first counts, by the last word on it.
+
+    Args:
+        said: (inference, value, received at), in the order in which it was received and before
+            the cohort closed.
+    """
+    if not said:
+        return None
+    judged = said[0][0]
+    return [value for inference, value, _ in said if inference == judged][-1]
 
 
 def freeze(evidence: Evidence) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from greenlight.core.evidence import Evidence, begin, fold, thresholds
+from greenlight.core.evidence import Evidence, begin, fold, outcome, thresholds
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
     Action,
@@ -28,6 +28,7 @@ from greenlight.core.records import (
     Version,
 )
 from greenlight.core.stats.intervals import wilson
+from greenlight.lookup import everything
 from greenlight.ports import Records, Store
 
 R = TypeVar("R", bound=Record)
@@ -40,8 +41,6 @@ TOLERANCE = 1e-9
 
 FOREVER = 2**62
 """Later than anything that a store holds, in microseconds."""
-
-_PAGE = 1000
 
 
 class Proportion(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,9 +184,9 @@ def history(store: Store, rollout: Rollout) -> History:
     epochs = task_periods(store, rollout.task)
     weights = {period.number: period.weight for period in epochs if period.rollout == rollout.id}
     periods = [p for p in epochs if p.number in weights or p.number - 1 in weights]
-    entries = list(pages(store, JournalEntry, {"rollout": rollout.id}))
+    entries = list(everything(store, JournalEntry, {"rollout": rollout.id}))
     decisions = sorted(
-        pages(store, Decision, {"rollout": rollout.id}), key=lambda item: (item.at, item.id)
+        everything(store, Decision, {"rollout": rollout.id}), key=lambda item: (item.at, item.id)
     )
     moments = _replay(rollout, policy, entries, weights)
     exposed, first = _exposed(store, rollout.id, entries)
@@ -210,13 +209,13 @@ def history(store: Store, rollout: Rollout) -> History:
 
 def histories(store: Store, task: str) -> list[History]:
     """Every rollout of a task, replayed, in order of their start."""
-    found = sorted(pages(store, Rollout, {"task": task}), key=lambda item: (item.at, item.id))
+    found = sorted(everything(store, Rollout, {"task": task}), key=lambda item: (item.at, item.id))
     return [history(store, rollout) for rollout in found]
 
 
 def task_periods(store: Records, task: str) -> list[Period]:
     """Every allocation epoch of a task, in order."""
-    epochs = list(pages(store, Epoch, {"task": task}))
+    epochs = list(everything(store, Epoch, {"task": task}))
     following: list[Epoch | None] = [*epochs[1:], None]
     return [
         Period(
@@ -236,17 +235,6 @@ def label(store: Records, digest: str) -> str:
     """A version's label; its digest where the store does not know it."""
     version = store.get(Version, digest)
     return digest if version is None else version.label
-
-
-def pages(store: Records, kind: type[R], where: Mapping[str, str | int | None]) -> Iterator[R]:
-    """Every record of a kind whose fields equal `where`, in key order, read page by page."""
-    after: tuple[Any, ...] | None = None
-    while True:
-        page = store.scan(kind, where, after=after, limit=_PAGE)
-        yield from page
-        if len(page) < _PAGE:
-            return
-        after = page[-1].key
 
 
 def _replay(
@@ -299,12 +287,10 @@ def _exposed(store: Store, rollout: str, entries: Sequence[JournalEntry]) -> tup
 
 
 def _after(store: Store, rollout: str, policy: DecisionPolicy) -> Iterator[Outcome]:
-    """Outcomes that are in no journal, by the rule of the `quality` test: the inference that was
-    judged first counts, by the last word on it within the feedback window."""
+    """Outcomes that are in no journal, by the rule of the `quality` test."""
     waiting = store.exposures(rollout, lacking="presence", until=FOREVER, limit=FOREVER)
     said = store.feedback_on(rollout, "quality", waiting, policy.rollout.feedback_window)
     for exposure in waiting:
-        words = said.get((exposure.unit, exposure.epoch))
-        if words:
-            values = [value for inference, value, _ in words if inference == words[0][0]]
-            yield Outcome(at=exposure.at, arm=exposure.variant, y=values[-1])
+        y = outcome(said.get((exposure.unit, exposure.epoch), ()))
+        if y is not None:
+            yield Outcome(at=exposure.at, arm=exposure.variant, y=y)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from greenlight.core.records import Approval
+from greenlight.lookup import everything
 from greenlight.ports import Store
 from greenlight.reporting import html, style
 from greenlight.reporting.gallery import pictures
-from greenlight.reporting.history import histories, pages
+from greenlight.reporting.history import histories
 from greenlight.reporting.summary import summarise
 
 PAGE = "report.html"
@@ -37,7 +38,7 @@ def gather(
     words = [
         word
         for version in summary.versions
-        for word in pages(store, Approval, {"version": version.digest})
+        for word in everything(store, Approval, {"version": version.digest})
     ]
     return html.Context(
         summary=summary,

@@ -20,8 +20,9 @@ from greenlight.core.records import (
     Variant,
     Version,
 )
+from greenlight.lookup import everything
 from greenlight.ports import Records, Store
-from greenlight.reporting.history import History, Proportion, Tally, histories, pages
+from greenlight.reporting.history import History, Proportion, Tally, histories
 
 UNKNOWN = "unknown"
 """Stands where the store holds no record to name."""
@@ -101,7 +102,7 @@ def summarise(store: Store, task: str, told: Sequence[History] | None = None) ->
     """
     rollouts = histories(store, task) if told is None else told
     versions = sorted(
-        pages(store, Version, {"task": task}), key=lambda version: (version.at, version.label)
+        everything(store, Version, {"task": task}), key=lambda version: (version.at, version.label)
     )
     live = _live(rollouts)
     summaries = [
@@ -130,7 +131,7 @@ def _live(rollouts: Sequence[History]) -> dict[str, Tally]:
 def _version(store: Records, version: Version, live: Tally) -> VersionSummary:
     run_id = str(version.lineage.get("run", UNKNOWN))
     run = store.get(Run, run_id)
-    evaluations = list(pages(store, Evaluation, {"version": version.digest}))
+    evaluations = list(everything(store, Evaluation, {"version": version.digest}))
     newest = max(evaluations, key=lambda item: (item.at, item.digest), default=None)
     return VersionSummary(
         label=version.label,

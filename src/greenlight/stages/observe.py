@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from greenlight.core.assignment import interval
+from greenlight.core.evidence import outcome
 from greenlight.core.metrics import BAD
 from greenlight.core.policy import RolloutPolicy
 from greenlight.core.records import (
@@ -140,18 +141,10 @@ def _matured(store: Store, rollout: str, rules: RolloutPolicy, until: int) -> It
     past = store.past(rollout, [exposure.unit for exposure in exposed])
     for exposure in exposed:
         pi = _probability(exposure, past)
-        outcome = _outcome(said.get((exposure.unit, exposure.epoch), ()))
-        yield "presence", exposure, pi, float(outcome is not None), exposure.at
-        if outcome is not None:
-            yield "quality", exposure, pi, outcome, exposure.at
-
-
-def _outcome(said: Sequence[tuple[str, float, int]]) -> float | None:
-    """The inference that was judged first counts, by the last word on it before closing."""
-    if not said:
-        return None
-    judged = said[0][0]
-    return [value for inference, value, _ in said if inference == judged][-1]
+        y = outcome(said.get((exposure.unit, exposure.epoch), ()))
+        yield "presence", exposure, pi, float(y is not None), exposure.at
+        if y is not None:
+            yield "quality", exposure, pi, y, exposure.at
 
 
 def _probability(exposure: Exposure, past: dict[str, list[Exposure]]) -> float:
