@@ -17,6 +17,7 @@ from greenlight.core.records import (
     Rollout,
     Run,
     Version,
+    VersionStatus,
 )
 from greenlight.ports import Records
 
@@ -25,6 +26,9 @@ I = TypeVar("I", Rollout, Decision)  # noqa: E741 (records that go by an id)
 
 PAGE = 1000
 SHORTEST_PREFIX = 4
+
+LEFT = (VersionStatus.ROLLED_BACK, VersionStatus.SHELVED, VersionStatus.RETIRED)
+"""Statuses of what has left traffic."""
 
 
 def everything(
@@ -109,12 +113,12 @@ def standing(
     verify: Verify,
     now: int,
     expires: bool = True,
-    since: int | None = None,
     initiator: str | None = None,
 ) -> Quorum:
     """What the approvals of a version amount to now; see `core.approval.check`.
 
-    `initiator` is somebody who is about to bring about a rollout of it and so must not have signed.
+    What has left traffic comes back only by signatures given since then. `initiator` is somebody
+    who is about to bring about a rollout of it and so must not have signed.
     """
     return approval.check(
         everything(records, Approval, {"version": version.digest}),
@@ -125,7 +129,7 @@ def standing(
         verify=verify,
         now=now,
         expires=expires,
-        since=since,
+        since=left_traffic(records, version) if version.status in LEFT else None,
     )
 
 

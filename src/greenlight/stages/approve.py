@@ -12,14 +12,11 @@ from greenlight.core.errors import BadInput, Conflict, NotFound, Refused
 from greenlight.core.lifecycle import SIGNABLE, Event, allowed, next_status
 from greenlight.core.policy import ApprovalPolicy
 from greenlight.core.records import Approval, Version, VersionStatus
-from greenlight.lookup import everything, initiators, left_traffic, passed_evaluations, standing
+from greenlight.lookup import everything, initiators, passed_evaluations, standing
 from greenlight.ports import Records
 from greenlight.recording import ATTEMPTS, record
 
 _BEFORE_SIGN_OFF = (VersionStatus.REGISTERED, VersionStatus.GATED_OUT)
-
-_LEFT = (VersionStatus.ROLLED_BACK, VersionStatus.SHELVED, VersionStatus.RETIRED)
-"""Statuses of what has left traffic: only signatures given since then bring it back."""
 
 
 def identify(secret: str, people: Mapping[str, Person], public_key: Callable[[str], str]) -> Person:
@@ -130,10 +127,7 @@ def settle(
         version = records.get(Version, digest)
         if version is None:
             raise NotFound(f"version {digest}: not in the store")
-        since = left_traffic(records, version) if version.status in _LEFT else None
-        quorum = standing(
-            records, version, policy=policy, people=people, verify=verify, now=now, since=since
-        )
+        quorum = standing(records, version, policy=policy, people=people, verify=verify, now=now)
         events = _events(version.status, quorum)
         if not events:
             return version
