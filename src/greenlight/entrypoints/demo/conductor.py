@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -152,7 +154,7 @@ class _Demo:
             files=list(paths.items()),
         )
         paths["report"] = str(report.write(self._folder, gathered))
-        paths["open it again"] = f"greenlight -C {self._folder} up"
+        paths["open it again"] = f"{_command()} -C {self._folder} up"
         return gathered.summary, paths
 
     def _choose(self) -> Bars:
@@ -342,6 +344,12 @@ class _Demo:
         if self._bars.source == "sample":
             notes.append("This run used the small sample written for Greenlight, not BANKING77.")
         return notes
+
+
+def _command() -> str:
+    """How to call greenlight from this shell."""
+    beside = Path(sys.executable).with_name("greenlight")
+    return "greenlight" if shutil.which("greenlight") or not beside.exists() else str(beside)
 
 
 def _look(app: wiring.App, rollout: Rollout, policy: DecisionPolicy, seconds: float) -> Look:
