@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from greenlight.core import fingerprint
-from greenlight.core.errors import Tampered
+from greenlight.core import fingerprint, jsonl
+from greenlight.core.errors import BadInput, Tampered
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 MANIFEST = "manifest.json"
 
@@ -54,6 +56,19 @@ def unseal(folder: str | Path, expected: str | None = None) -> dict[str, Any]:
         )
         raise Tampered(f"{root}: not as sealed: {', '.join(wrong)}; restore the folder")
     return manifest
+
+
+def read_rows(folder: str | Path, split: str, kind: type[T]) -> list[T]:
+    """The rows of a sealed dataset's split (`train`, …), in order.
+
+    Raises:
+        BadInput: it was sealed without that split, or a line of it is no such row.
+    """
+    path = Path(folder, f"{split}.jsonl")
+    try:
+        return jsonl.decode(path.read_bytes(), kind, path.name)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: no readable rows ({error}); make the dataset anew") from error
 
 
 def file_digest(path: Path) -> str:

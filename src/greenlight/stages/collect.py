@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from greenlight import artifacts
-from greenlight.core import jsonl
 from greenlight.core.errors import MissingData
 from greenlight.core.records import Dataset
 from greenlight.ports import Blobs, Example, Records
-from greenlight.recording import record
+from greenlight.recording import record_dataset
 
 FORMAT = "greenlight.dataset.raw/1"
 
@@ -64,26 +61,12 @@ def collect(
     for split, rows in splits.items():
         if not rows:
             raise MissingData(f"data set {source.name}: {split} has no rows; check its source")
-    Path(workdir).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="collecting-", dir=workdir) as folder:
-        for split, rows in splits.items():
-            Path(folder, f"{split}.jsonl").write_bytes(jsonl.encode(rows))
-        body = {
-            "format": FORMAT,
-            "name": source.name,
-            "task": task,
-            "origin": source.origin,
-            "licence": source.licence,
-            "citation": source.citation,
-            "counts": {split: len(rows) for split, rows in splits.items()},
-        }
-        artifacts.seal(folder, body)
-        digest = raw.add(folder)
-    known = records.get(Dataset, digest)
-    if known is not None:
-        return known
-    manifest = artifacts.unseal(raw.path(digest), digest)
-    dataset = Dataset(digest=digest, task=task, name=source.name, manifest=manifest, at=now)
-    entry = {"dataset": digest, "task": task, "name": dataset.name, "parent": None}
-    record(records, [("dataset", entry)], now=now, append=[dataset])
-    return dataset
+    body = {
+        "format": FORMAT,
+        "name": source.name,
+        "task": task,
+        "origin": source.origin,
+        "licence": source.licence,
+        "citation": source.citation,
+    }
+    return record_dataset(records, raw, splits, body, now=now, workdir=workdir)

@@ -13,8 +13,8 @@ import msgspec
 
 from eval import intent_eval
 from greenlight import artifacts
-from greenlight.core import fingerprint, jsonl
-from greenlight.core.errors import BadInput, NotFound, Tampered
+from greenlight.core import fingerprint
+from greenlight.core.errors import BadInput, NotFound
 from greenlight.core.records import Dataset, Evaluation, Version
 from greenlight.ports import Blobs, Example, Model, Prediction, Progress, Records
 from greenlight.recording import record
@@ -72,7 +72,7 @@ def evaluate(
     manifest = artifacts.unseal(folder, dataset_digest)
     bundle = bundles.path(version.bundle)
     artifacts.unseal(bundle, version.bundle)
-    rows = _rows(folder / "test.jsonl")
+    rows = artifacts.read_rows(folder, "test", Example)
     started = time.perf_counter()
     predictions = _predict(load_model(bundle), rows, progress)
     seconds = time.perf_counter() - started
@@ -105,13 +105,6 @@ def evaluate(
     if out is not None:
         _write(Path(out), document)
     return evaluation
-
-
-def _rows(path: Path) -> list[Example]:
-    try:
-        return jsonl.decode(path.read_bytes(), Example, path.name)
-    except (OSError, ValueError) as error:
-        raise Tampered(f"{path}: no readable rows ({error}); curate them again") from error
 
 
 def _predict(model: Model, rows: Sequence[Example], progress: Progress) -> list[Prediction]:

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from greenlight import artifacts
-from greenlight.core import jsonl
 from greenlight.core.errors import BadInput
 from greenlight.core.ids import uuid7
 from greenlight.core.records import Run
@@ -67,8 +66,8 @@ def train(
     Path(workdir).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="training-", dir=workdir) as scratch:
         trained = trainer.train(
-            train=_examples(folder / "train.jsonl"),
-            validation=_examples(folder / "validation.jsonl"),
+            train=artifacts.read_rows(folder, "train", Example),
+            validation=artifacts.read_rows(folder, "validation", Example),
             labels=labels,
             config=config,
             seed=seed,
@@ -97,13 +96,6 @@ def train(
     }
     record(records, [("run", body)], now=now, append=[run])
     return run
-
-
-def _examples(path: Path) -> list[Example]:
-    try:
-        return jsonl.decode(path.read_bytes(), Example, path.name)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: no readable examples ({error}); curate the dataset") from error
 
 
 def _labels(manifest: Mapping[str, Any], folder: Path) -> list[str]:
