@@ -27,9 +27,6 @@ I = TypeVar("I", Rollout, Decision)  # noqa: E741 (records that go by an id)
 PAGE = 1000
 SHORTEST_PREFIX = 4
 
-LEFT = (VersionStatus.ROLLED_BACK, VersionStatus.SHELVED, VersionStatus.RETIRED)
-"""Statuses of what has left traffic."""
-
 
 def everything(
     records: Records,
@@ -117,8 +114,9 @@ def standing(
 ) -> Quorum:
     """What the approvals of a version amount to now; see `core.approval.check`.
 
-    What has left traffic comes back only by signatures given since then. `initiator` is somebody
-    who is about to bring about a rollout of it and so must not have signed.
+    What has left traffic comes back only by signatures given since then, whatever its status has
+    become meanwhile (rejected, reopened). `initiator` is somebody who is about to bring about a
+    rollout of it and so must not have signed.
     """
     return approval.check(
         everything(records, Approval, {"version": version.digest}),
@@ -129,7 +127,7 @@ def standing(
         verify=verify,
         now=now,
         expires=expires,
-        since=left_traffic(records, version) if version.status in LEFT else None,
+        since=None if version.status == VersionStatus.LIVE else left_traffic(records, version),
     )
 
 

@@ -223,6 +223,39 @@ class TestDecide:
         office.say(version, "ben")
         assert office.status(version).status == VersionStatus.APPROVED
 
+    def test_a_rejection_thought_better_of_does_not_revive_old_signatures(
+        self, office: Office
+    ) -> None:
+        """G1: rejected and reopened, what left traffic still takes fresh signatures."""
+        version = office.approved()
+        office.clock.advance(SECOND)
+        ended = rollout(version, "eve", office.clock.now(), ended=True)
+        office.store.commit(append=[ended])
+        office.move(version, VersionStatus.ROLLED_BACK)
+        office.say(version, "cai", "reject")
+        assert office.status(version).status == VersionStatus.REJECTED
+        office.say(version, "cai", "revoke")
+        assert office.status(version).status == VersionStatus.EVALUATED
+        office.say(version, "ana")
+        assert office.status(version).status == VersionStatus.EVALUATED
+        office.say(version, "ben")
+        assert office.status(version).status == VersionStatus.APPROVED
+
+    def test_a_fresh_signature_taken_back_is_not_made_up_for_by_an_old_one(
+        self, office: Office
+    ) -> None:
+        """G1."""
+        version = office.approved()
+        office.say(version, "cai")
+        ended = rollout(version, "eve", office.clock.now() + 1, ended=True)
+        office.store.commit(append=[ended])
+        office.move(version, VersionStatus.ROLLED_BACK)
+        office.say(version, "ana")
+        office.say(version, "ben")
+        assert office.status(version).status == VersionStatus.APPROVED
+        office.say(version, "ben", "revoke")
+        assert office.status(version).status == VersionStatus.EVALUATED
+
     def test_a_clock_put_back_does_not_reorder_words(self, office: Office) -> None:
         version = office.evaluated()
         first = office.say(version, "ana")
