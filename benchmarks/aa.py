@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from benchmarks.harness import save
+from benchmarks.harness import provenance, save
 from greenlight import config
 from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core.policy import DecisionPolicy
@@ -79,6 +79,7 @@ def outcome(seed: int) -> str:
 
 def main() -> None:
     """Run the seeds and write the result."""
+    began = provenance()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--workers", type=int, default=2)
@@ -108,7 +109,7 @@ def main() -> None:
         "policy": policy.digest,
     }
     print(numbers)
-    save("aa", numbers)
+    save("aa", began, numbers)
 
 
 if __name__ == "__main__":

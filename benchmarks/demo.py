@@ -19,7 +19,7 @@ from typing import Any
 
 from rich.progress import track
 
-from benchmarks.harness import save
+from benchmarks.harness import provenance, save
 
 
 def run(seed: int, candidate: str) -> dict[str, Any]:
@@ -70,6 +70,7 @@ def _rollout(rollout: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Run the seeds and write the result."""
+    began = provenance()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--candidate", choices=["better", "same"], default="better")
@@ -77,7 +78,7 @@ def main() -> None:
     seeds = range(1, given.seeds + 1)
     runs = [run(seed, given.candidate) for seed in track(seeds, f"demo, {given.candidate}")]
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    save(f"demo-{given.candidate}", {"largest_process_mb": round(peak / 1024), "runs": runs})
+    save(f"demo-{given.candidate}", began, {"largest_process_mb": round(peak / 1024), "runs": runs})
 
 
 if __name__ == "__main__":

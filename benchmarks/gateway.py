@@ -23,7 +23,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 
-from benchmarks.harness import save
+from benchmarks.harness import provenance, save
 from greenlight.adapters.clock import SystemClock
 from greenlight.adapters.stores.sql import SqlStore
 from greenlight.core.records import Epoch, Version, VersionStatus
@@ -135,6 +135,7 @@ def quantiles(values: Sequence[float]) -> dict[str, float]:
 
 def main() -> None:
     """Run it."""
+    began = provenance()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--gateway", type=Path, help=argparse.SUPPRESS)
@@ -152,7 +153,7 @@ def main() -> None:
             process.terminate()
     for run in runs:
         print(run)
-    save("gateway", {"runs": runs})
+    save("gateway", began, {"runs": runs})
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 
 def provenance() -> dict[str, Any]:
-    """Where, on what and by which command the numbers came about."""
+    """Where, on what and by which command numbers come about: ask before they do, for the tree may
+    change while they are made."""
     git = ["git", "-C", str(ROOT)]
     commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
     dirty = subprocess.run(
@@ -29,7 +30,7 @@ def provenance() -> dict[str, Any]:
         check=True,
     )
     return {
-        "command": " ".join(["python", "-m", *_module(), *sys.argv[1:]]),
+        "command": " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
         "commit": commit.stdout.strip() + (" + changes" if dirty.stdout.strip() else ""),
         "python": platform.python_version(),
         "machine": platform.machine(),
@@ -39,18 +40,14 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def save(name: str, numbers: dict[str, Any]) -> Path:
-    """Write benchmarks/results/NAME.json and say so."""
+def save(name: str, began: dict[str, Any], numbers: dict[str, Any]) -> Path:
+    """Write benchmarks/results/NAME.json and say so; `began` is the provenance."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
-    body = json.dumps({"provenance": provenance(), **numbers}, indent=2)
+    body = json.dumps({"provenance": began, **numbers}, indent=2)
     path.write_text(body + "\n", encoding="utf-8")
     print(f"wrote {path.relative_to(ROOT)}")
     return path
-
-
-def _module() -> list[str]:
-    return [f"benchmarks.{Path(sys.argv[0]).stem}"]
 
 
 def _cpu() -> str:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.harness import save
+from benchmarks.harness import provenance, save
 from greenlight.adapters.stores.sql import SqlStore
 from greenlight.core.ids import uuid7
 from greenlight.core.records import (
@@ -194,6 +194,7 @@ def age(store: SqlStore) -> None:
 
 def main() -> None:
     """Run both on fresh files."""
+    began = provenance()
     parent = sys.argv[1] if len(sys.argv) > 1 else None
     for work in (arrival, age):
         with tempfile.TemporaryDirectory(dir=parent) as folder:
@@ -202,7 +203,7 @@ def main() -> None:
             work(store)
             store.close()
             note(f"size of the file ({work.__name__})", {"mb": path.stat().st_size / 1e6})
-    save("stores", {"figures": FIGURES})
+    save("stores", began, {"figures": FIGURES})
 
 
 if __name__ == "__main__":

@@ -1,0 +1,147 @@
+"""benchmarks/README.md from benchmarks/results/: every number there has a command, none is typed.
+
+python -m benchmarks.summary
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from benchmarks.harness import RESULTS, ROOT
+
+PAGE = ROOT / "benchmarks" / "README.md"
+
+HEAD = """# Benchmarks
+
+Slow proofs, run by hand on one machine; the files in [results/](results) hold every figure with
+the machine, the commit and the command. This page is made from them by
+`python -m benchmarks.summary`. Machines differ and are busy: read ratios and medians.
+"""
+
+
+def page() -> str:
+    """The page as the results have it."""
+    parts = [HEAD]
+    for name, title, render in SECTIONS:
+        path = RESULTS / f"{name}.json"
+        if path.exists():
+            found = json.loads(path.read_text(encoding="utf-8"))
+            parts += [f"## {title}\n", _origin(name, found["provenance"]), render(found)]
+    return "\n".join(parts)
+
+
+def _origin(name: str, came: dict[str, Any]) -> str:
+    return (
+        f"`{came['command']}` on {came['cores']} cores ({came['cpu']}), Python {came['python']}, "
+        f"commit `{came['commit'][:12]}`{' with changes' if 'changes' in came['commit'] else ''}, "
+        f"{came['at'][:10]}: [results/{name}.json](results/{name}.json)\n"
+    )
+
+
+def _aa(found: dict[str, Any]) -> str:
+    rows = [
+        (end.replace("_", " "), found["ends"].get(end, 0), *_percent(found, end))
+        for end in ("promoted", "rolled_back")
+    ]
+    text = (
+        f"{found['seeds']} simulated A/A rollouts under the demo's policy, both arms GOOD "
+        f"{found['good']:.1%} of the time.\n\n"
+    )
+    return text + _table(("ended", "times", "share", "α", "α + 3 SE"), rows)
+
+
+def _percent(found: dict[str, Any], end: str) -> list[str]:
+    return [f"{found[name][end]:.1%}" for name in ("share", "alpha", "bound")]
+
+
+def _demo(found: dict[str, Any]) -> str:
+    rows = []
+    for run in found["runs"]:
+        if "error" in run:
+            rows.append((run["seed"], run["error"], *[""] * 6))
+            continue
+        for rollout in run["rollouts"]:
+            rows.append(
+                (
+                    run["seed"],
+                    rollout["candidate"],
+                    rollout["status"].replace("_", " "),
+                    rollout["code"],
+                    f"{rollout['max_weight']:.0%}",
+                    rollout["outcomes"],
+                    rollout["requests_served"],
+                    f"{rollout['seconds']:.1f}",
+                )
+            )
+    head = ("seed", "candidate", "ended", "by", "widest", "outcomes", "requests", "seconds")
+    seconds = sorted(run["seconds"] for run in found["runs"] if "seconds" in run)
+    text = (
+        f"Every run as it came out, on {found['runs'][0].get('dataset', 'no data set')}. A whole "
+        f"demo took {seconds[0]:.0f} to {seconds[-1]:.0f} s; the largest process held "
+        f"{found['largest_process_mb']} MB.\n\n"
+    )
+    return text + _offline(found) + _table(head, rows)
+
+
+def _offline(found: dict[str, Any]) -> str:
+    """Accuracy on the test rows; the same in every run, for training is deterministic."""
+    versions = {
+        (v["label"], v["backend"], _interval(v["accuracy"]))
+        for run in found["runs"]
+        for v in run.get("versions", ())
+    }
+    return _table(("version", "model", "offline accuracy (95 %)"), sorted(versions)) + "\n"
+
+
+def _interval(accuracy: dict[str, float]) -> str:
+    return f"{accuracy['value']:.4f} ({accuracy['low']:.4f} to {accuracy['high']:.4f})"
+
+
+def _gateway(found: dict[str, Any]) -> str:
+    rows = [
+        (
+            run["users"],
+            run["requests_per_second"],
+            f"{run['cpu_us_per_request']:.0f}",
+            run["overhead_ms"]["p50"],
+            run["overhead_ms"]["p95"],
+        )
+        for run in found["runs"]
+    ]
+    head = ("users", "requests/s", "CPU µs per request", "overhead p50 ms", "overhead p95 ms")
+    return _table(head, rows)
+
+
+def _stores(found: dict[str, Any]) -> str:
+    rows = [
+        (name, figure.get("median_ms", ""), figure.get("max_ms", ""), figure.get("rows_per_s", ""))
+        for name, figure in found["figures"].items()
+        if "median_ms" in figure
+    ]
+    return _table(("what", "median ms", "slowest ms", "rows/s"), rows)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
+
+
+SECTIONS = (
+    ("aa", "Two equal arms: how often chance decides", _aa),
+    ("demo-better", "The demo, seed by seed", _demo),
+    ("demo-same", "The demo as an A/A test, seed by seed", _demo),
+    ("gateway", "What the gateway costs", _gateway),
+    ("stores", "What the SQLite store costs", _stores),
+)
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
