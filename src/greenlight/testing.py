@@ -175,4 +175,4 @@ class WorldSimulator:
 
     def _id(self, at: int) -> str:
         self._made += 1
-        return ids.uuid7(at, self._rng.bytes(10))
+        return ids.fresh(at, self._rng.bytes)

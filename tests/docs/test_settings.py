@@ -44,6 +44,13 @@ def settings(cls: type, path: str = "") -> Iterator[tuple[str, Any, Any]]:
         yield where, hint, make() if callable(make) else field.default
 
 
+def shortest(amount: int, units: dict[str, int]) -> str:
+    """The shortest way to write a quantity with one of these units."""
+    exact = {name: amount // unit for name, unit in units.items() if amount % unit == 0}
+    name = min(exact, key=lambda unit: exact[unit])
+    return f"{exact[name]}{name}"
+
+
 def written(name: str, hint: Any, default: Any) -> str:
     """A default as it would be written in the file."""
     if default is msgspec.NODEFAULT:
@@ -51,9 +58,9 @@ def written(name: str, hint: Any, default: Any) -> str:
     if default is None:
         return "–"
     if name in DURATIONS and hint is int:
-        return f'`"{units.show_duration(default)}"`'
+        return f'`"{shortest(default, units.DURATION_UNITS) if default else "0s"}"`'
     if name in SIZES and hint is int:
-        return f'`"{units.show_size(default)}"`'
+        return f'`"{shortest(default, units.SIZE_UNITS)}"`'
     if isinstance(default, dict):
         pairs = ", ".join(f"{key} = {value}" for key, value in default.items())
         return f"`{{ {pairs} }}`" if pairs else "`{}`"

@@ -39,21 +39,6 @@ def size(text: object) -> int:
     return _amount(text, SIZE_UNITS, 'a size with its unit, such as "256MiB"')
 
 
-def show_duration(microseconds: int) -> str:
-    """The shortest way to write a duration, as `duration` reads it."""
-    for name, unit in reversed(DURATION_UNITS.items()):
-        if microseconds and microseconds % unit == 0:
-            return f"{microseconds // unit}{name}"
-    return f"{microseconds / SECOND:g}s"
-
-
-def show_size(count: int) -> str:
-    """The shortest way to write a size, as `size` reads it."""
-    exact = {name: count // unit for name, unit in SIZE_UNITS.items() if count % unit == 0}
-    name = min(exact, key=lambda unit: exact[unit])
-    return f"{exact[name]}{name}"
-
-
 def _amount(text: object, units: dict[str, int], expected: str) -> int:
     match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
     if match is None or match[2] not in units:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from greenlight.core.errors import BadInput
 
+RANDOM_BYTES = 10
 _HEX = set("0123456789abcdef")
+
+
+def fresh(now: int, random: Callable[[int], bytes]) -> str:
+    """An id that nobody else has, made at `now`; `random` gives that many random bytes."""
+    return uuid7(now, random(RANDOM_BYTES))
 
 
 def uuid7(now: int, random: bytes) -> str:

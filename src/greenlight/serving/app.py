@@ -87,7 +87,7 @@ class Gateway:
         self._arrivals = Arrivals(clock)
         self._spool = Spool(
             Path(spool_folder),
-            ids.uuid7(clock.now(), random(10)),
+            ids.fresh(clock.now(), random),
             events.ingest,
             self._arrivals,
             self.settings.spool,

@@ -173,12 +173,12 @@ class FeedbackDesk:
         self, item: FeedbackItem, value: float, at: int, number: int, key: str | None
     ) -> Feedback:
         if key is None:
-            id = ids.uuid7(at, self._random(10))
+            id = ids.fresh(at, self._random)
         else:
             # The same key on the same inference must give the same id, here and everywhere.
             seed = msgspec.json.encode((item.inference_id, key, number))
             made_at = ids.time_of(item.inference_id)
-            id = ids.uuid7(made_at, hashlib.blake2b(seed, digest_size=10).digest())
+            id = ids.uuid7(made_at, hashlib.blake2b(seed, digest_size=ids.RANDOM_BYTES).digest())
         return Feedback(
             id=id,
             inference_id=item.inference_id,

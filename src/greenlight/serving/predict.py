@@ -114,7 +114,7 @@ class Predictor:
         request = decode(_DECODER, body)
         inputs = texts(request, self._max_batch)
         with self._arrivals.arrive() as at, route.held():
-            made = [ids.uuid7(at, self._random(10)) for _ in inputs]
+            made = [ids.fresh(at, self._random) for _ in inputs]
             unit, source = _unit(request, header_unit, made[0])
             place = bucket(route.salt, unit)
             answer = await self._ask(route, place, inputs)

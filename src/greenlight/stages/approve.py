@@ -89,7 +89,7 @@ def decide(
     # Each word is later than the one before, even where a clock was put back between them.
     at = now if newest is None else max(now, newest.at + 1)
     draft = Approval(
-        id=ids.uuid7(at, random(10)),
+        id=ids.fresh(at, random),
         version=version.digest,
         evaluation=seen,
         role=",".join(roles),

@@ -142,7 +142,7 @@ def _decision(
     random: Callable[[int], bytes],
 ) -> Decision:
     return Decision(
-        id=ids.uuid7(now, random(10)),
+        id=ids.fresh(now, random),
         task=rollout.task,
         rollout=rollout.id,
         action=verdict.action,

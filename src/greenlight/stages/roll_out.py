@@ -59,7 +59,7 @@ def go_live(
         candidate=None,
         weight=0.0,
         salt="",
-        decision=ids.uuid7(now, random(10)),
+        decision=ids.fresh(now, random),
         at=now,
     )
     record(
@@ -111,7 +111,7 @@ def start(
     authorise(candidate.digest)
     _refuse_twins(records, live.control, candidate, aa)
     rollout = Rollout(
-        id=ids.uuid7(now, random(10)),
+        id=ids.fresh(now, random),
         task=task,
         control=live.control,
         candidate=candidate.digest,
@@ -125,7 +125,7 @@ def start(
         at=now,
     )
     decision = Decision(
-        id=ids.uuid7(now, random(10)),
+        id=ids.fresh(now, random),
         task=task,
         rollout=rollout.id,
         action=Action.START,

@@ -10,13 +10,11 @@ from typing import Any
 import msgspec
 
 from greenlight import artifacts
+from greenlight.core import ids
 from greenlight.core.errors import BadInput
-from greenlight.core.ids import uuid7
 from greenlight.core.records import Run
 from greenlight.ports import Blobs, Clock, Example, Progress, Records, Trainer
 from greenlight.recording import record
-
-ID_BYTES = 10
 
 
 def train(
@@ -77,7 +75,7 @@ def train(
         bundle = bundles.add(trained.folder)
     now = clock.now()
     run = Run(
-        id=uuid7(now, random(ID_BYTES)),
+        id=ids.fresh(now, random),
         task=task,
         backend=trainer.name,
         dataset=dataset_digest,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import aiohttp
 import msgspec
 
-from greenlight.core.breaker import Breaker, BreakerState
+from greenlight.core.breaker import Breaker
 from greenlight.core.errors import ModelFailed
 from greenlight.core.records import SECOND, Status
 from greenlight.ports import Clock, Prediction
@@ -61,11 +61,6 @@ class HttpRuntime:
         self._concurrency = concurrency
         self._under_way = 0
         self._session: aiohttp.ClientSession | None = None
-
-    @property
-    def breaker_state(self) -> BreakerState:
-        """How the breaker stands."""
-        return self._breaker.state
 
     async def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """See `ports.Runtime.predict`."""

@@ -18,7 +18,6 @@ from greenlight.core.records import (
     EvidenceState,
     Replica,
     Rollout,
-    RolloutStatus,
     Variant,
     Version,
     VersionStatus,
@@ -34,6 +33,7 @@ from greenlight.entrypoints.cli.common import (
     table,
 )
 from greenlight.lookup import everything
+from greenlight.stages.roll_out import active, current_epoch
 
 ALIVE = 5 * SECOND
 """A gateway that has been silent for longer is not counted."""
@@ -86,17 +86,17 @@ def _look(app: wiring.App, names: list[str]) -> dict[str, Any]:
 def _task(app: wiring.App, name: str) -> dict[str, Any]:
     store = app.store
     known = labels(store)
-    newest = store.scan(Epoch, {"task": name}, newest_first=True, limit=1)
-    running = store.scan(Rollout, {"task": name, "status": RolloutStatus.RUNNING}, limit=1)
+    epoch = current_epoch(store, name)
+    running = active(store, name)
     waiting = [
         {"version": v.label, "status": v.status, "sign_off": str(wiring.standing(app, v))}
         for v in everything(store, Version, {"task": name})
         if v.status in _WAITING
     ]
     return {
-        "live": name_of(newest[0].control, known) if newest else None,
-        "epoch": newest[0].number if newest else None,
-        "rollout": _rollout(app, running[0], newest[0], known) if running and newest else None,
+        "live": name_of(epoch.control, known) if epoch else None,
+        "epoch": epoch.number if epoch else None,
+        "rollout": _rollout(app, running, epoch, known) if running and epoch else None,
         "waiting": waiting,
     }
 
