@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from greenlight.core.evidence import ArmCounts, Evidence, begin, thresholds
 from greenlight.core.policy import DecisionPolicy, RolloutPolicy, Step
 from greenlight.core.records import HOUR, MINUTE, SECOND, Action, ArmSummary, Variant
-from greenlight.core.verdict import Situation, decide
+from greenlight.core.verdict import Situation, decide, error_excess
 
 POLICY = DecisionPolicy(
     rollout=RolloutPolicy(
@@ -172,6 +172,21 @@ def test_truth_table(
     verdict = decide(situation(**where), evidence(**found), POLICY, NOW)
     assert (verdict.action, verdict.code) == (action, code)
     assert verdict.reason
+
+
+def test_a_past_outage_does_not_hide_errors() -> None:
+    """The excess is taken within each epoch: both arms failed alike while control had most of
+    the users; pooled over the epochs, the candidate would seem to fail less often than control."""
+    state = evidence(errors=LIMIT)
+    state.counts = {
+        "6/control": ArmCounts(exposed=9000, failed=1800),
+        "6/candidate": ArmCounts(exposed=1000, failed=200),
+        "7/control": ArmCounts(exposed=5000),
+        "7/candidate": ArmCounts(exposed=5000, failed=250),
+    }
+    verdict = decide(situation(), state, POLICY, NOW)
+    assert (verdict.action, verdict.code) == (Action.ROLLBACK, "errors")
+    assert error_excess(state) == pytest.approx(2500 * 0.05 / (2500 + 900))
 
 
 LOG_E = st.floats(-50, 50)

@@ -92,12 +92,23 @@ _HARM = {
 
 
 def error_excess(evidence: Evidence) -> float:
-    """Candidate's minus control's share of exposed units that met a failure, in [-1, 1]."""
-    rates = []
-    for variant in (Variant.CANDIDATE, Variant.CONTROL):
-        arm = evidence.arm(variant)
-        rates.append(arm.failed / arm.exposed if arm.exposed else 0.0)
-    return rates[0] - rates[1]
+    """Candidate's minus control's share of exposed units that met a failure, in [-1, 1].
+
+    The difference within each epoch, weighted as by Mantel and Haenszel: pooled shares would set
+    an outage of a time with few candidate units against errors of a time with many. 0 where no
+    epoch has units of both arms.
+    """
+    total = excess = 0.0
+    for epoch in sorted({int(name.partition("/")[0]) for name in evidence.counts}):
+        own, other = (
+            evidence.arm(variant, epoch) for variant in (Variant.CANDIDATE, Variant.CONTROL)
+        )
+        if not own.exposed or not other.exposed:
+            continue
+        weight = own.exposed * other.exposed / (own.exposed + other.exposed)
+        total += weight
+        excess += weight * (own.failed / own.exposed - other.failed / other.exposed)
+    return excess / total if total else 0.0
 
 
 def _out_of_time(situation: Situation, policy: DecisionPolicy, now: int) -> Verdict | None:
