@@ -99,6 +99,18 @@ def test_strata_do_not_mix() -> None:
     assert evidence.log_e["errors"] == pytest.approx(0.0)
 
 
+def test_a_failure_of_a_unit_that_was_not_at_risk_is_no_event() -> None:
+    """Its exposure came late and under another π: the counts of the others must stay whole."""
+    rows = [
+        entry(1, "exposure", y=0.0, epoch=2, pi=0.5),
+        entry(2, "error", epoch=2, pi=4 / 9, unit="user-1"),
+        entry(3, "exposure", y=0.0, epoch=2, pi=4 / 9, arm=Variant.CONTROL),
+    ]
+    evidence = fold(begin(POLICY), rows, POLICY, WEIGHTS)
+    assert evidence.log_e["errors"] == pytest.approx(0.0)
+    assert min(count for stratum in evidence.at_risk.values() for count in stratum) == 0
+
+
 def test_harm_shares_its_budget() -> None:
     limits = thresholds(POLICY)
     spent = sum(math.exp(-limits[test]) for test in ("quality", "early_harm", "errors"))

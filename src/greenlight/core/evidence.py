@@ -169,12 +169,13 @@ def thaw(state: dict[str, Any]) -> Evidence:
 
 
 def _take_error(state: Evidence, entry: JournalEntry, candidate: bool) -> None:
+    """A failure of a unit that was not counted at risk in this stratum (late events) is none."""
     if not 0 < entry.pi < 1:
         return
     stratum = _stratum(state, entry)
-    total = sum(stratum)
-    if total:
-        state.errors.update(candidate, stratum[True] / total, entry.minute)
+    if stratum[candidate] == 0:
+        return
+    state.errors.update(candidate, stratum[True] / sum(stratum), entry.minute)
     stratum[candidate] -= 1
 
 
