@@ -77,7 +77,14 @@ def keys() -> None:
 
 @keys.command("person")
 @click.argument("name")
-@click.option("--role", "roles", multiple=True, default=("ml_lead",), show_default=True)
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    default=("ml_lead",),
+    show_default=True,
+    help="A role of theirs; may be given several times.",
+)
 @json_option
 def person(name: str, roles: tuple[str, ...], as_json: bool) -> None:
     """Make a key for a person: the secret for them alone, the public key for greenlight.toml."""
