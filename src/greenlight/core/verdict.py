@@ -134,7 +134,9 @@ def _may_not_grow(
     behind = now - situation.complete_until
     if behind > rules.stale_after:
         return _hold(
-            "stale", f"a gateway has not reported its events for {behind // SECOND} seconds"
+            "stale",
+            f"the evidence is {behind // SECOND} seconds behind: a gateway has not reported its "
+            "events, or more came than one look takes",
         )
     share = served_share(situation.arms, situation.epoch)
     if share is not None and share < rules.min_served_share:
