@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import numpy as np
 import pytest
 
 from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core import ledger
-from greenlight.core.errors import Refused
+from greenlight.core.errors import NotFound, Refused
 from greenlight.core.evidence import begin, fold, freeze
 from greenlight.core.policy import DecisionPolicy, RolloutPolicy, Step
 from greenlight.core.records import (
@@ -72,13 +74,10 @@ class Case:
             self.rng,
         )
 
-    def run(self, duration: int, approved: bool = True) -> Rollout:
+    def run(
+        self, duration: int, authorise: Callable[[Rollout], None] = lambda rollout: None
+    ) -> Rollout:
         """Let the world and the controller live until the rollout ends or time is up."""
-
-        def authorise(rollout: Rollout) -> None:
-            if not approved:
-                raise Refused("ana revoked her approval")
-
         end = self.clock.now() + duration
         while self.clock.now() < end and self.now().status == RolloutStatus.RUNNING:
             self.world.tick(250 * MILLISECOND)
@@ -206,8 +205,12 @@ def test_a_drifting_base_rate_promotes_nobody() -> None:
 
 def test_a_withdrawn_approval_stops_the_climb() -> None:
     """G1: approvals are checked at every widening, and what is on stays where it is."""
+
+    def revoked(rollout: Rollout) -> None:
+        raise Refused("ana revoked her approval")
+
     it = case(GOOD, BETTER)
-    assert it.run(40 * SECOND, approved=False).status == RolloutStatus.RUNNING
+    assert it.run(40 * SECOND, authorise=revoked).status == RolloutStatus.RUNNING
     assert it.actions() == [Action.START, Action.HOLD]
 
 
@@ -218,6 +221,33 @@ def test_a_silent_gateway_holds() -> None:
     decision = it.look()
     assert decision is not None
     assert (decision.action, decision.code) == (Action.HOLD, "stale")
+
+
+@pytest.mark.parametrize("status", [VersionStatus.REJECTED, VersionStatus.LIVE])
+def test_nothing_that_is_wrong_with_a_version_keeps_it_from_being_rolled_back(
+    status: VersionStatus,
+) -> None:
+    """O1: a status that a rollout does not expect, or a version that is gone from the store."""
+    it = case(GOOD, POOR)
+    candidate = it.store.scan(Version, {"label": "intent@2"})[0]
+    it.store.commit(swap=[(candidate, msgspec.structs.replace(candidate, status=status))])
+
+    def authorise(rollout: Rollout) -> None:
+        raise NotFound("version 'intent@2': nothing goes by that label or digest")
+
+    assert it.run(MINUTE, authorise=authorise).status == RolloutStatus.ROLLED_BACK
+    assert it.status("intent@2") == status
+    assert it.actions()[-1] == Action.ROLLBACK
+
+
+def test_what_is_not_in_canary_is_not_promoted() -> None:
+    """G1: a version that was rejected meanwhile goes nowhere, however good it is."""
+    it = case(GOOD, BETTER)
+    candidate = it.store.scan(Version, {"label": "intent@2"})[0]
+    rejected = msgspec.structs.replace(candidate, status=VersionStatus.REJECTED)
+    it.store.commit(swap=[(candidate, rejected)])
+    with pytest.raises(Refused, match="rejected cannot take 'promote'"):
+        it.run(4 * MINUTE)
 
 
 def test_late_harm_is_found_after_the_widening() -> None:

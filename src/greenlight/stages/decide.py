@@ -14,7 +14,7 @@ import msgspec
 
 from greenlight.core import evidence as ev
 from greenlight.core import ids
-from greenlight.core.lifecycle import next_rollout_status, next_status
+from greenlight.core.lifecycle import Event, allowed, next_rollout_status, next_status
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
     Action,
@@ -28,7 +28,6 @@ from greenlight.core.records import (
     Rollout,
     Variant,
     Version,
-    VersionStatus,
 )
 from greenlight.core.verdict import Situation, Verdict, served_share
 from greenlight.core.verdict import decide as judge
@@ -73,6 +72,7 @@ def decide(
     Raises:
         Conflict: somebody changed the routing or the rollout meanwhile; look again.
         LostLease: somebody else leads now.
+        Refused: the version to promote is not in canary.
     """
     policy = msgspec.convert(rollout.policy, DecisionPolicy)
     stored = store.get(EvidenceState, rollout.id)
@@ -188,7 +188,14 @@ def _next_epoch(
 def _moves(
     store: Store, rollout: Rollout, verdict: Verdict, now: int
 ) -> list[tuple[Record, Record]]:
-    """The rollout and the versions as they stand after a verdict that changes the routing."""
+    """The rollout and the versions as they stand after a verdict that changes the routing.
+
+    Only a candidate in canary is promoted. Whatever else the statuses are, they follow traffic and
+    must not keep it from being withdrawn.
+
+    Raises:
+        Refused: the version to promote is no candidate any more.
+    """
     if verdict.action == Action.WIDEN:
         return [(rollout, msgspec.structs.replace(rollout, step=rollout.step + 1))]
     status = next_rollout_status(rollout.status, verdict.action)
@@ -196,12 +203,16 @@ def _moves(
     moves: list[tuple[Record, Record]] = [(rollout, ended)]
     if rollout.aa and rollout.control == rollout.candidate:
         return moves
+    promoting = verdict.action == Action.PROMOTE
     events = [(rollout.candidate, verdict.action.value)]
-    if verdict.action == Action.PROMOTE:
-        events.append((rollout.control, "retire"))
+    if promoting:
+        events.append((rollout.control, Event.RETIRE))
     for digest, event in events:
         version = store.get(Version, digest)
-        if version is not None and version.status != VersionStatus.RETIRED:
+        if version is None:
+            continue
+        due = promoting and digest == rollout.candidate
+        if due or event in allowed(version.status):
             moved = next_status(version.status, event)
             moves.append((version, msgspec.structs.replace(version, status=moved)))
     return moves

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from greenlight.core.errors import Refused
+from greenlight.core.errors import UserError
 from greenlight.core.gates import GateResult
 from greenlight.core.policy import DecisionPolicy, GateRule
 from greenlight.core.records import (
@@ -168,7 +168,7 @@ def reconcile(
     Args:
         store: records and events.
         task: the task's name.
-        authorise: raises `Refused` unless the rollout's candidate is (still) approved.
+        authorise: raises a `UserError` unless the rollout's candidate is (still) approved.
         fence: the leader's lease.
         now: microseconds since 1970-01-01 UTC.
         random: gives that many random bytes (for ids).
@@ -202,8 +202,9 @@ def reconcile(
 
 
 def _refusal(authorise: Callable[[Rollout], None], rollout: Rollout) -> str | None:
+    """Why the candidate may not get more traffic. Asking must not keep it from losing traffic."""
     try:
         authorise(rollout)
-    except Refused as refusal:
+    except UserError as refusal:
         return str(refusal)
     return None
