@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from greenlight.core.errors import Refused
-from greenlight.core.records import SECOND, Inference, Replica, Variant, Version
+from greenlight.core.records import HOUR, SECOND, Inference, Replica, Variant, Version
 from greenlight.ports import Runtime
 from greenlight.serving.follow import newest_epochs
 from greenlight.serving.routing import Closed, RoutingTable
@@ -229,6 +229,65 @@ async def test_heartbeats_tell_what_is_routed_and_stored(tmp_path: Path) -> None
         assert arrived is not None and before <= arrived.at <= after
     assert replica().at == 0
     assert replica().flushed_through > after
+
+
+@asynchronous
+async def test_a_gateway_signs_in_before_it_takes_requests(tmp_path: Path) -> None:
+    """Else a cohort could close without waiting for what it has received."""
+    world = World(tmp_path)
+    world.epoch(1)
+    gateway = world.gateway()
+    await gateway.start()
+    try:
+        assert world.store.get(Replica, "gateway-1") is not None
+    finally:
+        await gateway.stop()
+
+
+@asynchronous
+async def test_a_fault_with_one_task_keeps_no_other_from_its_routing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """O1: a rollback reaches its task whatever is wrong elsewhere."""
+    world = World(tmp_path)
+    world.epoch(1, task="a", control=V3)
+    world.epoch(1, task="z", control=V3)
+    world.epoch(1, candidate=V2, weight=1.0)
+
+    def authorise(digest: str) -> None:
+        if digest == V3:
+            raise KeyError("no such table")
+
+    monkeypatch.setattr(world, "authorise", authorise)
+    async with serving(world.gateway()) as client:
+        assert (await client.ask("user-1"))[1] == "v2"
+        world.epoch(2)
+        await eventually(lambda: _label_is(client, "v1"))
+        assert (await client.get("/readyz"))[0] == 503
+
+
+@asynchronous
+async def test_a_promotion_between_two_questions_does_not_close_the_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control is retired in the moment in which its approvals are asked for again."""
+    world = World(tmp_path)
+    world.epoch(1, candidate=V2, weight=0.0)
+    asked = []
+
+    def authorise(digest: str) -> None:
+        if digest == V1:
+            asked.append(digest)
+            if len(asked) == 2:
+                world.epoch(2, control=V2)
+                raise Refused("retired")
+
+    monkeypatch.setattr(world, "authorise", authorise)
+    gateway = world.gateway(msgspec.structs.replace(QUICK, poll=HOUR, recheck=0))
+    async with serving(gateway) as client:
+        await eventually(lambda: len(asked) == 2)
+        assert (await client.ask("user-1"))[1] == "v1"
+        assert gateway.table.closed() == []
 
 
 @asynchronous

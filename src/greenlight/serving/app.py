@@ -122,9 +122,11 @@ class Gateway:
         self._heard = True
 
     async def start(self) -> None:
-        """Open the spool, look for routing once, and go on in the background."""
+        """Open the spool, look for routing once, sign in, and go on in the background."""
         self._spool.start()
         await self._follower.look()
+        # Before the first request: no cohort may close without waiting for this gateway's events.
+        await self._beat(self._sign(at=self._clock.now()))
         self._tasks = [
             asyncio.create_task(self._follower.run(), name="follow"),
             asyncio.create_task(self._live(), name="heartbeat"),

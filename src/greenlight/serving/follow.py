@@ -61,19 +61,27 @@ class Follower:
             await asyncio.sleep(self._settings.poll / SECOND)
 
     async def look(self) -> None:
-        """Apply what is new, once."""
+        """Apply what is new, once; a fault with one task keeps no other from its new routing."""
+        failure: Exception | None = None
+        epochs: list[Epoch] = []
         try:
-            for epoch in await asyncio.to_thread(newest_epochs, self._records):
+            epochs = await asyncio.to_thread(newest_epochs, self._records)
+        except Exception as error:
+            failure = error
+        for epoch in epochs:
+            try:
                 if self._is_due(epoch):
                     await self._apply(epoch)
+            except Exception as error:
+                failure = error
+        if failure is None:
             self.caught_up = True
-            self._failing = False
-        except Exception:
+        else:
             # Old routing is better than none; what went wrong may be gone at the next look.
             if not self._failing:
-                log.exception("routing: the store could not be read; routes stay as they are")
-            self._failing = True
+                log.error("routing: could not be read; routes stay as they are", exc_info=failure)
             self._meters.sync_errors.inc()
+        self._failing = failure is not None
         self._retire_unused()
 
     async def close(self) -> None:
@@ -93,12 +101,20 @@ class Follower:
 
     async def _apply(self, epoch: Epoch) -> None:
         entry = await self._entry(epoch)
+        if isinstance(entry, Closed) and await self._is_over(epoch):
+            return
         now = self._clock.now()
         self._checked_at[epoch.task] = now
         before = self._table.get(epoch.task)
         self._table.apply(entry, now)
         if before is None or before.epoch != epoch.number:
             log.info("routing: %s is in epoch %d", epoch.task, epoch.number)
+
+    async def _is_over(self, epoch: Epoch) -> bool:
+        """Whether a newer epoch follows: a promotion retires control in the same moment, and who
+        asks for control's approvals just then must not close the task for it."""
+        newest = await asyncio.to_thread(current_epoch, self._records, epoch.task)
+        return newest is not None and newest.number > epoch.number
 
     async def _entry(self, epoch: Epoch) -> Route | Closed:
         """The route of an epoch, as far as its versions may serve."""
@@ -164,6 +180,12 @@ class Follower:
         self._retiring.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("routing: %s failed: %s", task.get_name(), error)
+
+
+def current_epoch(records: Records, task: str) -> Epoch | None:
+    """The newest epoch of a task."""
+    found = records.scan(Epoch, {"task": task}, newest_first=True, limit=1)
+    return found[0] if found else None
 
 
 def newest_epochs(records: Records) -> list[Epoch]:

@@ -55,7 +55,9 @@ def _serve(app: wiring.App) -> None:
     from greenlight.entrypoints.gateway import serve
 
     settings = app.settings.gateway
-    serve(wiring.build_gateway(app, replica=socket.gethostname()), settings.host, settings.port)
+    # Several gateways of one machine differ by their ports; after a restart the name is the same.
+    replica = f"{socket.gethostname()}:{settings.port}"
+    serve(wiring.build_gateway(app, replica=replica), settings.host, settings.port)
 
 
 @contextmanager
