@@ -101,6 +101,7 @@ def test_without_a_gateway(project: Project) -> None:
     [
         (503, b'{"error": {"message": "the spool is full"}}', 1, "answered 503: the spool is full"),
         (500, b"oops", 1, "answered 500: oops"),
+        (501, b"<!DOCTYPE HTML>\n<p>\n  Error\n</p>", 1, "501: <!DOCTYPE HTML> <p> Error </p>"),
         (429, b"", 2, "answered 429: no message"),
         (200, b"<html>", 2, "is no gateway"),
     ],

@@ -106,7 +106,10 @@ def start(
         raise Refused(f"{task}: nothing is live, so there is nothing to compare with")
     running = active(records, task)
     if running is not None:
-        raise Refused(f"{task}: rollout {running.id} is running; one at a time, end it first")
+        raise Refused(
+            f"{task}: rollout {running.id} is running, and one runs at a time; try again once it "
+            f"has ended (greenlight status {task})"
+        )
     authorise(live.control)
     authorise(candidate.digest)
     _refuse_twins(records, live.control, candidate, aa)

@@ -108,4 +108,4 @@ def _message(body: bytes) -> str:
     try:
         return str(msgspec.json.decode(body)["error"]["message"])
     except (msgspec.DecodeError, KeyError, TypeError):
-        return body[:200].decode(errors="replace") or "no message"
+        return " ".join(body.decode(errors="replace").split())[:200] or "no message"

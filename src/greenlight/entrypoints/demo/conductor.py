@@ -22,6 +22,7 @@ from greenlight.core.gates import passed
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
     SECOND,
+    Action,
     Approval,
     Decision,
     EvidenceState,
@@ -312,8 +313,9 @@ class _Demo:
             while deadline() < patience:
                 time.sleep(LOOK_S)
                 processes.check()
-                show(_look(app, rollout, policy, deadline()))
+                # Read before the look, so that the last look has the decision that ended it.
                 found = app.store.get(Rollout, rollout.id)
+                show(_look(app, rollout, policy, deadline()))
                 if found is not None and found.status != RolloutStatus.RUNNING:
                     return found
         raise GreenlightError(
@@ -354,15 +356,15 @@ def _command() -> str:
 
 def _look(app: wiring.App, rollout: Rollout, policy: DecisionPolicy, seconds: float) -> Look:
     store = app.store
+    # In this order: a decision that is seen is carried out in what is read after it.
+    decisions = store.scan(Decision, {"rollout": rollout.id})
     epoch = current_epoch(store, rollout.task)
     assert epoch is not None
-    decisions = store.scan(Decision, {"rollout": rollout.id}, newest_first=True, limit=1)
     state = store.get(EvidenceState, rollout.id)
     evidence = thaw(state.state) if state else None
     return Look(
-        rollout=rollout,
-        epoch=epoch,
-        decision=decisions[0] if decisions else None,
+        weight=epoch.weight,
+        decisions=tuple(d for d in decisions if d.action is not Action.START),
         log_e=evidence.log_e if evidence else {},
         log_threshold=thresholds(policy),
         outcomes={v.value: evidence.arm(v).outcomes if evidence else 0 for v in Variant},

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from greenlight.core.records import Decision, Epoch, Rollout
+from greenlight.core.records import Action, Decision
 from greenlight.reporting.summary import Summary
 
 BAR = 24
@@ -22,15 +22,20 @@ LOG_WIDTH = 110
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """One look at a running rollout."""
+    """One look at a rollout: the newest epoch's weight, and all decisions up to it."""
 
-    rollout: Rollout
-    epoch: Epoch
-    decision: Decision | None
+    weight: float
+    decisions: tuple[Decision, ...]
     log_e: Mapping[str, float]
     log_threshold: Mapping[str, float]
     outcomes: Mapping[str, int]
     seconds: float
+
+    @property
+    def share(self) -> float:
+        """The share of users who meet the candidate: all of them once it is promoted."""
+        promoted = self.decisions and self.decisions[-1].action is Action.PROMOTE
+        return 1.0 if promoted else self.weight
 
 
 class Stage:
@@ -51,7 +56,8 @@ class Stage:
 
     def warn(self, text: str) -> None:
         """Something that the reader should know before they trust a number."""
-        self._console.print(f"  [yellow]![/yellow] {text}")
+        # Whole words: an address or a path that is cut in two cannot be copied.
+        self._console.print(f"  [yellow]![/yellow] {text}", overflow="ignore", crop=False)
 
     def paths(self, paths: Mapping[str, object]) -> None:
         """Where everything is."""
@@ -61,7 +67,10 @@ class Stage:
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[float, str], None]]:
-        """A bar for work that takes more than a moment."""
+        """A bar for work that takes more than a moment; nothing where there is no terminal."""
+        if not self._console.is_terminal:
+            yield lambda *_: None
+            return
         columns = (
             TextColumn("    {task.description}"),
             BarColumn(BAR),
@@ -77,19 +86,20 @@ class Stage:
 
     @contextmanager
     def watching(self) -> Iterator[Callable[[Look], None]]:
-        """A live table where there is a terminal; else a line whenever the decision changes."""
+        """A live table where there is a terminal; else a line for every decision."""
         if self._console.is_terminal:
             with Live(console=self._console, refresh_per_second=4, transient=True) as live:
                 yield lambda look: live.update(_table(look))
             return
-        said: list[str | None] = [None]
+        said: set[str] = set()
 
         def line(look: Look) -> None:
-            decision = look.decision
-            if decision is not None and decision.id != said[0]:
-                said[0] = decision.id
+            for decision in look.decisions:
+                if decision.id in said:
+                    continue
+                said.add(decision.id)
                 self._console.print(
-                    f"    {look.seconds:6.1f} s  {look.epoch.weight:4.0%}  "
+                    f"    {look.seconds:6.1f} s  {look.share:4.0%}  "
                     f"{decision.action.value:<9} {decision.reason}",
                     soft_wrap=True,
                 )
@@ -104,9 +114,9 @@ class Stage:
 
 
 def _table(look: Look) -> Table:
-    filled = round(look.epoch.weight * BAR)
+    filled = round(look.share * BAR)
     share = "█" * filled + "░" * (BAR - filled)
-    table = Table(title=f"{look.seconds:.0f} s   {share} {look.epoch.weight:.0%}", min_width=70)
+    table = Table(title=f"{look.seconds:.0f} s   {share} {look.share:.0%}", min_width=70)
     table.add_column("test")
     table.add_column("E", justify="right")
     table.add_column("acts at", justify="right")
@@ -120,8 +130,9 @@ def _table(look: Look) -> Table:
         )
     outcomes = ", ".join(f"{arm} {count}" for arm, count in look.outcomes.items())
     table.caption = f"outcomes: {outcomes}"
-    if look.decision is not None:
-        table.caption += f"\n{look.decision.action.value}: {look.decision.reason}"
+    if look.decisions:
+        latest = look.decisions[-1]
+        table.caption += f"\n{latest.action.value}: {latest.reason}"
     return table
 
 
@@ -141,7 +152,10 @@ def _versions(summary: Summary) -> Table:
 
 
 def _rollouts(summary: Summary) -> Table:
-    table = Table(title="Rollouts")
+    table = Table(
+        title="Rollouts",
+        caption="An outcome counts once its feedback window is over; early harm need not wait.",
+    )
     columns = "candidate", "ended", "by", "outcomes", "requests it answered", "users", "seconds"
     for name in columns:
         table.add_column(name)
