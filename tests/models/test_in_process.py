@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -26,19 +25,13 @@ class Scripted:
         self.predict = answer
 
 
-@pytest.fixture
-def executor() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as pool:
-        yield pool
-
-
 def failure(runtime: InProcessRuntime, texts: Sequence[str] = ("x",)) -> ModelFailed:
     with pytest.raises(ModelFailed) as caught:
         asyncio.run(runtime.predict(texts))
     return caught.value
 
 
-def test_answers_come_back_in_order(executor: ThreadPoolExecutor) -> None:
+def test_answers_come_back_in_order() -> None:
     """And are made on another thread than the event loop's."""
     threads = []
 
@@ -46,13 +39,13 @@ def test_answers_come_back_in_order(executor: ThreadPoolExecutor) -> None:
         threads.append(threading.current_thread())
         return [Prediction(text, 1.0) for text in texts]
 
-    runtime = InProcessRuntime(Scripted(answer), executor, SECOND)
+    runtime = InProcessRuntime(Scripted(answer), 1, SECOND)
     found = asyncio.run(runtime.predict(("x", "y")))
     assert [answer.label for answer in found] == ["x", "y"]
     assert threads != [threading.main_thread()]
 
 
-def test_a_slow_model_times_out_and_the_queue_behind_it_too(executor: ThreadPoolExecutor) -> None:
+def test_a_slow_model_times_out_and_the_queue_behind_it_too() -> None:
     """S1: a call that still waits for a thread when its time is up never reaches the model."""
     release = threading.Event()
     seen = []
@@ -62,7 +55,7 @@ def test_a_slow_model_times_out_and_the_queue_behind_it_too(executor: ThreadPool
         release.wait(30)
         return [Prediction("a", 1.0) for _ in texts]
 
-    runtime = InProcessRuntime(Scripted(answer), executor, 20 * MILLISECOND)
+    runtime = InProcessRuntime(Scripted(answer), 1, 20 * MILLISECOND)
 
     async def two() -> list[object]:
         return list(
@@ -73,36 +66,54 @@ def test_a_slow_model_times_out_and_the_queue_behind_it_too(executor: ThreadPool
 
     errors = asyncio.run(two())
     release.set()
+    runtime._executor.shutdown()
     assert [(type(error), getattr(error, "status", "")) for error in errors] == [
         (ModelFailed, "timeout")
     ] * 2
     assert "no answer within 20 ms" in str(errors[0])
-    executor.shutdown()
     assert seen == [["first"]]
 
 
 @pytest.mark.parametrize("error", [ValueError("broken"), TimeoutError("its own"), KeyError("k")])
-def test_a_model_that_raises_is_an_error(executor: ThreadPoolExecutor, error: Exception) -> None:
+def test_a_model_that_raises_is_an_error(error: Exception) -> None:
     """Whatever it raises, a time-out of its own making included."""
 
     def answer(_texts: Sequence[str]) -> list[Prediction]:
         raise error
 
-    failed = failure(InProcessRuntime(Scripted(answer), executor, SECOND))
+    failed = failure(InProcessRuntime(Scripted(answer), 1, SECOND))
     assert failed.status == "error"
     assert str(failed) == f"the model failed: {error!r}"
 
 
-def test_a_wrong_number_of_answers_is_an_error(executor: ThreadPoolExecutor) -> None:
+def test_a_wrong_number_of_answers_is_an_error() -> None:
     """Answers could not be told apart."""
-    runtime = InProcessRuntime(Scripted(lambda _: [Prediction("a", 1.0)]), executor, SECOND)
+    runtime = InProcessRuntime(Scripted(lambda _: [Prediction("a", 1.0)]), 1, SECOND)
     failed = failure(runtime, ("x", "y"))
     assert (failed.status, str(failed)) == ("error", "the model gave 1 answers to 2 texts")
 
 
-def test_a_closed_runtime_answers_no_more(executor: ThreadPoolExecutor) -> None:
-    """The executor stays with its owner."""
-    runtime = InProcessRuntime(Scripted(lambda _: [Prediction("a", 1.0)]), executor, SECOND)
+def test_a_model_that_hangs_leaves_the_others_their_threads() -> None:
+    """S5: control answers for a candidate that hangs, however many requests hang in it."""
+    release = threading.Event()
+
+    def hang(texts: Sequence[str]) -> list[Prediction]:
+        release.wait(30)
+        return [Prediction("late", 1.0) for _ in texts]
+
+    candidate = InProcessRuntime(Scripted(hang), 1, 20 * MILLISECOND)
+    control = InProcessRuntime(Scripted(lambda _: [Prediction("a", 1.0)]), 1, 10 * SECOND)
+    assert failure(candidate).status == "timeout"
+    assert asyncio.run(control.predict(["x"])) == [Prediction("a", 1.0)]
+    release.set()
+
+
+def test_a_closed_runtime_answers_no_more() -> None:
+    """And its threads end."""
+    runtime = InProcessRuntime(Scripted(lambda _: [Prediction("a", 1.0)]), 1, SECOND)
+    asyncio.run(runtime.predict(["x"]))
     asyncio.run(runtime.close())
     assert failure(runtime).status == "error"
-    assert executor.submit(lambda: 1).result() == 1
+    for thread in runtime._executor._threads:
+        thread.join(10)
+        assert not thread.is_alive()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from greenlight.core.errors import BadInput
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from greenlight.serving.app import Gateway
 
 THREADS = 2
-"""Threads that run models; onnxruntime uses one core per call."""
+"""Threads that run one model; onnxruntime uses one core per call."""
 
 
 def build_gateway(app: App, replica: str) -> Gateway:
@@ -27,13 +26,12 @@ def build_gateway(app: App, replica: str) -> Gateway:
     from greenlight.serving.app import Gateway
     from greenlight.serving.settings import Settings, SpoolSettings
 
-    models = ThreadPoolExecutor(THREADS, thread_name_prefix="model")
     settings = app.settings
     return Gateway(
         records=app.store,
         events=app.store,
         authorise=lambda digest: authorise(app, digest, expires=False),
-        open_runtime=lambda version: _open_runtime(app, version, models),
+        open_runtime=lambda version: _open_runtime(app, version),
         clock=app.clock,
         random=app.random,
         spool_folder=settings.state / "spool",
@@ -48,7 +46,7 @@ def build_gateway(app: App, replica: str) -> Gateway:
     )
 
 
-def _open_runtime(app: App, version: Version, models: Executor) -> Runtime:
+def _open_runtime(app: App, version: Version) -> Runtime:
     timeout = app.settings.task(version.task).runtime.timeout
     kind = version.runtime.get("kind")
     if kind == "in_process":
@@ -56,7 +54,7 @@ def _open_runtime(app: App, version: Version, models: Executor) -> Runtime:
         from greenlight.models import bundle
 
         model = bundle.load(app.bundles.path(version.bundle), version.bundle)
-        return InProcessRuntime(model, models, timeout)
+        return InProcessRuntime(model, THREADS, timeout)
     if kind == "http":
         from greenlight.adapters.runtimes.http import HttpRuntime
 

@@ -1,10 +1,14 @@
-"""A model that answers inside the gateway, on a thread so that the event loop stays free."""
+"""A model that answers inside the gateway, on threads of its own.
+
+Of its own, because models share a gateway with what they are compared with: a candidate that hangs
+must not take the threads on which control answers for it, nor make control look as bad as itself.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 
 from greenlight.core.errors import ModelFailed
 from greenlight.core.records import MILLISECOND, SECOND, Status
@@ -14,16 +18,16 @@ from greenlight.ports import Model, Prediction
 class InProcessRuntime:
     """A `ports.Runtime` around a loaded model."""
 
-    def __init__(self, model: Model, executor: Executor, timeout_us: int) -> None:
+    def __init__(self, model: Model, threads: int, timeout_us: int) -> None:
         """Make a runtime.
 
         Args:
             model: answers; must bear several threads at once.
-            executor: runs it; shared, and closed by its owner.
+            threads: how many calls run at once; others wait.
             timeout_us: patience for one call in microseconds, waiting for a thread included.
         """
         self._model: Model | None = model
-        self._executor = executor
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="model")
         self._timeout_us = timeout_us
 
     async def predict(self, texts: Sequence[str]) -> list[Prediction]:
@@ -55,5 +59,6 @@ class InProcessRuntime:
         return answers
 
     async def close(self) -> None:
-        """Let go of the model; further calls fail."""
+        """Let go of the model and its threads; further calls fail."""
         self._model = None
+        self._executor.shutdown(wait=False)
