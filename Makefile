@@ -34,7 +34,7 @@ demo: setup
 
 test: setup $(VENV)/.dev
 	@mkdir -p build
-	@$(BIN)/python -m pytest -n 2 --junitxml=build/junit.xml $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --junitxml=build/junit.xml $(PYTEST_ARGS)
 
 check: $(VENV)/.dev
 	@echo "ruff: style"

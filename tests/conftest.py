@@ -16,7 +16,12 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# The same examples on every machine, however slow it is.
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("fixed")
 
 pytest_plugins = ["pytester"]
 
@@ -85,6 +90,11 @@ def required(environ: Mapping[str, str]) -> frozenset[str]:
 
 def pytest_configure() -> None:
     required(os.environ)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The demo takes as long as everything else together, so it goes first, beside the rest."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/e2e/"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

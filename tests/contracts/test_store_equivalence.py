@@ -157,8 +157,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(
     max_examples=120,
-    deadline=None,
-    derandomize=True,
     phases=[Phase.explicit, Phase.generate],  # shrinking would take minutes of disk work
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -41,7 +41,7 @@ def test_equals_scikit_learn(terms: TermSettings) -> None:
     assert abs(ours.matrix(unseen) - theirs.transform(unseen)).max() < 1e-6
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=4))
 def test_terms_equal_scikit_learn_on_any_text(texts: list[str]) -> None:
     """Whatever characters come: the same features as scikit-learn's."""
