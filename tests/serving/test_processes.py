@@ -38,7 +38,7 @@ def process(module: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str
     assert running.stdout is not None
     try:
         line = running.stdout.readline()
-        assert "ready on http" in line
+        assert "listening on http" in line
         yield running, line.split()[-1]
     finally:
         running.kill()
@@ -182,4 +182,5 @@ def test_a_taken_port_is_refused_in_words(tmp_path: Path) -> None:
         told = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )
-    assert f"gateway: cannot listen on 127.0.0.1:{port}" in told.stdout
+    expected = f"gateway: cannot listen on 127.0.0.1:{port}: Address already in use; "
+    assert expected in told.stdout

@@ -57,7 +57,12 @@ def serve(
     try:
         listener = socket.create_server((host, port), backlog=_BACKLOG)
     except OSError as error:
-        raise Refused(f"{name}: cannot listen on {host}:{port}: {error.strerror}") from error
+        # create_server repeats the address behind the reason, in parentheses.
+        reason = str(error.strerror).partition(" (")[0]
+        raise Refused(
+            f"{name}: cannot listen on {host}:{port}: {reason}; stop what listens there, or choose "
+            "another port"
+        ) from error
     # Accepted connections inherit this. Without it the head and the body of an answer, two small
     # writes, wait for each other through the client's delayed acknowledgement: 40 ms per answer.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -65,7 +70,7 @@ def serve(
 
     def tell() -> None:
         if ready is None:
-            print(f"{name}: ready on {url}", flush=True)
+            print(f"{name}: listening on {url}", flush=True)
         else:
             ready(url)
 
