@@ -237,16 +237,16 @@ def _taken(
     connection: Connection, table: Table, unique: Sequence[str], rows: Sequence[dict[str, Any]]
 ) -> dict[str, Any] | None:
     """The first row whose `unique` columns repeat another row's or a stored one's."""
-    seen: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in rows:
-        if row is not seen.setdefault(tuple(row[name] for name in unique), row):
-            return row
+    keys = [tuple(row[name] for name in unique) for row in rows]
     columns = [table.c[name] for name in unique]
-    keys = list(seen)
+    taken: set[tuple[Any, ...]] = set()
     for start in range(0, len(keys), _CHUNK):
         query = select(*columns).where(tuple_(*columns).in_(keys[start : start + _CHUNK]))
-        for found in connection.execute(query):
-            return seen[tuple(found)]
+        taken.update(tuple(found) for found in connection.execute(query))
+    for key, row in zip(keys, rows, strict=True):
+        if key in taken:
+            return row
+        taken.add(key)
     return None
 
 
