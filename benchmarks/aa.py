@@ -63,11 +63,26 @@ def outcome(seed: int) -> str:
     def authorise(_: object) -> None:
         """Approvals are not what is tested here."""
 
-    common = {"authorise": authorise, "initiator": "bench", "random": rng.bytes}
-    roll_out.go_live(store, version, now=clock.now(), **common)
+    roll_out.go_live(
+        store,
+        version,
+        authorise=authorise,
+        initiator="bench",
+        now=clock.now(),
+        random=rng.bytes,
+    )
     clock.advance(SECOND)
     live = store.scan(Version)[0]
-    rollout = roll_out.start(store, live, policy=policy, aa=True, now=clock.now(), **common)
+    rollout = roll_out.start(
+        store,
+        live,
+        policy=policy,
+        authorise=authorise,
+        initiator="bench",
+        aa=True,
+        now=clock.now(),
+        random=rng.bytes,
+    )
     world = WorldSimulator(store, clock, TASK, {live.digest: Quality(good=GOOD)}, World(), rng)
     while roll_out.active(store, TASK) is not None:
         world.tick(LOOK)

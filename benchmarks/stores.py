@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -149,12 +150,12 @@ def arrival(store: SqlStore) -> None:
     words = [feedback(on, rng) for on in made if rng.random() < 0.6]
     show(
         f"ingest {BATCH} inferences",
-        timed([lambda b=b: store.ingest(b, []) for b in batches(made)]),
+        timed([partial(store.ingest, b, []) for b in batches(made)]),
         len(made),
     )
     show(
         f"ingest {BATCH} feedback",
-        timed([lambda b=b: store.ingest([], b) for b in batches(words)]),
+        timed([partial(store.ingest, [], b) for b in batches(words)]),
         len(words),
     )
     show("summarise 50,000 inferences", timed([lambda: store.summarise(ROLLOUT)] * 20))
@@ -165,7 +166,7 @@ def arrival(store: SqlStore) -> None:
     show(f"feedback on {len(page):,} exposures", timed(said * 5))
     show("past of their units", timed([lambda: store.past(ROLLOUT, [e.unit for e in page])] * 5))
     links = [LedgerEntry(seq=n, prev="", digest="", kind="k", body={}, at=n) for n in range(200)]
-    show("commit of one record", timed([lambda x=x: store.commit(append=[x]) for x in links]))
+    show("commit of one record", timed([partial(store.commit, append=[x]) for x in links]))
 
 
 def age(store: SqlStore) -> None:
@@ -174,7 +175,7 @@ def age(store: SqlStore) -> None:
     made = [inference(n, n, EXPOSURES, 1, rng) for n in range(EXPOSURES)]
     show(
         f"ingest {BATCH} inferences, each a new unit",
-        timed([lambda b=b: store.ingest(b, []) for b in batches(made)]),
+        timed([partial(store.ingest, b, []) for b in batches(made)]),
         len(made),
     )
     written = 0
@@ -183,7 +184,7 @@ def age(store: SqlStore) -> None:
         limit = min(9_000, EXPOSURES - 1_000 - written)
         page = store.exposures(ROLLOUT, lacking="fast", until=FOREVER, limit=limit)
         rows = entries(page, "fast", written)
-        seconds += timed([lambda rows=rows: store.commit(append=rows)])
+        seconds += timed([partial(store.commit, append=rows)])
         written += len(page)
     show("commit of 9,000 journal entries", seconds, written)
     ask = [lambda: store.exposures(ROLLOUT, lacking="fast", until=FOREVER)]
