@@ -275,10 +275,10 @@ def _approvals(context: Context) -> str:
         [
             labels.get(word.version, word.version),
             word.person,
-            word.role.replace(",", ", "),
+            ("name", word.role.replace(",", ", ")),
             _pill(word.decision),
             Markup(_stamp(word.at)),
-            _digest(word.evaluation),
+            ("name", _digest(word.evaluation)),
             ("wide", word.why),
         ]
         for word in context.approvals
