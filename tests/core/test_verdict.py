@@ -153,6 +153,13 @@ TABLE = [
         "collecting",
     ),
     (
+        "not better yet and leaning to harm",
+        LAST,
+        {"superiority": 0.0, "quality": 0.1},
+        Action.STAY,
+        "undecided",
+    ),
+    (
         "better and leaning to harm",
         LAST,
         {"superiority": 99.0, "quality": 0.1},

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenlight.core.records import DAY, HOUR, MILLISECOND, MINUTE, SECOND
+from greenlight.core.words import power
 from greenlight.reporting import style
 from greenlight.reporting.history import Proportion
-from greenlight.reporting.words import decade, duration, power, rate
+from greenlight.reporting.words import decade, duration, rate
 
 HEIGHTS = st.lists(st.floats(-2, 6), min_size=1, max_size=8)
 

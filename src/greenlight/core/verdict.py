@@ -9,14 +9,14 @@ to ship.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import msgspec
 
-from greenlight.core.evidence import HARM_TESTS, ArmCounts, Evidence, thresholds
+from greenlight.core.evidence import HARM_TESTS, Evidence, thresholds
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import SECOND, Action, ArmSummary, Variant
+from greenlight.core.words import power
 
 NEUTRAL = 1e-9
 """log E up to this is no evidence; a test that saw nothing sits at 0 but for rounding."""
@@ -79,7 +79,7 @@ def _harmful(evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
         return Verdict(
             action=Action.ROLLBACK,
             code=test,
-            reason=f"{_HARM[test]}: E = {_power(log_e[test])} ≥ {_power(limits[test])}",
+            reason=f"{_HARM[test]}: E = {power(log_e[test])} ≥ {power(limits[test])}",
         )
     return None
 
@@ -149,9 +149,44 @@ def _may_not_grow(
     since = situation.soaking_since
     if since is None or now < since + soak:
         return _stay("soaking", "this split has not been in force long enough")
-    arms = [evidence.arm(variant, situation.epoch) for variant in Variant]
-    if min(arm.outcomes for arm in arms) < rules.min_outcomes:
-        return _stay("collecting", _collected(arms, rules.min_outcomes))
+    if min(evidence.arm(v, situation.epoch).outcomes for v in Variant) < rules.min_outcomes:
+        return _stay(
+            "collecting",
+            f"outcomes at this split: {_collected(evidence, situation.epoch)}; "
+            f"{rules.min_outcomes} of each arm are needed",
+        )
+    return None
+
+
+def _grow(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> Verdict:
+    """Widen, promote or wait: what is missing for it is named only if nothing else is."""
+    promotes = situation.step == policy.rollout.last_step
+    log_e, limit = evidence.superiority.log_e, thresholds(policy)["superiority"]
+    if promotes and log_e < limit:
+        return _stay(
+            "undecided",
+            f"not shown to be better yet: E = {power(log_e)}, {power(limit)} is needed",
+        )
+    lean = _lean(evidence, policy)
+    if lean is not None:
+        return lean
+    if promotes:
+        return Verdict(
+            action=Action.PROMOTE,
+            code="superior",
+            reason="the candidate's answers were better than control's at some time of the last "
+            f"step: E = {power(log_e)} ≥ {power(limit)}",
+        )
+    weight = policy.rollout.steps[situation.step + 1].weight
+    return Verdict(
+        action=Action.WIDEN,
+        code="no_harm",
+        reason=f"no sign of harm at this split; the candidate's share grows to {weight:.0%}",
+    )
+
+
+def _lean(evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
+    """Evidence of harm that is not enough to roll back but too much to go on."""
     log_e = evidence.log_e
     for test in HARM_TESTS:
         if log_e[test] <= NEUTRAL:
@@ -160,36 +195,15 @@ def _may_not_grow(
             continue
         return _stay(
             "signs_of_harm",
-            f"the evidence leans towards harm ({test}: E = {_power(log_e[test])}): not enough "
-            "to roll back, too much to go on",
+            f"the evidence leans towards harm ({test}: E = {power(log_e[test])}): not enough to "
+            "roll back, too much to go on",
         )
     return None
 
 
-def _grow(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> Verdict:
-    if situation.step < policy.rollout.last_step:
-        weight = policy.rollout.steps[situation.step + 1].weight
-        return Verdict(
-            action=Action.WIDEN,
-            code="no_harm",
-            reason=f"no sign of harm at this split; the candidate's share grows to {weight:.0%}",
-        )
-    log_e, limit = evidence.superiority.log_e, thresholds(policy)["superiority"]
-    if log_e < limit:
-        return _stay(
-            "undecided",
-            f"not shown to be better yet: E = {_power(log_e)}, {_power(limit)} is needed",
-        )
-    return Verdict(
-        action=Action.PROMOTE,
-        code="superior",
-        reason=f"the candidate's answers were better than control's at some time of the last step: "
-        f"E = {_power(log_e)} ≥ {_power(limit)}",
-    )
-
-
-def _collected(arms: Sequence[ArmCounts], needed: int) -> str:
-    return f"outcomes per arm: {' and '.join(str(arm.outcomes) for arm in arms)}, {needed} needed"
+def _collected(evidence: Evidence, epoch: int) -> str:
+    counts = (f"{variant.value} {evidence.arm(variant, epoch).outcomes}" for variant in Variant)
+    return ", ".join(counts)
 
 
 def _hold(code: str, reason: str) -> Verdict:
@@ -198,10 +212,3 @@ def _hold(code: str, reason: str) -> Verdict:
 
 def _stay(code: str, reason: str) -> Verdict:
     return Verdict(action=Action.STAY, code=code, reason=reason)
-
-
-def _power(log_e: float) -> str:
-    """E in plain digits while it is small, else as a power of ten."""
-    if abs(log_e) < math.log(1e5):
-        return f"{math.exp(log_e):.4g}"
-    return f"10^{log_e / math.log(10):.1f}"

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from greenlight.core.evidence import HARM_TESTS
 from greenlight.core.records import MILLISECOND, Action, Variant
+from greenlight.core.words import power
 from greenlight.reporting import style
 from greenlight.reporting.allocation import allocation
 from greenlight.reporting.comparison import versions
 from greenlight.reporting.history import History, Proportion, Tally
 from greenlight.reporting.style import GO, MUTED, PAPER, STOP, Span
-from greenlight.reporting.words import decade, duration, ending, power, rate
+from greenlight.reporting.words import decade, duration, ending, rate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from greenlight.core.words import power
 from greenlight.reporting import figures
 from greenlight.reporting.history import History
 from greenlight.reporting.summary import Summary
-from greenlight.reporting.words import duration, ending, power
+from greenlight.reporting.words import duration, ending
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,12 +13,13 @@ import msgspec
 from greenlight.core.fingerprint import short
 from greenlight.core.policy import RolloutPolicy
 from greenlight.core.records import SECOND, Approval, Decision
+from greenlight.core.words import power
 from greenlight.reporting import style
 from greenlight.reporting.figures import TEST_NAMES
 from greenlight.reporting.gallery import Picture
 from greenlight.reporting.history import History, Proportion
 from greenlight.reporting.summary import RolloutSummary, Summary, VersionSummary
-from greenlight.reporting.words import duration, power, rate
+from greenlight.reporting.words import duration, rate
 
 _TOLD = 3
 """Rollouts that the headline tells of: the newest ones."""

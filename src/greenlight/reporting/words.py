@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from greenlight.core.records import DAY, HOUR, MINUTE, SECOND, RolloutStatus
 from greenlight.reporting.history import History, Proportion
 
@@ -30,19 +28,6 @@ def duration(microseconds: int) -> str:
             return f"{microseconds / unit:.3g} {name}"
     seconds = microseconds / SECOND
     return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-
-
-def power(log_e: float) -> str:
-    """E for people: plain digits where they serve, a power of ten where E is huge."""
-    exponent = log_e / math.log(10)
-    if exponent < -2:
-        return "< 0.01"
-    if exponent >= 5:
-        return f"10^{exponent:.1f}"
-    value = math.exp(log_e)
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.4g}" if value >= 1 else f"{value:.2g}"
 
 
 def _superscript(number: int) -> str:

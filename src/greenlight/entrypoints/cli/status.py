@@ -22,6 +22,7 @@ from greenlight.core.records import (
     Version,
     VersionStatus,
 )
+from greenlight.core.words import power
 from greenlight.entrypoints.cli.common import (
     json_option,
     labels,
@@ -164,10 +165,10 @@ def _rollout_text(rollout: dict[str, Any]) -> str:
     rows = [[arm, *(counts.get(f, 0) for f in fields), _share(counts)] for arm, counts in arms]
     lines += ["", table(("ARM", *(f.upper() for f in fields), "GOOD RATE"), rows)]
     tests = [
-        (test, f"{e['log_e']:+.2f}", f"{e['log_threshold']:.2f}")
+        (test, power(e["log_e"]), power(e["log_threshold"]))
         for test, e in rollout["evidence"].items()
     ]
-    return "\n".join([*lines, "", table(("EVIDENCE", "LOG E", "ACTS AT"), tests)])
+    return "\n".join([*lines, "", table(("EVIDENCE", "E", "ACTS AT"), tests)])
 
 
 def _share(counts: dict[str, int]) -> str:

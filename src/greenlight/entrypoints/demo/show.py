@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from greenlight.core.records import Action, Decision
+from greenlight.core.words import power
 from greenlight.reporting.summary import Summary
 
 BAR = 24
@@ -177,13 +177,6 @@ def _proportion(found: object) -> str:
     if value is None or low is None or high is None:
         return "none yet"
     return f"{value:.3f}  ({low:.3f}–{high:.3f})"
-
-
-def power(log_e: float) -> str:
-    """E in plain digits while it is small, else as a power of ten."""
-    if abs(log_e) < math.log(1e5):
-        return f"{math.exp(log_e):.3g}"
-    return f"10^{log_e / math.log(10):.0f}"
 
 
 def stopwatch() -> Callable[[], float]:

@@ -1,0 +1,18 @@
+"""Evidence in words: one way to write E for people, wherever it is shown."""
+
+from __future__ import annotations
+
+import math
+
+
+def power(log_e: float) -> str:
+    """E for people: plain digits where they serve, a power of ten where E is huge."""
+    exponent = log_e / math.log(10)
+    if exponent < -2:
+        return "< 0.01"
+    if exponent >= 5:
+        return f"10^{exponent:.1f}"
+    value = math.exp(log_e)
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if value >= 1 else f"{value:.2g}"
