@@ -296,7 +296,8 @@ def test_equal_bundles_are_refused_unless_asked_for_by_name() -> None:
     }
     with pytest.raises(Refused, match="--aa"):
         roll_out.start(it.store, live, **common)
-    assert roll_out.start(it.store, live, aa=True, **common).aa
+    before = msgspec.structs.replace(live, status=VersionStatus.APPROVED)
+    assert roll_out.start(it.store, before, aa=True, **common).aa, "where it stands is read anew"
 
 
 def test_one_rollout_per_task() -> None:

@@ -21,6 +21,7 @@ from greenlight.core.records import (
     Version,
     VersionStatus,
 )
+from greenlight.lookup import find_version
 from greenlight.ports import Records
 from greenlight.recording import record
 
@@ -87,7 +88,7 @@ def start(
 
     Args:
         records: the store.
-        candidate: an approved version.
+        candidate: an approved version; where it stands is read anew.
         policy: frozen into the rollout.
         authorise: checks the approvals of both versions.
         initiator: who starts it.
@@ -96,11 +97,13 @@ def start(
         random: gives that many bytes from a cryptographic generator (the salt).
 
     Raises:
+        NotFound: no such version.
         Refused: nothing is live, a rollout is running, a version is not approved, or both arms
             would serve the same bundle without `aa`.
         Conflict: somebody changed the routing meanwhile.
     """
     task = candidate.task
+    candidate = find_version(records, candidate.digest)
     live = current_epoch(records, task)
     if live is None:
         raise Refused(f"{task}: nothing is live, so there is nothing to compare with")
