@@ -89,7 +89,8 @@ def decide(
     )
     verdict = judge(situation, evidence, policy, now)
     decision = _decision(rollout, epoch, verdict, evidence, policy, arms, now, random)
-    if not entries and not _is_news(store, decision):
+    news = _is_news(store, decision)
+    if not entries and not news:
         return None
     appends: list[Record] = list(entries)
     swaps: list[tuple[Record, Record]] = []
@@ -102,7 +103,6 @@ def decide(
             appends.append(state)
         else:
             swaps.append((stored, state))
-    news = _is_news(store, decision)
     if news:
         appends.append(decision)
         ledger.append(("decision", msgspec.to_builtins(decision)))

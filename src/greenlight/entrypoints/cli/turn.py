@@ -30,9 +30,11 @@ from greenlight.stages.roll_out import current_epoch
 @click.pass_context
 def run(context: click.Context, task: str, as_json: bool) -> None:
     """Make a new version of TASK: collect, curate, train, evaluate, register, gate."""
-    from greenlight.entrypoints.demo.show import Stage
+    from rich.console import Console
 
-    with opened(context) as app, Stage(quiet=as_json).progress(task) as progress:
+    from greenlight.entrypoints.progress import bar
+
+    with opened(context) as app, bar(Console(quiet=as_json), task) as progress:
         made = wiring.turn(app, task, initiator=_initiator(app), progress=progress)
     ok = passed(made.gates)
     if as_json:

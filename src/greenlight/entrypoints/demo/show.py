@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import msgspec
 from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from greenlight.core.records import Action, Decision
 from greenlight.core.words import power
+from greenlight.entrypoints.progress import bar
 from greenlight.reporting.summary import Summary
 
 BAR = 24
@@ -65,24 +65,9 @@ class Stage:
         for what, path in paths.items():
             self._console.print(f"  {what:<14} {path}", soft_wrap=True)
 
-    @contextmanager
-    def progress(self, what: str) -> Iterator[Callable[[float, str], None]]:
+    def progress(self, what: str) -> AbstractContextManager[Callable[[float, str], None]]:
         """A bar for work that takes more than a moment; nothing where there is no terminal."""
-        if not self._console.is_terminal:
-            yield lambda *_: None
-            return
-        columns = (
-            TextColumn("    {task.description}"),
-            BarColumn(BAR),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=self._console, transient=True) as bars:
-            bar = bars.add_task(what, total=1.0)
-
-            def update(share: float, words: str) -> None:
-                bars.update(bar, completed=share, description=f"{what}: {words}")
-
-            yield update
+        return bar(self._console, what)
 
     @contextmanager
     def watching(self) -> Iterator[Callable[[Look], None]]:
