@@ -37,6 +37,7 @@ def test_the_loop_goes_round(tmp_path: Path) -> None:
     options = ("--source", "sample", "--rate", RATE, "--dir", str(folder), "--json")
     result = json.loads(greenlight("demo", *options, timeout=380).stdout)
 
+    assert result["stand_ins"] == []
     first, second, third = result["summary"]["versions"]
     assert [v["status"] for v in (first, second, third)] == ["retired", "live", "rolled_back"]
     assert second["accuracy"]["value"] >= 0.76

@@ -16,7 +16,7 @@ import msgspec
 
 from greenlight import config, wiring
 from greenlight.core import fingerprint, model_card
-from greenlight.core.errors import GreenlightError, MissingData, Refused
+from greenlight.core.errors import GreenlightError, Refused
 from greenlight.core.evidence import thaw, thresholds
 from greenlight.core.gates import passed
 from greenlight.core.policy import DecisionPolicy
@@ -31,6 +31,7 @@ from greenlight.core.records import (
     Variant,
     Version,
 )
+from greenlight.entrypoints.demo.plan import choose
 from greenlight.entrypoints.demo.processes import Processes, free_port
 from greenlight.entrypoints.demo.project import PEOPLE, TASK, Bar, prepare, write_config
 from greenlight.entrypoints.demo.show import Look, Stage, stopwatch
@@ -45,10 +46,6 @@ PATIENCE_S = 60
 """How long past its horizon a rollout may take to end before the demo gives up on it."""
 
 
-GATES = {"banking77": (0.85, 0.92, 0.88), "sample": (0.65, 0.76, 0.68)}
-"""Least accuracy of v1, of v2 with the encoder, and of v2 without it, on each data set."""
-
-
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How to run the demo. `rate` is in requests per second."""
 
@@ -60,21 +57,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     quiet: bool = False
 
 
-class Bars(msgspec.Struct, frozen=True, kw_only=True):
-    """The data set of this demo, and what is asked of each version on it."""
-
-    source: str
-    first: Bar
-    second: Bar
-    third: Bar
-
-
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What a demo came to."""
 
     summary: Summary
     traffic: dict[str, dict[str, Any]]
     """What the client saw of each rollout: requests, failures, judgements, latencies."""
+    stand_ins: list[str]
+    """What took the place of the data set or the encoder that could not be had, and why."""
     paths: dict[str, str]
     seconds: float
 
@@ -95,7 +85,13 @@ def run(options: Options) -> Result:
         summary, paths = demo.write_papers(app)
     stage.summary(summary)
     stage.paths(paths)
-    return Result(summary=summary, traffic=traffic, paths=paths, seconds=watch())
+    return Result(
+        summary=summary,
+        traffic=traffic,
+        stand_ins=demo.plan.stand_ins,
+        paths=paths,
+        seconds=watch(),
+    )
 
 
 class _Demo:
@@ -107,7 +103,7 @@ class _Demo:
         self._keys = keys
         self._folder = Path(options.folder).resolve()
         self._port = free_port()
-        self._bars = self._choose()
+        self.plan = choose(stage, options.source)
         self._turns: list[Turn] = []
 
     def play(self) -> dict[str, dict[str, Any]]:
@@ -158,39 +154,9 @@ class _Demo:
         paths["open it again"] = f"{_command()} -C {self._folder} up"
         return gathered.summary, paths
 
-    def _choose(self) -> Bars:
-        """The data set and the encoder, or what stands in for them."""
-        source = self._options.source
-        try:
-            with self._stage.progress("data set") as progress:
-                wiring.load_source(source, progress)
-        except MissingData as missing:
-            self._stage.warn(f"{missing}")
-            self._stage.warn(
-                "BANKING77 cannot be had: the demo runs on a small sample written for this project"
-            )
-            source = "sample"
-        floor, bar, plain = GATES[source]
-        first = Bar(backend="tfidf-linear", accuracy=floor)
-        try:
-            with self._stage.progress("sentence encoder") as progress:
-                wiring.find_encoder(progress)
-        except MissingData as missing:
-            self._stage.warn(f"{missing}")
-            self._stage.warn(
-                "no sentence encoder: v2 and v3 become character n-gram models, which are hardly "
-                "better than v1, so expect v2 to end as inconclusive"
-            )
-            second = Bar(backend="char-ngram", accuracy=plain)
-            third = Bar(backend="char-ngram", accuracy=plain, options="{ C = 0.5 }")
-        else:
-            second = Bar(backend="encoder-head", accuracy=bar)
-            third = Bar(backend="encoder-head", accuracy=bar, options="{ C = 0.5 }")
-        return Bars(source=source, first=first, second=second, third=third)
-
     def _first_version(self) -> Version:
-        self._stage.headline(f"v1: a plain model goes live ({self._bars.source})")
-        self._configure(self._bars.first)
+        self._stage.headline(f"v1: a plain model goes live ({self.plan.source})")
+        self._configure(self.plan.first)
         with self.app() as app:
             version = self._make(app)
             wiring.go_live(app, version, initiator=INITIATOR)
@@ -198,7 +164,7 @@ class _Demo:
         return version
 
     def _next_version(self) -> Version:
-        bar = self._bars.second
+        bar = self.plan.second
         self._stage.headline(f"v2: a better model, and a higher bar (accuracy ≥ {bar.accuracy})")
         self._configure(bar)
         with self.app() as app:
@@ -206,7 +172,7 @@ class _Demo:
 
     def _remote_version(self, processes: Processes) -> Version:
         self._stage.headline("v3: a remote model whose server has its labels in another order")
-        self._configure(self._bars.third)
+        self._configure(self.plan.third)
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         with self.app() as app:
@@ -325,7 +291,7 @@ class _Demo:
 
     def _configure(self, bar: Bar) -> None:
         public = {name: wiring.public_key(secret) for name, secret in self._keys.items()}
-        write_config(self._folder, public, self._bars.source, bar, self._port)
+        write_config(self._folder, public, self.plan.source, bar, self._port)
 
     def _papers(self, label: str) -> Path:
         path = self._folder / "versions" / label
@@ -343,7 +309,7 @@ class _Demo:
             "GOOD and BAD come from the true labels of the test queries: 60 % of the answers are "
             "judged, after a delay of 0.7 seconds on average.",
         ]
-        if self._bars.source == "sample":
+        if self.plan.source == "sample":
             notes.append("This run used the small sample written for Greenlight, not BANKING77.")
         return notes
 
