@@ -7,7 +7,7 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
@@ -24,7 +24,7 @@ def gateway(context: click.Context) -> None:
     """Answer requests until SIGTERM; see docs/http.md."""
     _log()
     with opened(context) as app:
-        _serve(app)
+        _serve(app, _say)
 
 
 @click.command()
@@ -47,32 +47,46 @@ def controller(context: click.Context) -> None:
 def up(context: click.Context) -> None:
     """Run gateway and controller in one process until SIGTERM."""
     _log()
-    with opened(context) as app, _controlling(app):
-        _serve(app)
+    with opened(context) as app, _controller(app) as begin:
+        _serve(app, begin)
 
 
-def _serve(app: wiring.App) -> None:
+def _serve(app: wiring.App, listening: Callable[[str], None]) -> None:
+    """Answer requests; `listening` is called with the address once it listens."""
     from greenlight.entrypoints.gateway import serve
 
     settings = app.settings.gateway
     # Several gateways of one machine differ by their ports; after a restart the name is the same.
     replica = f"{socket.gethostname()}:{settings.port}"
-    serve(wiring.build_gateway(app, replica=replica), settings.host, settings.port)
+    built = wiring.build_gateway(app, replica=replica)
+    serve(built, settings.host, settings.port, ready=listening)
+
+
+def _say(url: str) -> None:
+    click.echo(f"gateway: listening on {url}")
 
 
 @contextmanager
-def _controlling(app: wiring.App) -> Iterator[None]:
-    """A controller on a thread of its own, for as long as the gateway runs."""
+def _controller(app: wiring.App) -> Iterator[Callable[[str], None]]:
+    """A controller on a thread of its own, from when the gateway listens until it ends.
+
+    A gateway that cannot listen leaves nothing decided behind.
+    """
     from greenlight.entrypoints.controller import control
 
     stop = threading.Event()
     thread = threading.Thread(target=control, args=(app, _name(), stop), name="controller")
-    thread.start()
+
+    def begin(url: str) -> None:
+        _say(url)
+        thread.start()
+
     try:
-        yield
+        yield begin
     finally:
         stop.set()
-        thread.join()
+        if thread.ident is not None:
+            thread.join()
 
 
 def _name() -> str:
