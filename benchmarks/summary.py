@@ -99,6 +99,26 @@ def _interval(accuracy: dict[str, float]) -> str:
     return f"{accuracy['value']:.4f} ({accuracy['low']:.4f} to {accuracy['high']:.4f})"
 
 
+def _models(found: dict[str, Any]) -> str:
+    rows = [
+        (
+            run["source"],
+            run["backend"],
+            _interval(run["accuracy"]),
+            f"{run['ece']:.3f}",
+            f"{run['training_seconds']:.1f}",
+        )
+        for run in found["runs"]
+    ]
+    cosine = found["int8_cosine"]
+    text = (
+        f"\nCosine between int8 and float embeddings of {cosine['texts']} texts: {cosine['mean']:.4f} "
+        f"on average, {cosine['least']:.4f} at the least.\n"
+    )
+    head = ("data", "backend", "test accuracy (95 %)", "ECE", "training s")
+    return _table(head, rows) + text
+
+
 def _gateway(found: dict[str, Any]) -> str:
     rows = [
         (
@@ -132,6 +152,7 @@ SECTIONS = (
     ("aa", "Two equal arms: how often chance decides", _aa),
     ("demo-better", "The demo, seed by seed", _demo),
     ("demo-same", "The demo as an A/A test, seed by seed", _demo),
+    ("models", "The models, from their bundles", _models),
     ("gateway", "What the gateway costs", _gateway),
     ("stores", "What the SQLite store costs", _stores),
 )

@@ -35,6 +35,7 @@ from greenlight.entrypoints.demo.plan import choose
 from greenlight.entrypoints.demo.processes import Processes, free_port
 from greenlight.entrypoints.demo.project import PEOPLE, TASK, Bar, prepare, write_config
 from greenlight.entrypoints.demo.show import Look, Stage, stopwatch
+from greenlight.lookup import everything
 from greenlight.reporting import report
 from greenlight.reporting.summary import Summary
 from greenlight.stages.loop import Turn
@@ -140,7 +141,7 @@ class _Demo:
             )
             paths[version.label] = str(card.parent)
         log = self._folder / "decisions.jsonl"
-        lines = [msgspec.json.encode(decision) for decision in app.store.scan(Decision)]
+        lines = [msgspec.json.encode(decision) for decision in everything(app.store, Decision)]
         log.write_bytes(b"\n".join(lines) + b"\n")
         paths |= {"decision log": str(log), "logs": str(self._folder / "logs")}
         gathered = report.gather(
@@ -323,7 +324,7 @@ def _command() -> str:
 def _look(app: wiring.App, rollout: Rollout, policy: DecisionPolicy, seconds: float) -> Look:
     store = app.store
     # In this order: a decision that is seen is carried out in what is read after it.
-    decisions = store.scan(Decision, {"rollout": rollout.id})
+    decisions = list(everything(store, Decision, {"rollout": rollout.id}))
     epoch = current_epoch(store, rollout.task)
     assert epoch is not None
     state = store.get(EvidenceState, rollout.id)
