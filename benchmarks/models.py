@@ -1,4 +1,4 @@
-"""Every backend on every data set: accuracy and calibration from the bundle, and int8 against float.
+"""Every backend on every data set: accuracy and calibration from the bundle.
 
 python -m benchmarks.models
 """

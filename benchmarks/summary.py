@@ -112,8 +112,8 @@ def _models(found: dict[str, Any]) -> str:
     ]
     cosine = found["int8_cosine"]
     text = (
-        f"\nCosine between int8 and float embeddings of {cosine['texts']} texts: {cosine['mean']:.4f} "
-        f"on average, {cosine['least']:.4f} at the least.\n"
+        f"\nCosine between int8 and float embeddings of {cosine['texts']} texts: "
+        f"{cosine['mean']:.4f} on average, {cosine['least']:.4f} at the least.\n"
     )
     head = ("data", "backend", "test accuracy (95 %)", "ECE", "training s")
     return _table(head, rows) + text
