@@ -112,7 +112,8 @@ def _models(found: dict[str, Any]) -> str:
     ]
     cosine = found["int8_cosine"]
     text = (
-        f"\nCosine between int8 and float embeddings of {cosine['texts']} texts: "
+        "\nTraining takes embeddings from the cache where it has them. Cosine between "
+        f"int8 and float embeddings of {cosine['texts']} texts: "
         f"{cosine['mean']:.4f} on average, {cosine['least']:.4f} at the least.\n"
     )
     head = ("data", "backend", "test accuracy (95 %)", "ECE", "training s")
