@@ -137,7 +137,7 @@ def test_every_fault_at_once_with_its_line(tmp_path: Path) -> None:
     ("change", "says"),
     [
         ("[task.intent]\n", "task: unknown key; did you mean 'tasks'?"),
-        ("[cache]\n", "cache: unknown key; there are: controller, gateway, people, project"),
+        ("[cache]\n", "cache: unknown key; there are: controller, gateway, ledger, people, project"),
         ("[gateway]\nport = true\n", "gateway.port: expected a whole number, got true"),
         ("[gateway]\nport = 70000\n", "gateway.port: 70000 is outside 1–65535"),
         ("[gateway]\npoll = '1m'\n", "gateway.poll: must be longer than zero and at most 1s"),
@@ -147,6 +147,8 @@ def test_every_fault_at_once_with_its_line(tmp_path: Path) -> None:
         ("[controller]\ninterval = '1us'\n", "expected a duration with its unit"),
         ("[controller]\ninterval = '0.0001ms'\n", "finer than can be kept"),
         ("[store]\nurl = 'postgresql://db'\n", "is no SQLite file; write sqlite:///"),
+        ("[ledger]\nkey = 'secret'\n", "name the variable that holds it, as in env:"),
+        ("[ledger]\nheads = ''\n", "leave the setting out"),
         ("[store]\nurl = 'sqlite:///:memory:'\n", "is no SQLite file"),
         ("[people.eve]\n", "people.eve.key: missing"),
         (f"[people.eve]\nroles = ['ops']\nkey = '{ANA}'\n", "also the key of ana"),
@@ -186,6 +188,25 @@ def test_a_secret_is_refused_and_not_repeated(tmp_path: Path) -> None:
         found = faults(tmp_path, text)
         assert any(f"{key}: a secret in plain text" in line for line in found)
         assert secret not in "\n".join(found)
+
+
+def test_the_ledgers_own_key_is_refused_wherever_it_is_put(tmp_path: Path) -> None:
+    """INTERFACES: a variable is named, never its content."""
+    secret = "gll_" + "s3cret-" * 6
+    found = faults(tmp_path, VALID + f'[ledger]\nkey = "{secret}"\n')
+    assert any("ledger.key: a secret in plain text" in line for line in found)
+    with pytest.raises(ConfigError) as error:
+        config.load(write(tmp_path, VALID), {"GREENLIGHT_LEDGER_KEY": secret})
+    assert "GREENLIGHT_LEDGER_KEY: ledger.key" in str(error.value)
+    assert secret not in "\n".join([*found, str(error.value)])
+
+
+def test_heads_lie_beside_the_store_unless_they_are_kept_elsewhere(tmp_path: Path) -> None:
+    """G5"""
+    beside = config.load(write(tmp_path, VALID), {})
+    assert beside.heads_path == tmp_path.resolve() / ".greenlight/heads.jsonl"
+    elsewhere = config.load(write(tmp_path, VALID + '[ledger]\nheads = "/mnt/a/b.jsonl"\n'), {})
+    assert elsewhere.heads_path == Path("/mnt/a/b.jsonl")
 
 
 def test_in_prod_operations_signs_too(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from greenlight.config.settings import (
     DatasetSettings,
     Document,
     GatewaySettings,
+    LedgerSettings,
     ProjectSettings,
     RuntimeSettings,
     Settings,
@@ -34,6 +35,7 @@ __all__ = [
     "DatasetSettings",
     "Document",
     "GatewaySettings",
+    "LedgerSettings",
     "ProjectSettings",
     "RuntimeSettings",
     "Settings",
@@ -52,6 +54,7 @@ PREFIX = "GREENLIGHT_"
 _GROUPS: dict[str, type[Policy]] = {
     "project": ProjectSettings,
     "store": StoreSettings,
+    "ledger": LedgerSettings,
     "gateway": GatewaySettings,
     "controller": ControllerSettings,
 }

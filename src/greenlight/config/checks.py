@@ -26,7 +26,7 @@ PROD_SIGNS = (*ALWAYS_SIGN, "operations")
 RESERVED = ("schedule",)
 """Initiators that are no people."""
 
-_SECRET = re.compile(r"\b(?:glp|glk)_[A-Za-z0-9_-]{8,}")
+_SECRET = re.compile(r"\b(?:glp|glk|gll)_[A-Za-z0-9_-]{8,}")
 
 
 def complete(raw: dict[str, Any]) -> None:

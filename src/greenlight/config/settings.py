@@ -6,6 +6,7 @@ their units ("15m", "256MiB"). A struct that contradicts itself cannot be built.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +46,7 @@ SIZES = frozenset({"bound"})
 """Keys of whole numbers that are sizes, in whatever table they stand."""
 
 _SQLITE = "sqlite:///"
+_VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
 
 
 class ProjectSettings(Policy, frozen=True, kw_only=True):
@@ -66,6 +68,23 @@ class StoreSettings(Policy, frozen=True, kw_only=True):
         path = self.url.removeprefix(_SQLITE)
         if not self.url.startswith(_SQLITE) or path in ("", ":memory:"):
             yield f"url: {self.url!r} is no SQLite file; write sqlite:///folder/name.db"
+
+
+class LedgerSettings(Policy, frozen=True, kw_only=True):
+    """[ledger]: who signs its head, and where the signed heads go."""
+
+    key: str | None = None
+    """Where the installation's own key is: `env:NAME`, a variable. Without it a key is made once
+    beside the store."""
+    heads: str | None = None
+    """The file that every signed head is added to; a relative path starts at the folder of
+    greenlight.toml."""
+
+    def problems(self) -> Iterable[str]:
+        if self.key is not None and not _VARIABLE.fullmatch(self.key):
+            yield "key: name the variable that holds it, as in env:ACME_LEDGER_KEY"
+        if self.heads == "":
+            yield "heads: no file; leave the setting out for the one beside the store"
 
 
 class SpoolSettings(Policy, frozen=True, kw_only=True):
@@ -182,6 +201,8 @@ class Document(Policy, frozen=True, kw_only=True):
     """Everyone who may sign, by name."""
     store: StoreSettings = StoreSettings()
     """Where records and events are kept."""
+    ledger: LedgerSettings = LedgerSettings()
+    """Who signs the ledger's head, and where the signed heads go."""
     gateway: GatewaySettings = GatewaySettings()
     """The process that answers requests."""
     controller: ControllerSettings = ControllerSettings()
@@ -210,6 +231,11 @@ class Settings(Document, frozen=True, kw_only=True):
     def state(self) -> Path:
         """The folder of the store; bundles, datasets and spools lie beside it."""
         return self.store_path.parent
+
+    @property
+    def heads_path(self) -> Path:
+        """The file of signed heads."""
+        return Path(self.root, self.ledger.heads or self.state / "heads.jsonl").resolve()
 
     @property
     def config_digest(self) -> str:
