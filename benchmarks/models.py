@@ -45,8 +45,8 @@ def measure(source: str, backend: str) -> dict[str, Any]:
         "backend": backend,
         "accuracy": test["accuracy"],
         "ece": test["ece"]["value"],
-        "bundle": made.run.bundle,
-        "training_seconds": (made.run.at - made.run.started_at) / 1e6,
+        "bundle": made.version.bundle,
+        "training_seconds": (made.training.at - made.training.started_at) / 1e6,
     }
 
 

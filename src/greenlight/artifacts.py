@@ -7,6 +7,8 @@ the folder is opened.
 from __future__ import annotations
 
 import hashlib
+import os
+import tempfile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,6 +71,20 @@ def read_rows(folder: str | Path, split: str, kind: type[T]) -> list[T]:
         return jsonl.decode(path.read_bytes(), kind, path.name)
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: no readable rows ({error}); make the dataset anew") from error
+
+
+def write_document(target: str | Path, document: dict[str, Any]) -> None:
+    """Write a document as indented JSON; nobody ever sees half of it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    place = Path(target)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    data = msgspec.json.format(fingerprint.canonical(document), indent=2) + b"\n"
+    with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as file:
+        file.write(data)
+    os.replace(file.name, place)
 
 
 def file_digest(path: Path) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 import numpy as np
 
-from greenlight.core import ids
+from greenlight.core import fingerprint, ids
 from greenlight.core.assignment import bucket, variant
 from greenlight.core.records import (
     MILLISECOND,
@@ -26,6 +26,7 @@ from greenlight.core.records import (
     Variant,
 )
 from greenlight.ports import Store
+from greenlight.recording import Step
 from greenlight.stages.roll_out import current_epoch
 
 
@@ -51,6 +52,17 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
 
     good: float
     error: float = 0.0
+
+
+def step(stage: str, *, task: str = "intent", run: str | None = None) -> Step:
+    """A step of a run that nothing else is known of, for calling a stage by itself."""
+    return Step(
+        run=run or f"{task}#1",
+        task=task,
+        stage=stage,
+        inputs=fingerprint.digest({"stage": stage}),
+        started_at=0,
+    )
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):

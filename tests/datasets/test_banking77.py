@@ -10,7 +10,7 @@ import pytest
 from greenlight.core import curation
 from greenlight.core.curation import Row
 from greenlight.core.errors import NotFound, Tampered
-from greenlight.datasets import Places, Source, banking77, load
+from greenlight.datasets import Places, PublicSource, banking77, load
 from greenlight.ports import Example
 from tests.datasets.conftest import Mirror
 
@@ -43,12 +43,12 @@ def test_an_unknown_name_lists_the_known() -> None:
 
 
 @pytest.fixture(scope="module")
-def given() -> Source:
+def given() -> PublicSource:
     return load("banking77")
 
 
 @pytest.mark.needs("data")
-def test_published_counts(given: Source) -> None:
+def test_published_counts(given: PublicSource) -> None:
     assert (len(given.train), len(given.test)) == (10_003, 3_080)
     assert len({row.label for row in given.train}) == 77
     assert {row.label for row in given.test} == {row.label for row in given.train}
@@ -56,7 +56,7 @@ def test_published_counts(given: Source) -> None:
 
 
 @pytest.mark.needs("data")
-def test_known_leaks_are_found_and_taken_out(given: Source) -> None:
+def test_known_leaks_are_found_and_taken_out(given: PublicSource) -> None:
     train, test = ([Row(row.text, row.label) for row in part] for part in (given.train, given.test))
     found = curation.curate(train, test, 2025)
     assert found.overlaps == {"exact": 0, "lower": 7, "words": 25}
@@ -69,7 +69,7 @@ def test_known_leaks_are_found_and_taken_out(given: Source) -> None:
 
 @pytest.mark.needs("data")
 def test_it_comes_from_its_address_into_the_cache(
-    given: Source, mirror: Mirror, tmp_path: Path
+    given: PublicSource, mirror: Mirror, tmp_path: Path
 ) -> None:
     folder = Path(os.environ["GREENLIGHT_DATASETS"], "banking77")
     for split in banking77.DIGESTS:

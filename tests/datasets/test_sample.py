@@ -8,15 +8,15 @@ import pytest
 
 from greenlight.core import curation
 from greenlight.core.curation import Row
-from greenlight.datasets import Source, load
+from greenlight.datasets import PublicSource, load
 
 
 @pytest.fixture(scope="module")
-def sample() -> Source:
+def sample() -> PublicSource:
     return load("sample")
 
 
-def test_size(sample: Source) -> None:
+def test_size(sample: PublicSource) -> None:
     train = Counter(row.label for row in sample.train)
     test = Counter(row.label for row in sample.test)
     assert set(train.values()) == {75}
@@ -24,13 +24,13 @@ def test_size(sample: Source) -> None:
     assert len(train) == len(test) == 20
 
 
-def test_nothing_is_said_twice(sample: Source) -> None:
+def test_nothing_is_said_twice(sample: PublicSource) -> None:
     rows = [*sample.train, *sample.test]
     assert len({curation.words(row.text) for row in rows}) == len(rows)
     assert all(row.text == curation.normalise(row.text) for row in rows)
 
 
-def test_curation_takes_nothing_out(sample: Source) -> None:
+def test_curation_takes_nothing_out(sample: PublicSource) -> None:
     train, test = (
         [Row(row.text, row.label) for row in part] for part in (sample.train, sample.test)
     )
@@ -40,7 +40,7 @@ def test_curation_takes_nothing_out(sample: Source) -> None:
     assert len(found.validation) == 160
 
 
-def test_the_two_usual_orders_of_labels_differ(sample: Source) -> None:
+def test_the_two_usual_orders_of_labels_differ(sample: PublicSource) -> None:
     """A server that sorts labels without regard to case names most of them wrong."""
     labels = sorted({row.label for row in sample.train})
     folded = sorted(labels, key=str.casefold)

@@ -17,13 +17,13 @@ from greenlight.core import fingerprint, gates, ledger
 from greenlight.core.errors import BadInput, NotFound, Tampered
 from greenlight.core.policy import GateRule
 from greenlight.core.records import Evaluation, LedgerEntry, Version, VersionStatus
-from greenlight.datasets import Source
+from greenlight.datasets import PublicSource
 from greenlight.ports import Example, Prediction
 from greenlight.stages.collect import collect
 from greenlight.stages.curate import curate
 from greenlight.stages.evaluate import BATCH, evaluate
 
-SOURCE = Source(
+SOURCE = PublicSource(
     name="demo",
     origin="https://data.example/demo",
     licence="CC0-1.0",

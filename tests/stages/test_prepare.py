@@ -13,14 +13,14 @@ from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core import ledger
 from greenlight.core.errors import BadInput, MissingData, NotFound, Tampered
 from greenlight.core.records import Dataset, LedgerEntry
-from greenlight.datasets import Source
+from greenlight.datasets import PublicSource
 from greenlight.ports import Example
 from greenlight.stages.collect import collect
 from greenlight.stages.curate import curate
 
 TRAIN = [Example(f"{label}  text {n}", label) for label in ("b", "A?") for n in range(20)]
 TEST = [Example("B text 3", "b"), Example("fresh\n", "A?")]
-SOURCE = Source(
+SOURCE = PublicSource(
     name="demo",
     origin="https://data.example/demo",
     licence="CC0-1.0",
@@ -39,7 +39,7 @@ class Place:
         self.raw = FolderBlobs(root / "raw")
         self.processed = FolderBlobs(root / "processed")
 
-    def collect(self, source: Source = SOURCE, *, task: str = "intent", now: int = 1) -> Dataset:
+    def collect(self, source: PublicSource = SOURCE, *, task: str = "intent", now: int = 1) -> Dataset:
         work = self.root / "work"
         return collect(self.records, self.raw, source, task=task, now=now, workdir=work)
 

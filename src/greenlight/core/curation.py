@@ -22,11 +22,17 @@ VALIDATION_SHARE = 0.1
 _WORD = re.compile(r"[^\W_]+")
 
 
-class Row(msgspec.Struct, frozen=True, order=True):
-    """A text and its label."""
+class Row(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
+    """A text and its label, and where it came from.
+
+    `unit` is the pseudonym of whom the text came from and `inference` the id of the request;
+    both are empty, and left out of files, where a data set has none.
+    """
 
     text: str
     label: str
+    unit: str = ""
+    inference: str = ""
 
 
 class Curated(NamedTuple):

@@ -13,6 +13,7 @@
     ├── StoreError                the store said no
     │   ├── Conflict              somebody else was first; load again and retry
     │   └── LostLease             no longer the leader; stop and start over
+    ├── Aborted                   a run that was ended on request
     └── ModelFailed               a model did not answer (error, timeout, open breaker)
 
 A message names the value, the rule and the fix.
@@ -83,6 +84,10 @@ class Conflict(StoreError):
 
 class LostLease(StoreError):
     """No longer the leader: stop and start over."""
+
+
+class Aborted(GreenlightError):
+    """A run was ended on request; what it had half made is cleared away."""
 
 
 class ModelFailed(GreenlightError):

@@ -1,4 +1,4 @@
-"""THE transition table: how a version and a rollout move, and who moves them.
+"""THE transition tables: how a run, a version and a rollout move, and who moves them.
 
 Nothing else in Greenlight says which status may follow which. The diagrams in docs/lifecycle.md
 are generated from here (scripts/diagrams.py).
@@ -12,13 +12,18 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from greenlight.core.errors import Refused
-from greenlight.core.records import RolloutStatus, VersionStatus
+from greenlight.core.records import RolloutStatus, RunStatus, VersionStatus
 
-S = TypeVar("S", VersionStatus, RolloutStatus)
+S = TypeVar("S", VersionStatus, RolloutStatus, RunStatus)
 
 
 class Event(enum.StrEnum):
-    """What happens to a version or a rollout."""
+    """What happens to a run, a version or a rollout."""
+
+    FINISH = "finish"
+    FAIL = "fail"
+    ABORT = "abort"
+    CLEAN_UP = "clean_up"
 
     GATES_PASSED = "gates_passed"
     GATES_FAILED = "gates_failed"
@@ -52,7 +57,16 @@ class Transition(Generic[S]):
     who: Actor
 
 
-_V, _R, _E, _A = VersionStatus, RolloutStatus, Event, Actor
+_V, _R, _T, _E, _A = VersionStatus, RolloutStatus, RunStatus, Event, Actor
+
+RUN: tuple[Transition[RunStatus], ...] = (
+    Transition(_T.RUNNING, _E.FINISH, _T.FINISHED, _A.PIPELINE),
+    Transition(_T.RUNNING, _E.FAIL, _T.FAILED, _A.PIPELINE),
+    # Whoever aborts only asks for it: the process that carries the run out cleans up first, and
+    # may just have finished.
+    Transition(_T.RUNNING, _E.ABORT, _T.ABORTING, _A.PEOPLE),
+    Transition(_T.ABORTING, _E.CLEAN_UP, _T.ABORTED, _A.PIPELINE),
+)
 
 VERSION: tuple[Transition[VersionStatus], ...] = (
     # Gates judge the sealed evaluation. They may judge again until people have signed.
@@ -89,6 +103,7 @@ ROLLOUT: tuple[Transition[RolloutStatus], ...] = (
     Transition(_R.RUNNING, _E.INCONCLUSIVE, _R.INCONCLUSIVE, _A.CONTROLLER),
 )
 
+FIRST_RUN_STATUS = RunStatus.RUNNING
 FIRST_VERSION_STATUS = VersionStatus.REGISTERED
 FIRST_ROLLOUT_STATUS = RolloutStatus.RUNNING
 
@@ -112,6 +127,15 @@ def next_rollout_status(status: RolloutStatus, event: str) -> RolloutStatus:
         Refused: the event has no place in that status; the message names those that have.
     """
     return _next(_ROLLOUT_TARGETS, status, event, "rollout")
+
+
+def next_run_status(status: RunStatus, event: str) -> RunStatus:
+    """The status of a run after an event.
+
+    Raises:
+        Refused: the event has no place in that status; the message names those that have.
+    """
+    return _next(_RUN_TARGETS, status, event, "run")
 
 
 def allowed(status: VersionStatus) -> tuple[str, ...]:
@@ -152,5 +176,6 @@ def _words(event: Event) -> str:
     return event.value.replace("_", " ")
 
 
+_RUN_TARGETS = _targets(RUN)
 _VERSION_TARGETS = _targets(VERSION)
 _ROLLOUT_TARGETS = _targets(ROLLOUT)

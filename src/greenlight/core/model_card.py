@@ -147,7 +147,11 @@ def _lineage(version: Version, run: Run, dataset: Dataset, evaluation: Evaluatio
         ("protocol", f"`{protocol.get('digest', 'unknown')}`"),
         ("dataset", f"`{dataset.digest}`"),
         ("collected from", f"`{dataset.manifest.get('parent', 'unknown')}`"),
-        ("run", f"`{run.id}`, backend `{run.backend}`, seed {run.seed}, by {_text(run.initiator)}"),
+        (
+            "run",
+            f"`{run.id}`, backend `{run.plan['backend']}`, seed {run.plan['seed']}, "
+            f"by {_text(run.initiator)}",
+        ),
     ]
     return ["## Lineage", "", *_table(("what", "name"), rows)]
 

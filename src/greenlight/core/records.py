@@ -60,6 +60,18 @@ class RolloutStatus(enum.StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
+class RunStatus(enum.StrEnum):
+    """How a run of the pipeline stands or ended; `core.lifecycle` holds every transition."""
+
+    RUNNING = "running"
+    """Under way, or waiting for somebody to resume it."""
+    ABORTING = "aborting"
+    """Somebody asked for its end; whoever carries it out cleans up."""
+    FINISHED = "finished"
+    FAILED = "failed"
+    ABORTED = "aborted"
+
+
 class Action(enum.StrEnum):
     """What a decision does to traffic."""
 
@@ -95,19 +107,60 @@ class Dataset(Record, frozen=True, kw_only=True):
 
 
 class Run(Record, frozen=True, kw_only=True):
-    """One training: what went in (dataset, backend, settings, seed) and what came out (bundle)."""
+    """One turn of the pipeline, from data to a version that people can sign.
+
+    `id` is `TASK#NUMBER`, so that two runs which start at once are one key: one run per task.
+    `plan` is the task's configuration, frozen at the start; `trigger` is `manual`, `schedule` or
+    `feedback`.
+    """
 
     id: str
     task: str
-    backend: str
-    dataset: str
-    config: dict[str, Any]
-    seed: int
+    number: int
+    trigger: str
     initiator: str
+    plan: dict[str, Any]
     environment: dict[str, Any]
+    status: RunStatus
+    at: int
+    ended_at: int | None = None
+    error: str | None = None
+
+
+class StageResult(Record, frozen=True, kw_only=True):
+    """A finished stage of a run. It is written together with what the stage made.
+
+    `inputs` is the digest of everything that went in, code included; `output` names what came out
+    (`{"dataset": …}`, `{"bundle": …}`). `reused` is the run whose result was taken over, because
+    the same inputs had been paid for there.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("run", "name")
+    run: str
+    name: str
+    task: str
+    inputs: str
+    output: dict[str, str]
     report: dict[str, Any]
-    bundle: str
+    reused: str | None = None
     started_at: int
+    at: int
+
+
+class RunProgress(Record, frozen=True, kw_only=True):
+    """How far a run is, written about once a second by whoever carries it out.
+
+    `share` is of the stage, in [0, 1]; memory is resident, in bytes.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("run",)
+    run: str
+    task: str
+    stage: str
+    share: float
+    words: str
+    memory: int
+    peak_memory: int
     at: int
 
 
@@ -360,6 +413,8 @@ class ArmSummary(msgspec.Struct, frozen=True, kw_only=True):
 RECORDS: tuple[type[Record], ...] = (
     Dataset,
     Run,
+    StageResult,
+    RunProgress,
     Version,
     Evaluation,
     Approval,

@@ -6,10 +6,10 @@ import os
 
 from greenlight.core.errors import NotFound
 from greenlight.datasets import banking77, sample
-from greenlight.datasets.source import Places, Source, places
+from greenlight.datasets.source import Places, PublicSource, places
 from greenlight.ports import Progress
 
-__all__ = ["NAMES", "Places", "Source", "load", "places"]
+__all__ = ["NAMES", "Places", "PublicSource", "load", "places"]
 
 NAMES = (banking77.NAME, sample.NAME)
 
@@ -18,7 +18,7 @@ def _silent(_share: float, _words: str) -> None:
     return None
 
 
-def load(name: str, where: Places | None = None, progress: Progress = _silent) -> Source:
+def load(name: str, where: Places | None = None, progress: Progress = _silent) -> PublicSource:
     """Read a data set by name, from `where` (by default: as the environment says).
 
     Raises:

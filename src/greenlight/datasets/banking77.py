@@ -11,7 +11,7 @@ import io
 
 from greenlight.core.errors import Tampered
 from greenlight.datasets import fetch
-from greenlight.datasets.source import Places, Source
+from greenlight.datasets.source import Places, PublicSource
 from greenlight.ports import Example, Progress
 
 NAME = "banking77"
@@ -26,7 +26,7 @@ DIGESTS = {
 _COLUMNS = ["text", "category"]
 
 
-def load(places: Places, progress: Progress) -> Source:
+def load(places: Places, progress: Progress) -> PublicSource:
     """Read BANKING77 from the first place that has it (`fetch.obtain`).
 
     Raises:
@@ -44,7 +44,7 @@ def load(places: Places, progress: Progress) -> Source:
             fetch.obtain(path, digest, f"{address}/{split}.csv", places, part), path
         )
     progress(1.0, f"{NAME} read")
-    return Source(
+    return PublicSource(
         name=NAME,
         origin=ADDRESS,
         licence="CC BY 4.0",

@@ -13,7 +13,7 @@ from importlib import resources
 import msgspec
 
 from greenlight.core import jsonl
-from greenlight.datasets.source import Source
+from greenlight.datasets.source import PublicSource
 from greenlight.ports import Example
 
 NAME = "sample"
@@ -26,11 +26,11 @@ class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str
 
 
-def load() -> Source:
+def load() -> PublicSource:
     """Read the sample from the package."""
     data = resources.files(__package__).joinpath("data", FILE).read_bytes()
     rows = jsonl.decode(data, _Row, FILE)
-    return Source(
+    return PublicSource(
         name=NAME,
         origin=f"greenlight.datasets/data/{FILE}",
         licence="Apache-2.0",

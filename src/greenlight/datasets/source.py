@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from greenlight.core.curation import Row
 from greenlight.download import cache_folder
 from greenlight.ports import Example
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
+class PublicSource(msgspec.Struct, frozen=True, kw_only=True):
     """A labelled data set as published, with its own split. Texts are as they came.
 
     `origin` says where the rows were published, never where they lay on this machine, so that
@@ -24,6 +26,35 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     citation: str
     train: list[Example]
     test: list[Example]
+
+    @property
+    def own_split(self) -> bool:
+        """As published."""
+        return True
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Every row is taken."""
+        return {}
+
+    @property
+    def exclusions(self) -> Mapping[str, int]:
+        """Every row is taken."""
+        return {}
+
+    @property
+    def queries(self) -> int:
+        """No store is asked."""
+        return 0
+
+    def chunks(self, size: Callable[[], int]) -> Iterator[tuple[str, Sequence[Row]]]:
+        """See `stages.collect.Source.chunks`."""
+        for split, rows in (("train", self.train), ("test", self.test)):
+            start = 0
+            while start < len(rows):
+                some = rows[start : start + size()]
+                start += len(some)
+                yield split, [Row(row.text, row.label) for row in some]
 
 
 class Places(msgspec.Struct, frozen=True, kw_only=True):

@@ -136,7 +136,7 @@ def _version(store: Records, version: Version, live: Tally) -> VersionSummary:
     return VersionSummary(
         label=version.label,
         digest=version.digest,
-        backend=UNKNOWN if run is None else run.backend,
+        backend=UNKNOWN if run is None else str(run.plan["backend"]),
         run=run_id,
         bundle=version.bundle,
         dataset=str(version.lineage.get("dataset", UNKNOWN)),

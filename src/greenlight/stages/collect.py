@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from greenlight.core import jsonl
+from greenlight.core.curation import Row
 from greenlight.core.errors import MissingData
-from greenlight.core.records import Dataset
-from greenlight.ports import Blobs, Example, Records
-from greenlight.recording import record_dataset
+from greenlight.core.records import StageResult
+from greenlight.ports import Blobs, Records
+from greenlight.recording import Step, finish_dataset
 
 FORMAT = "greenlight.dataset.raw/1"
 
 
 class Source(Protocol):
-    """Labelled texts with their own split; see `greenlight.datasets.Source`."""
+    """Where rows come from. It hands them over in chunks and never holds them all."""
 
     @property
     def name(self) -> str:
@@ -38,35 +42,68 @@ class Source(Protocol):
         ...
 
     @property
-    def train(self) -> Sequence[Example]:
-        """Rows to learn from."""
+    def own_split(self) -> bool:
+        """Whether the rows come as train and test; otherwise curation splits them by unit."""
         ...
 
     @property
-    def test(self) -> Sequence[Example]:
-        """Rows to judge by."""
+    def details(self) -> Mapping[str, Any]:
+        """How the rows were chosen (window, filter), for the manifest."""
+        ...
+
+    @property
+    def exclusions(self) -> Mapping[str, int]:
+        """Reason → rows that were not handed over; complete after the last chunk."""
+        ...
+
+    @property
+    def queries(self) -> int:
+        """How often the store was asked; complete after the last chunk."""
+        ...
+
+    def chunks(self, size: Callable[[], int]) -> Iterator[tuple[str, Sequence[Row]]]:
+        """Split (`train`, `test`, or `rows`) and rows, at most `size()` at a time.
+
+        Raises:
+            BadInput: a row that cannot be read; the message names it.
+        """
         ...
 
 
 def collect(
-    records: Records, raw: Blobs, source: Source, *, task: str, now: int, workdir: str | Path
-) -> Dataset:
+    records: Records,
+    raw: Blobs,
+    source: Source,
+    *,
+    step: Step,
+    size: Callable[[], int],
+    now: Callable[[], int],
+    workdir: str | Path,
+) -> StageResult:
     """Seal a source's rows, untouched, and record them; the same rows again change nothing.
 
     Raises:
         MissingData: a split of the source is empty.
-        Conflict: somebody recorded it at the same moment; again returns what they recorded.
+        BadInput: a row that cannot be read.
     """
-    splits = {"train": source.train, "test": source.test}
-    for split, rows in splits.items():
-        if not rows:
-            raise MissingData(f"data set {source.name}: {split} has no rows; check its source")
-    body = {
-        "format": FORMAT,
-        "name": source.name,
-        "task": task,
-        "origin": source.origin,
-        "licence": source.licence,
-        "citation": source.citation,
-    }
-    return record_dataset(records, raw, splits, body, now=now, workdir=workdir)
+    counts: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory(prefix="dataset-", dir=workdir) as folder:
+        for split, rows in source.chunks(size):
+            counts[split] += len(rows)
+            with Path(folder, f"{split}.jsonl").open("ab") as file:
+                file.write(jsonl.encode(rows))
+        for split in ("train", "test") if source.own_split else ("rows",):
+            if not counts[split]:
+                raise MissingData(f"data set {source.name}: {split} has no rows; check its source")
+        body = {
+            "format": FORMAT,
+            "name": source.name,
+            "task": step.task,
+            "origin": source.origin,
+            "licence": source.licence,
+            "citation": source.citation,
+            "counts": dict(counts),
+            **source.details,
+        }
+        report = {"exclusions": dict(source.exclusions), "queries": source.queries}
+        return finish_dataset(records, raw, folder, body, step=step, report=report, now=now())

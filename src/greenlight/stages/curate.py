@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from greenlight import artifacts
-from greenlight.core import curation, fingerprint
+from greenlight.core import curation, fingerprint, jsonl
 from greenlight.core.errors import BadInput, NotFound
-from greenlight.core.records import Dataset
+from greenlight.core.records import Dataset, StageResult
 from greenlight.ports import Blobs, Records
-from greenlight.recording import record_dataset
+from greenlight.recording import Step, finish_dataset
 
 FORMAT = "greenlight.dataset/1"
 
@@ -20,11 +22,11 @@ def curate(
     processed: Blobs,
     dataset_digest: str,
     *,
-    task: str,
+    step: Step,
     seed: int,
-    now: int,
+    now: Callable[[], int],
     workdir: str | Path,
-) -> Dataset:
+) -> StageResult:
     """Prepare a collected dataset; the same dataset and seed again change nothing.
 
     The result is a sealed folder: train.jsonl, validation.jsonl, test.jsonl, and a manifest with
@@ -34,7 +36,6 @@ def curate(
         NotFound: no such dataset.
         Tampered: its rows are not those that were collected.
         BadInput: a prepared dataset, or rows that cannot be learnt from (`core.curation.curate`).
-        Conflict: somebody recorded it at the same moment; again returns what they recorded.
     """
     parent = records.get(Dataset, dataset_digest)
     if parent is None:
@@ -50,7 +51,7 @@ def curate(
     body = {
         "format": FORMAT,
         "name": parent.name,
-        "task": task,
+        "task": step.task,
         "licence": manifest["licence"],
         "citation": manifest["citation"],
         "source": manifest["origin"],
@@ -59,5 +60,9 @@ def curate(
         "exclusions": result.exclusions,
         "overlaps": result.overlaps,
         "seed": seed,
+        "counts": {split: len(rows) for split, rows in splits.items()},
     }
-    return record_dataset(records, processed, splits, body, now=now, workdir=workdir)
+    with tempfile.TemporaryDirectory(prefix="dataset-", dir=workdir) as scratch:
+        for split, rows in splits.items():
+            Path(scratch, f"{split}.jsonl").write_bytes(jsonl.encode(rows))
+        return finish_dataset(records, processed, scratch, body, step=step, report={}, now=now())

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from eval import intent_eval
 from greenlight import artifacts
 from greenlight.core import fingerprint
 from greenlight.core.errors import BadInput, NotFound
-from greenlight.core.records import Dataset, Evaluation, Version
+from greenlight.core.records import Dataset, Evaluation, StageResult, Version
 from greenlight.ports import Blobs, Example, Model, Prediction, Progress, Records
-from greenlight.recording import record
+from greenlight.recording import Step, finish
 
 BATCH = 128
 NO_IMAGE = "GREENLIGHT_IMAGE_DIGEST is not set: not run from an image"
@@ -29,23 +25,22 @@ def evaluate(
     bundles: Blobs,
     load_model: Callable[[str], Model],
     *,
-    task: str,
+    step: Step,
     version: Version,
     dataset_digest: str,
     training_report: Mapping[str, Any],
     environment: Mapping[str, Any],
     now: Callable[[], int],
     progress: Progress,
-    out: str | Path | None = None,
-) -> Evaluation:
-    """Judge a version from its bundle on the test rows, record the document, write it to `out`.
+) -> StageResult:
+    """Judge a version from its bundle on the test rows, and record the document.
 
     Args:
         records: where the evaluation goes, with an entry on the ledger. No status changes here.
         processed: prepared datasets.
         bundles: bundles by digest.
         load_model: opens a bundle's folder.
-        task: the task's name; the version and the dataset must belong to it.
+        step: the stage; the version and the dataset must belong to its task.
         version: what is judged.
         dataset_digest: the prepared dataset.
         training_report: `train_accuracy` and `validation_accuracy` of the fit on train alone; the
@@ -54,7 +49,6 @@ def evaluate(
         environment: hardware and packages as found; `image_digest` if run from an image.
         now: the time, in microseconds since 1970-01-01 UTC.
         progress: told the share of rows done.
-        out: also write the document there as JSON (eval.json).
 
     Raises:
         NotFound: no such dataset, or its folder or the bundle's is missing.
@@ -66,8 +60,8 @@ def evaluate(
         name = fingerprint.short(dataset_digest)
         raise NotFound(f"dataset {name}: not recorded; curate it first")
     for what, owner in (("version", version.task), ("dataset", dataset.task)):
-        if owner != task:
-            raise BadInput(f"{what} belongs to task {owner!r}, not to {task!r}", "task")
+        if owner != step.task:
+            raise BadInput(f"{what} belongs to task {owner!r}, not to {step.task!r}", "task")
     folder = Path(processed.path(dataset_digest))
     manifest = artifacts.unseal(folder, dataset_digest)
     bundle = bundles.path(version.bundle)
@@ -78,7 +72,7 @@ def evaluate(
     seconds = time.perf_counter() - started
     document = {
         "schema": 1,
-        "task": task,
+        "task": step.task,
         "version": version.digest,
         "bundle": version.bundle,
         "dataset": {
@@ -101,10 +95,15 @@ def evaluate(
         digest=fingerprint.digest(document), version=version.digest, document=document, at=at
     )
     body = {"evaluation": evaluation.digest, "version": version.digest, "dataset": dataset_digest}
-    record(records, [("evaluation", body)], now=at, append=[evaluation])
-    if out is not None:
-        _write(Path(out), document)
-    return evaluation
+    return finish(
+        records,
+        step,
+        {"evaluation": evaluation.digest},
+        {},
+        now=at,
+        entries=[("evaluation", body)],
+        append=[evaluation],
+    )
 
 
 def _predict(model: Model, rows: Sequence[Example], progress: Progress) -> list[Prediction]:
@@ -148,11 +147,3 @@ def _image(environment: Mapping[str, Any]) -> dict[str, str]:
     if digest:
         return {"image_digest": str(digest)}
     return {"image_digest": "none", "image_digest_reason": NO_IMAGE}
-
-
-def _write(target: Path, document: dict[str, Any]) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    data = msgspec.json.format(fingerprint.canonical(document), indent=2) + b"\n"
-    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-        file.write(data)
-    os.replace(file.name, target)

@@ -1,19 +1,18 @@
 """The spine: the stages in order.
 
-collect → curate → train → evaluate → register     one turn: from data to a version
+collect → curate → train → sanity → register → evaluate → gate    a turn: from data to a version
 (approve, roll_out: people)
-observe → decide                                   one look: from evidence to routing
+observe → decide                                                  a look: from evidence to routing
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from greenlight.core.errors import UserError
+from greenlight.core.errors import NotFound, UserError
 from greenlight.core.gates import GateResult
 from greenlight.core.policy import DecisionPolicy, GateRule
 from greenlight.core.records import (
@@ -22,11 +21,14 @@ from greenlight.core.records import (
     Decision,
     Evaluation,
     Lease,
+    Record,
     Rollout,
     Run,
+    StageResult,
     Version,
 )
 from greenlight.ports import Blobs, Clock, Model, Progress, Records, Store, Trainer
+from greenlight.recording import Step
 from greenlight.stages import roll_out
 from greenlight.stages.collect import Source, collect
 from greenlight.stages.curate import curate
@@ -35,6 +37,11 @@ from greenlight.stages.evaluate import evaluate
 from greenlight.stages.observe import observe
 from greenlight.stages.register import gate, register
 from greenlight.stages.train import train
+
+STAGES = ("collect", "curate", "train", "register", "evaluate", "gate")
+"""The stages of a turn, in order."""
+
+R = TypeVar("R", bound=Record)
 
 LEASE = "controller"
 LEASE_TTL = 3 * SECOND
@@ -47,106 +54,182 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
     raw: Blobs
     processed: Blobs
     bundles: Blobs
-    load_source: Callable[[str, Progress], Source]
+    load_source: Callable[[str, Mapping[str, Any], Progress], Source]
+    """Opens the source of a task (its name, its dataset settings)."""
     trainer: Callable[[str], Trainer]
     load_model: Callable[[str], Model]
-    environment: dict[str, Any]
     clock: Clock
-    random: Callable[[int], bytes]
+    chunk: Callable[[], int]
+    """How many rows to hold at a time, as memory allows just now."""
+    memory: Callable[[], int]
+    """Resident memory of this process, in bytes."""
     workdir: str
-    """For what is half made; cleared by whoever made it."""
+    """For what is half made: a folder per run, cleared when the run ends."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to make: configuration, frozen for one turn."""
+    """What to make: a task's configuration, frozen for one run."""
 
-    task: str
-    source: str
+    dataset: dict[str, Any]
     backend: str
     options: dict[str, Any]
     seed: int
     gates: dict[str, GateRule]
     runtime: dict[str, Any]
-    initiator: str
+    fresh_from: str | None = None
+    """The stage from which on nothing is taken over from earlier runs, and before which everything
+    is, the data collected included; None collects anew and takes over what has equal inputs."""
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """What one turn of the pipeline made."""
 
-    dataset: Dataset
     run: Run
+    dataset: Dataset
+    training: StageResult
     version: Version
     evaluation: Evaluation
     gates: list[GateResult]
 
 
-def turn(shop: Workshop, plan: Plan, progress: Progress, out: str | Path | None = None) -> Turn:
-    """collect → curate → train → evaluate → register → gate: everything before people are asked.
+class Carry(Protocol):
+    """Sees to it that a stage is done once: now, or in an earlier life of the run."""
+
+    def __call__(
+        self,
+        stage: str,
+        given: Mapping[str, Any],
+        work: Callable[[Step, Progress, str], StageResult],
+    ) -> StageResult:
+        """The stage's result.
+
+        Args:
+            stage: its name.
+            given: everything that goes in, by content: equal values mean equal results.
+            work: does it, with the step to finish, whom to tell of progress, and a folder of its
+                own for what is half made.
+        """
+        ...
+
+
+def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
+    """Everything before people are asked, each stage handing over by what it put on record.
 
     Args:
         shop: stores and tools.
-        plan: what to make.
-        progress: told the share done of the stage at hand, and its name.
-        out: where to write the evaluation document as JSON as well.
+        run: what to make; see `Plan`.
+        carry: does a stage, or takes it as done.
 
     Raises:
         DataError: data that cannot be had or trusted.
         UserError: a plan that cannot be carried out.
     """
-    records, task = shop.records, plan.task
-    source = shop.load_source(plan.source, progress)
-    raw = collect(records, shop.raw, source, task=task, now=shop.clock.now(), workdir=shop.workdir)
-    dataset = curate(
-        records,
-        shop.raw,
-        shop.processed,
-        raw.digest,
-        task=task,
-        seed=plan.seed,
-        now=shop.clock.now(),
-        workdir=shop.workdir,
+    records, now, plan = shop.records, shop.clock.now, msgspec.convert(run.plan, Plan)
+    collected = carry(
+        "collect",
+        {"run": run.id},
+        lambda step, progress, folder: collect(
+            records,
+            shop.raw,
+            shop.load_source(run.task, plan.dataset, progress),
+            step=step,
+            size=shop.chunk,
+            now=now,
+            workdir=folder,
+        ),
     )
-    run = train(
-        records,
-        shop.processed,
-        shop.bundles,
-        shop.trainer(plan.backend),
-        task=task,
-        dataset_digest=dataset.digest,
-        config=plan.options,
-        seed=plan.seed,
-        initiator=plan.initiator,
-        workdir=shop.workdir,
-        environment=shop.environment,
-        clock=shop.clock,
-        random=shop.random,
-        progress=progress,
+    raw = collected.output["dataset"]
+    curated = carry(
+        "curate",
+        {"dataset": raw, "seed": plan.seed},
+        lambda step, progress, folder: curate(
+            records,
+            shop.raw,
+            shop.processed,
+            raw,
+            step=step,
+            seed=plan.seed,
+            now=now,
+            workdir=folder,
+        ),
     )
-    version = register(
-        records,
-        task=task,
-        bundle=run.bundle,
-        runtime=plan.runtime,
+    prepared = curated.output["dataset"]
+    fit = {
+        "dataset": prepared,
+        "backend": plan.backend,
+        "options": plan.options,
+        "seed": plan.seed,
+    }
+    trained = carry(
+        "train",
+        fit,
+        lambda step, progress, folder: train(
+            records,
+            shop.processed,
+            shop.bundles,
+            shop.trainer(plan.backend),
+            step=step,
+            dataset_digest=prepared,
+            config=plan.options,
+            seed=plan.seed,
+            workdir=folder,
+            now=now,
+            progress=progress,
+        ),
+    )
+    bundle = trained.output["bundle"]
+    registered = carry(
+        "register",
+        {"run": run.id},
+        lambda step, progress, folder: register(
+            records,
+            step=step,
+            bundle=bundle,
+            runtime=plan.runtime,
+            lineage={
+                "run": run.id,
+                "dataset": prepared,
+                "backend": plan.backend,
+                "seed": plan.seed,
+            },
+            initiator=run.initiator,
+            now=now(),
+        ),
+    )
+    digest = registered.output["version"]
+    evaluated = carry(
+        "evaluate",
+        {"version": digest, "dataset": prepared, "training": trained.inputs},
+        lambda step, progress, folder: evaluate(
+            records,
+            shop.processed,
+            shop.bundles,
+            shop.load_model,
+            step=step,
+            version=_get(records, Version, digest),
+            dataset_digest=prepared,
+            training_report=trained.report,
+            environment=run.environment,
+            now=now,
+            progress=progress,
+        ),
+    )
+    evaluation = _get(records, Evaluation, evaluated.output["evaluation"])
+    judged = carry(
+        "gate",
+        {"run": run.id},
+        lambda step, progress, folder: gate(
+            records, _get(records, Version, digest), evaluation, plan.gates, step=step, now=now()
+        ),
+    )
+    return Turn(
         run=run,
-        initiator=plan.initiator,
-        now=shop.clock.now(),
+        dataset=_get(records, Dataset, prepared),
+        training=trained,
+        version=_get(records, Version, digest),
+        evaluation=evaluation,
+        gates=msgspec.convert(judged.report["results"], list[GateResult]),
     )
-    evaluation = evaluate(
-        records,
-        shop.processed,
-        shop.bundles,
-        shop.load_model,
-        task=task,
-        version=version,
-        dataset_digest=dataset.digest,
-        training_report=run.report,
-        environment=shop.environment,
-        now=shop.clock.now,
-        progress=progress,
-        out=out,
-    )
-    version, gates = gate(records, version, evaluation, plan.gates, shop.clock.now())
-    return Turn(dataset=dataset, run=run, version=version, evaluation=evaluation, gates=gates)
 
 
 def lead(store: Store, holder: str, now: int) -> Lease | None:
@@ -199,6 +282,18 @@ def reconcile(
         now=now,
         random=random,
     )
+
+
+def _get(records: Records, kind: type[R], key: str) -> R:
+    """A record that a stage put there.
+
+    Raises:
+        NotFound: it was taken out of the store since.
+    """
+    found = records.get(kind, key)
+    if found is None:
+        raise NotFound(f"{kind.__name__.lower()} {key}: gone from the store; run with --force")
+    return found
 
 
 def _refusal(authorise: Callable[[Rollout], None], rollout: Rollout) -> str | None:

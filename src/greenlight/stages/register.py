@@ -9,14 +9,13 @@ from typing import Any
 import msgspec
 
 from greenlight.core import fingerprint, gates
-from greenlight.core.errors import BadInput, Conflict, Refused
-from greenlight.core.gates import GateResult
+from greenlight.core.errors import BadInput, Refused
 from greenlight.core.lifecycle import FIRST_VERSION_STATUS, Event, allowed, next_status
 from greenlight.core.policy import GateRule
-from greenlight.core.records import Evaluation, Run, Version
+from greenlight.core.records import Evaluation, StageResult, Version
 from greenlight.lookup import everything
 from greenlight.ports import Records
-from greenlight.recording import record
+from greenlight.recording import Step, finish
 
 _LABEL = re.compile(r"[\w.-]+@[\w.-]+")
 
@@ -24,56 +23,54 @@ _LABEL = re.compile(r"[\w.-]+@[\w.-]+")
 def register(
     records: Records,
     *,
-    task: str,
+    step: Step,
     label: str | None = None,
     bundle: str,
     runtime: Mapping[str, Any],
-    run: Run,
+    lineage: Mapping[str, Any],
     initiator: str,
     now: int,
-) -> Version:
+) -> StageResult:
     """Name a bundle together with how it is run; the same content again is the same version.
 
     Args:
         records: the store.
-        task: what the version is for.
+        step: the stage; its task is what the version is for.
         label: what people call it; by default `TASK@N` with the next free number.
         bundle: the bundle's digest.
         runtime: how the bundle is run, see `records.Version`.
-        run: the training that made the bundle.
+        lineage: what it came from (`run`, `dataset`, `backend`, `seed`).
         initiator: who asks for the registration.
         now: microseconds since 1970-01-01 UTC.
 
     Raises:
-        BadInput: the bundle is not what the run made, the run is another task's, or the label
-            has not the form NAME@SOMETHING.
+        BadInput: the label has not the form NAME@SOMETHING.
         Refused: the label is another version's.
     """
-    if run.bundle != bundle or run.task != task:
-        raise BadInput(f"run {run.id} made {run.bundle} for {run.task}, not {bundle} for {task}")
-    digest = fingerprint.digest({"task": task, "bundle": bundle, "runtime": dict(runtime)})
-    known = records.get(Version, digest)
-    if known is not None:
-        return known
+    digest = version_digest(step.task, bundle, runtime)
+    output = {"version": digest}
+    if records.get(Version, digest) is not None:
+        return finish(records, step, output, {}, now=now)
     version = Version(
         digest=digest,
-        task=task,
-        label=_label(records, task, label),
+        task=step.task,
+        label=free_label(records, step.task, label),
         bundle=bundle,
         runtime=dict(runtime),
-        lineage={"run": run.id, "dataset": run.dataset, "backend": run.backend, "seed": run.seed},
+        lineage=dict(lineage),
         initiator=initiator,
         status=FIRST_VERSION_STATUS,
         at=now,
     )
-    try:
-        record(records, [("version", msgspec.to_builtins(version))], append=[version], now=now)
-    except Conflict:
-        known = records.get(Version, digest)
-        if known is None:
-            raise
-        return known
-    return version
+    return finish(
+        records,
+        step,
+        output,
+        {"label": version.label},
+        now=now,
+        entries=[("version", msgspec.to_builtins(version))],
+        append=[version],
+    )
 
 
 def gate(
@@ -81,15 +78,15 @@ def gate(
     version: Version,
     evaluation: Evaluation,
     rules: Mapping[str, GateRule],
+    *,
+    step: Step,
     now: int,
-) -> tuple[Version, list[GateResult]]:
+) -> StageResult:
     """Hold an evaluation against the task's gates, and move the version accordingly.
 
     Once people have signed, a further evaluation is recorded but moves nothing: it does not
-    replace the one that they saw (REQUIREMENTS G1).
-
-    Returns:
-        The version as it stands now, and what each gate said.
+    replace the one that they saw (REQUIREMENTS G1). The result's report holds what each gate said
+    under `results`, and whether they `passed`.
 
     Raises:
         Refused: the evaluation is of another version.
@@ -105,20 +102,37 @@ def gate(
     moved = version
     if event in allowed(version.status):
         moved = msgspec.structs.replace(version, status=next_status(version.status, event))
+    said = {"passed": passed, "results": msgspec.to_builtins(results)}
     body = {
         "version": version.digest,
         "label": version.label,
         "evaluation": evaluation.digest,
-        "passed": passed,
-        "results": msgspec.to_builtins(results),
+        **said,
         "status": moved.status.value,
     }
-    swap = [(version, moved)] if moved != version else []
-    record(records, [("gates", body)], swap=swap, now=now)
-    return moved, results
+    return finish(
+        records,
+        step,
+        {"version": version.digest, "evaluation": evaluation.digest},
+        said,
+        now=now,
+        entries=[("gates", body)],
+        swap=[(version, moved)] if moved != version else [],
+    )
 
 
-def _label(records: Records, task: str, wanted: str | None) -> str:
+def version_digest(task: str, bundle: str, runtime: Mapping[str, Any]) -> str:
+    """What names a version: the task, the bundle, and how the bundle is run."""
+    return fingerprint.digest({"task": task, "bundle": bundle, "runtime": dict(runtime)})
+
+
+def free_label(records: Records, task: str, wanted: str | None) -> str:
+    """The label wanted if nobody has it, else `TASK@N` with the next free number.
+
+    Raises:
+        BadInput: it has not the form NAME@SOMETHING.
+        Refused: it is another version's.
+    """
     labels = {version.label for version in everything(records, Version)}
     if wanted is None:
         numbers = [_number(label, task) for label in labels]

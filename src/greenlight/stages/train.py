@@ -10,11 +10,10 @@ from typing import Any
 import msgspec
 
 from greenlight import artifacts
-from greenlight.core import ids
 from greenlight.core.errors import BadInput
-from greenlight.core.records import Run
-from greenlight.ports import Blobs, Clock, Example, Progress, Records, Trainer
-from greenlight.recording import record
+from greenlight.core.records import StageResult
+from greenlight.ports import Blobs, Example, Progress, Records, Trainer
+from greenlight.recording import Step, finish
 
 
 def train(
@@ -23,33 +22,29 @@ def train(
     bundles: Blobs,
     trainer: Trainer,
     *,
-    task: str,
+    step: Step,
     dataset_digest: str,
     config: Mapping[str, Any],
     seed: int,
-    initiator: str,
     workdir: str | Path,
-    environment: Mapping[str, Any],
-    clock: Clock,
-    random: Callable[[int], bytes],
+    now: Callable[[], int],
     progress: Progress,
-) -> Run:
-    """Train one model and record the run. The test part of the dataset is not opened.
+) -> StageResult:
+    """Train one model. The test part of the dataset is not opened.
+
+    The result's output names the bundle, and its report is the trainer's.
 
     Args:
-        records: where the run and its ledger entry (kind `run`) go.
+        records: where the result goes.
         datasets: holds the prepared dataset.
         bundles: takes the bundle.
         trainer: the backend.
-        task: whose model this is.
+        step: the stage.
         dataset_digest: names the dataset.
         config: the backend's settings.
         seed: of the training.
-        initiator: who asked for it.
         workdir: where the bundle is put together; nothing stays there.
-        environment: what ran: packages, Python, platform, commit.
-        clock: tells when the training began and ended.
-        random: gives that many random bytes (for the run's id).
+        now: the time, in microseconds since 1970-01-01 UTC.
         progress: follows the training.
 
     Raises:
@@ -58,10 +53,8 @@ def train(
         BadInput: the dataset, or the settings, are not what the backend can use.
         MissingData: the backend needs what is not here, such as the encoder.
     """
-    started_at = clock.now()
     folder = Path(datasets.path(dataset_digest))
     labels = _labels(artifacts.unseal(folder, dataset_digest), folder)
-    Path(workdir).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="training-", dir=workdir) as scratch:
         trained = trainer.train(
             train=artifacts.read_rows(folder, "train", Example),
@@ -73,27 +66,7 @@ def train(
             progress=progress,
         )
         bundle = bundles.add(trained.folder)
-    now = clock.now()
-    run = Run(
-        id=ids.fresh(now, random),
-        task=task,
-        backend=trainer.name,
-        dataset=dataset_digest,
-        config=dict(config),
-        seed=seed,
-        initiator=initiator,
-        environment=dict(environment),
-        report=trained.report,
-        bundle=bundle,
-        started_at=started_at,
-        at=now,
-    )
-    body = {
-        name: getattr(run, name)
-        for name in ("id", "task", "backend", "dataset", "config", "seed", "initiator", "bundle")
-    }
-    record(records, [("run", body)], now=now, append=[run])
-    return run
+    return finish(records, step, {"bundle": bundle}, trained.report, now=now())
 
 
 def _labels(manifest: Mapping[str, Any], folder: Path) -> list[str]:

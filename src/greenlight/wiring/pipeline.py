@@ -5,22 +5,74 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import socket
 import subprocess
-import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from greenlight import __version__
-from greenlight.core.errors import BadInput
+import msgspec
+
+import greenlight
+from greenlight import __version__, artifacts
+from greenlight.config.settings import TaskSettings
+from greenlight.core import fingerprint
+from greenlight.core.errors import BadInput, Refused, StoreError
+from greenlight.core.records import SECOND, Run, RunProgress
 from greenlight.ports import Model, Progress, Trainer
 from greenlight.stages.collect import Source
 from greenlight.stages.loop import Plan, Turn, Workshop
-from greenlight.stages.loop import turn as run_turn
+from greenlight.stages.pipeline import LEASE_TTL, FineTuningPipeline, InHand, active
 from greenlight.wiring.app import App
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "onnx", "onnxruntime", "tokenizers", "safetensors")
 IN_PROCESS: Mapping[str, Any] = {"kind": "in_process"}
+CHUNK = 1000
+SILENCE = 3 * SECOND
+"""A run whose last sign of life is older has probably lost its process."""
+BEAT = 1.0
+"""Seconds between two signs of life of a run."""
+
+
+def pipeline(app: App, progress: Progress) -> FineTuningPipeline:
+    """The durable pipeline of this installation; see `stages.pipeline`."""
+    work = app.settings.state / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    shop = Workshop(
+        records=app.store,
+        raw=app.raw,
+        processed=app.datasets,
+        bundles=app.bundles,
+        load_source=load_source,
+        trainer=_trainer,
+        load_model=_load_model,
+        clock=app.clock,
+        chunk=lambda: CHUNK,
+        memory=resident_memory,
+        workdir=str(work),
+    )
+    holder = f"{socket.gethostname()}/{os.getpid()}/{app.random(4).hex()}"
+    return FineTuningPipeline(shop, environment(), holder)
+
+
+def plan_of(
+    task: TaskSettings,
+    *,
+    runtime: Mapping[str, Any] | None = None,
+    fresh_from: str | None = None,
+) -> Plan:
+    """A task's configuration as the plan of a run; `runtime` is where the version is served."""
+    return Plan(
+        dataset=msgspec.to_builtins(task.dataset),
+        backend=task.train.backend,
+        options=task.train.options,
+        seed=task.train.seed,
+        gates=task.gates,
+        runtime=dict(runtime or IN_PROCESS),
+        fresh_from=fresh_from,
+    )
 
 
 def turn(
@@ -29,54 +81,96 @@ def turn(
     *,
     initiator: str,
     progress: Progress,
+    trigger: str = "manual",
     runtime: Mapping[str, Any] | None = None,
+    fresh_from: str | None = None,
     out: Path | None = None,
 ) -> Turn:
-    """One turn of the pipeline as the task is configured; see `stages.loop.turn`.
+    """One turn of the pipeline as the task is configured. A run that was left off is resumed.
 
     Args:
         app: the open store and settings.
         task: the task's name.
         initiator: who asked for it; they cannot sign what comes of it.
         progress: told the share done of the stage at hand, and its name.
+        trigger: what began it: `manual`, `schedule` or `feedback`.
         runtime: where the version will be served; by default in the gateway.
+        fresh_from: see `Plan`.
         out: also write the evaluation document there.
+
+    Raises:
+        Refused: another process is carrying out a run of this task; the message names it.
     """
     wanted = app.settings.task(task)
-    work = app.settings.state / "work"
-    work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=work) as folder:
-        shop = Workshop(
-            records=app.store,
-            raw=app.raw,
-            processed=app.datasets,
-            bundles=app.bundles,
-            load_source=load_source,
-            trainer=_trainer,
-            load_model=_load_model,
-            environment=environment(),
-            clock=app.clock,
-            random=app.random,
-            workdir=folder,
-        )
-        plan = Plan(
-            task=task,
-            source=wanted.dataset.source,
-            backend=wanted.train.backend,
-            options=wanted.train.options,
-            seed=wanted.train.seed,
-            gates=wanted.gates,
-            runtime=dict(runtime or IN_PROCESS),
-            initiator=initiator,
-        )
-        return run_turn(shop, plan, progress, out)
+    works = pipeline(app, progress)
+    run = active(app.store, task)
+    if run is None:
+        plan = plan_of(wanted, runtime=runtime, fresh_from=fresh_from)
+        run = works.begin(task, plan, trigger=trigger, initiator=initiator)
+    made = carry_out(_take(works, run, app, progress), progress)
+    if out is not None:
+        artifacts.write_document(out, made.evaluation.document)
+    return made
 
 
-def load_source(name: str, progress: Progress) -> Source:
-    """Read a public data set; see `greenlight.datasets.load`."""
+def carry_out(hand: InHand, progress: Progress) -> Turn:
+    """Carry out a run, with signs of life from a thread beside it; see `InHand.carry_out`."""
+    with _beating(hand):
+        return hand.carry_out(progress)
+
+
+@contextmanager
+def _beating(hand: InHand) -> Iterator[None]:
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT):
+            try:
+                hand.beat()
+            except StoreError:  # busy or away: the fence decides whether the run may go on
+                continue
+
+    thread = threading.Thread(target=beat, name="run-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        hand.let_go()
+
+
+def _take(works: FineTuningPipeline, run: Run, app: App, progress: Progress) -> InHand:
+    """The run, at once or when the lease of a process that was killed has run out."""
+    deadline = app.clock.now() + LEASE_TTL + SECOND
+    while True:
+        try:
+            return works.take(run)
+        except Refused:
+            told, now = app.store.get(RunProgress, run.id), app.clock.now()
+            if now > deadline or (told is not None and told.at > now - SILENCE):
+                raise
+            progress(0.0, f"{run.id}: waiting for the process that was killed to be given up")
+            threading.Event().wait(BEAT / 4)
+
+
+def resident_memory() -> int:
+    """What this process holds in memory, in bytes."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except OSError:  # no /proc: the most it ever held
+        import resource
+
+        scale = 1 if platform.system() == "Darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+
+
+def load_source(task: str, dataset: Mapping[str, Any], progress: Progress) -> Source:
+    """Open the source of a task's rows; see `greenlight.datasets.load`."""
     from greenlight import datasets
 
-    return datasets.load(name, progress=progress)
+    return datasets.load(str(dataset["source"]), progress=progress)
 
 
 def find_encoder(progress: Progress) -> None:
@@ -100,6 +194,7 @@ def environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "code_commit": _commit(),
+        "code": _code_digest(),
     }
     image = os.environ.get("GREENLIGHT_IMAGE_DIGEST")
     return found | ({"image_digest": image} if image else {})
@@ -117,6 +212,14 @@ def _load_model(folder: str) -> Model:
     from greenlight.models import bundle
 
     return bundle.load(folder)
+
+
+def _code_digest() -> str:
+    """Digest of the source that runs: results of other code are never taken for its own."""
+    root = Path(greenlight.__file__).parent
+    names = {path.relative_to(root).as_posix(): path for path in root.rglob("*.py")}
+    files = {name: artifacts.file_digest(path) for name, path in sorted(names.items())}
+    return fingerprint.digest(files)
 
 
 def _commit() -> str:

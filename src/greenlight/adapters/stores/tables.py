@@ -43,6 +43,8 @@ R = TypeVar("R", bound=Record)
 NAMES = {
     "Dataset": "datasets",
     "Run": "runs",
+    "StageResult": "stage_results",
+    "RunProgress": "run_progress",
     "Version": "versions",
     "Evaluation": "evaluations",
     "Approval": "approvals",
@@ -59,7 +61,8 @@ NAMES = {
 """Record → table."""
 
 INDEXES: Mapping[str, Sequence[tuple[str, ...]]] = {
-    "runs": [("task",)],
+    "runs": [("task", "number")],
+    "stage_results": [("name", "inputs")],
     "versions": [("task", "label")],
     "evaluations": [("version",)],
     "approvals": [("version",)],

@@ -210,9 +210,10 @@ class _Demo:
             )
         self._turns.append(made)
         accuracy = made.evaluation.document["intent"]["test"]["accuracy"]
+        rows = made.dataset.manifest["counts"]["train"]
         self._stage.say(
-            f"trained {made.run.backend} on {made.dataset.manifest['counts']['train']} rows, "
-            f"bundle {fingerprint.short(made.run.bundle)}"
+            f"trained {made.run.plan['backend']} on {rows} rows, "
+            f"bundle {fingerprint.short(made.version.bundle)}"
         )
         self._stage.say(
             f"{made.version.label}: accuracy {accuracy['value']:.4f} "
