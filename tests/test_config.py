@@ -137,7 +137,17 @@ def test_every_fault_at_once_with_its_line(tmp_path: Path) -> None:
     ("change", "says"),
     [
         ("[task.intent]\n", "task: unknown key; did you mean 'tasks'?"),
-        ("[cache]\n", "cache: unknown key; there are: controller, gateway, ledger, people, project"),
+        ("[caches]\n", "caches: unknown key; did you mean 'cache'?"),
+        ("[cache]\nurl = 'memory'\n", "cache.url: this is no cache; write memory:// or redis://"),
+        ("[cache]\nurl = 'memcached://h'\n", "cache.url: this is no cache"),
+        ("[cache]\nurl = 'redis://'\n", "cache.url: this is no cache"),
+        ("[cache]\nurl = 'redis://[h'\n", "cache.url: this is no cache"),
+        ("[cache]\nurl = 'redis://a:b@h'\n", 'no place here; write password = "env:NAME"'),
+        ("[cache]\nurl = 'redis://h?password=b'\n", "cache.url: a password has no place here"),
+        ("[cache]\npassword = 'b'\n", "cache.password: name the variable that holds it"),
+        ("[cache]\nbound = '1KiB'\n", "cache.bound: 1024 bytes are too few; use 1MiB or more"),
+        ("[cache]\ntimeout = '11s'\n", "cache.timeout: must be longer than zero and at most 10s"),
+        ("[tasks.intent.gates.ece]\nmin_delta = 0\n", "ece is not compared with the live version"),
         ("[gateway]\nport = true\n", "gateway.port: expected a whole number, got true"),
         ("[gateway]\nport = 70000\n", "gateway.port: 70000 is outside 1–65535"),
         ("[gateway]\npoll = '1m'\n", "gateway.poll: must be longer than zero and at most 1s"),
@@ -199,6 +209,16 @@ def test_the_ledgers_own_key_is_refused_wherever_it_is_put(tmp_path: Path) -> No
         config.load(write(tmp_path, VALID), {"GREENLIGHT_LEDGER_KEY": secret})
     assert "GREENLIGHT_LEDGER_KEY: ledger.key" in str(error.value)
     assert secret not in "\n".join([*found, str(error.value)])
+
+
+@pytest.mark.parametrize(
+    "url", ["memory://", "redis://cache:6379/0", "rediss://ana@cache", "unix:///run/redis.sock"]
+)
+def test_caches_that_can_be_named(tmp_path: Path, url: str) -> None:
+    """E5"""
+    text = VALID + f'[cache]\nurl = "{url}"\npassword = "env:REDIS_PASSWORD"\nbound = "2MiB"\n'
+    found = config.load(write(tmp_path, text), {}).cache
+    assert (found.url, found.password, found.bound) == (url, "env:REDIS_PASSWORD", 2**21)
 
 
 def test_heads_lie_beside_the_store_unless_they_are_kept_elsewhere(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from greenlight.core.gates import check, passed
+from greenlight.core.gates import check, exit_code, passed, warned
 from greenlight.core.policy import GateRule
 
 
@@ -20,7 +20,8 @@ def document(**blocks: Any) -> dict[str, Any]:
                 **blocks,
             },
             "train_val_gap": {"value": 0.05},
-        }
+        },
+        "sanity": {"shuffled_labels": {"accuracy": {"value": 0.02}}},
     }
 
 
@@ -49,6 +50,9 @@ def outcome(metric: str, rule: GateRule, given: dict[str, Any] | None = None) ->
         ("ece", GateRule(warn=0.03), "pass"),
         ("train_val_gap", GateRule(warn=0.03), "warn"),
         ("train_val_gap", GateRule(warn=0.05), "pass"),
+        ("sanity_accuracy", GateRule(max=0.05), "pass"),
+        ("sanity_accuracy", GateRule(max=0.01), "fail"),
+        ("sanity_accuracy", GateRule(warn=0.01), "warn"),
     ],
 )
 def test_bars(metric: str, rule: GateRule, expected: str) -> None:
@@ -90,3 +94,84 @@ def test_a_warning_does_not_block_but_no_gate_at_all_does() -> None:
     assert passed(results)
     assert not passed(check(document(), {**rules, "ece": GateRule(max=0.01)}))
     assert not passed([])
+
+
+COMPARED = {"accuracy": {"value": -0.004, "low": -0.012, "high": 0.005}}
+NONE = {"none": True, "reason": "no version of this task is live"}
+
+
+@pytest.mark.parametrize(
+    ("live", "rule", "expected", "says"),
+    [
+        # compared: the point, or the end that makes passing harder
+        (COMPARED, GateRule(min_delta=-0.004), "pass", "-0.0040 from the live version, at least"),
+        (COMPARED, GateRule(min_delta=-0.0039), "fail", "-0.0040 from the live version, below -0"),
+        (COMPARED, GateRule(min_delta=0.0), "fail", "below +0"),
+        (COMPARED, GateRule(min_delta=-0.012, bound="lower"), "pass", "-0.0120 from"),
+        (COMPARED, GateRule(min_delta=-0.0119, bound="lower"), "fail", "-0.0120 from"),
+        ({"accuracy": {"value": 0.01}}, GateRule(min_delta=0.0), "pass", "+0.0100"),
+        # no version is live
+        (None, GateRule(min_delta=0.5), "pass", "nothing to compare with"),
+        (NONE, GateRule(min_delta=0.5, bound="lower"), "pass", "nothing to compare with"),
+        ({"none": True}, GateRule(min_delta=0.5), "pass", "nothing to compare with"),
+        # one is live and could not be compared
+        ({"reason": "its bundle is gone"}, GateRule(min_delta=-1.0), "fail", "its bundle is gone"),
+        ({"none": False, "reason": "no"}, GateRule(min_delta=-1.0), "fail", "version: no"),
+        ({"none": "yes"}, GateRule(min_delta=-1.0), "fail", "no number at live.accuracy"),
+        ({}, GateRule(min_delta=-1.0), "fail", "no number at live.accuracy"),
+        ([], GateRule(min_delta=-1.0), "fail", "no number at live.accuracy"),
+        ("none", GateRule(min_delta=-1.0), "fail", "no number at live.accuracy"),
+        ({"accuracy": {"value": "0"}}, GateRule(min_delta=-1.0), "fail", "no number"),
+        ({"accuracy": {"value": float("nan")}}, GateRule(min_delta=-1.0), "fail", "no number"),
+        ({"accuracy": {"value": 0.1}}, GateRule(min_delta=-1.0, bound="lower"), "fail", "interval"),
+        # what says both is not believed
+        ({**NONE, **COMPARED}, GateRule(min_delta=0.0), "fail", "below +0"),
+        ({**NONE, "accuracy": {}}, GateRule(min_delta=-1.0), "fail", "not compared"),
+    ],
+)
+def test_against_the_live_version(live: Any, rule: GateRule, expected: str, says: str) -> None:
+    """E4, E6: the truth table of `min_delta`. An evaluation without `live` had none."""
+    given = document() | ({} if live is None else {"live": live})
+    level, delta = check(given, {"accuracy": rule})
+    assert (level.metric, level.outcome) == ("accuracy", "pass")
+    assert (delta.metric, delta.outcome) == ("accuracy_delta", expected)
+    assert says in delta.reason
+
+
+def test_a_null_in_the_place_of_the_live_version_is_no_absence() -> None:
+    (_, delta) = check(document() | {"live": None}, {"accuracy": GateRule(min_delta=-1.0)})
+    assert delta.outcome == "fail"
+
+
+def test_the_level_is_held_beside_the_difference() -> None:
+    """E6: better than a bad live version is not good enough, and neither alone passes."""
+    given = document() | {"live": {"accuracy": {"value": 0.2, "low": 0.1, "high": 0.3}}}
+    level, delta = check(given, {"accuracy": GateRule(min=0.95, min_delta=0.0)})
+    assert (level.outcome, delta.outcome) == ("fail", "pass")
+    assert (delta.value, delta.low, delta.high) == (0.2, 0.1, 0.3)
+    assert not passed([level, delta])
+    lacking = check({"live": NONE}, {"accuracy": GateRule(min_delta=0.0)})
+    assert [result.outcome for result in lacking] == ["fail", "pass"]
+
+
+def test_only_accuracy_is_compared() -> None:
+    _, delta = check(document() | {"live": COMPARED}, {"ece": GateRule(min_delta=0.0)})
+    assert (delta.metric, delta.outcome) == ("ece_delta", "fail")
+    assert delta.reason == "ece is not compared with the live version; only accuracy is"
+
+
+@pytest.mark.parametrize(
+    ("rules", "lenient", "strict"),
+    [
+        ({"accuracy": GateRule(min=0.9)}, 0, 0),
+        ({"accuracy": GateRule(min=0.9), "train_val_gap": GateRule(warn=0.03)}, 0, 3),
+        ({"accuracy": GateRule(min=0.99), "train_val_gap": GateRule(warn=0.03)}, 1, 1),
+        ({}, 1, 1),
+    ],
+)
+def test_the_exit_code_tells(rules: dict[str, GateRule], lenient: int, strict: int) -> None:
+    """E6"""
+    results = check(document(), rules)
+    assert exit_code(results) == lenient
+    assert exit_code(results, fail_on_warn=True) == strict
+    assert warned(results) == ("train_val_gap" in rules)

@@ -40,7 +40,8 @@ def test_the_defaults_are_those_of_the_requirements() -> None:
 @pytest.mark.parametrize(
     ("kind", "fields", "says"),
     [
-        (GateRule, {}, "needs `min`, `max` or `warn`"),
+        (GateRule, {}, "needs `min`, `max`, `warn` or `min_delta`"),
+        (GateRule, {"min_delta": -1.5}, "min_delta: -1.5 is outside [-1, 1]"),
         (GateRule, {"min": 0.9, "max": 0.1}, "nothing could pass"),
         (ApprovalPolicy, {"quorum": {}}, "at least one role"),
         (ApprovalPolicy, {"quorum": {"ml_lead": 0}}, "quorum.ml_lead: 0 people"),

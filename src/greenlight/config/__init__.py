@@ -13,6 +13,7 @@ from greenlight.config.locate import Path as KeyPath
 from greenlight.config.locate import line_of, locate
 from greenlight.config.reader import Reader, show_path
 from greenlight.config.settings import (
+    CacheSettings,
     ControllerSettings,
     DatasetSettings,
     Document,
@@ -31,6 +32,7 @@ from greenlight.core.policy import Policy
 
 __all__ = [
     "FILE",
+    "CacheSettings",
     "ControllerSettings",
     "DatasetSettings",
     "Document",
@@ -54,6 +56,7 @@ PREFIX = "GREENLIGHT_"
 _GROUPS: dict[str, type[Policy]] = {
     "project": ProjectSettings,
     "store": StoreSettings,
+    "cache": CacheSettings,
     "ledger": LedgerSettings,
     "gateway": GatewaySettings,
     "controller": ControllerSettings,

@@ -12,7 +12,7 @@ from greenlight.config.locate import Path
 from greenlight.config.reader import NAME, Reader, suggest
 from greenlight.config.settings import Settings
 from greenlight.core.approval import Person, fill
-from greenlight.core.metrics import METRICS
+from greenlight.core.metrics import COMPARED, METRICS
 from greenlight.core.policy import ApprovalPolicy, GateRule
 
 PUBLIC_KEY = "ed25519:"
@@ -49,8 +49,8 @@ def inspect(raw: dict[str, Any], reader: Reader) -> None:
             _check_person(struct, path, keys, reader)
         elif isinstance(struct, ApprovalPolicy):
             _check_quorum(struct, path, PROD_SIGNS if _in_prod(raw) else ALWAYS_SIGN, reader)
-        elif isinstance(struct, GateRule) and path[-1] not in METRICS:
-            reader.fault(path, "no such metric" + suggest(str(path[-1]), METRICS))
+        elif isinstance(struct, GateRule):
+            _check_gate(struct, path, reader)
 
 
 def warnings(settings: Settings) -> list[str]:
@@ -107,6 +107,17 @@ def _check_quorum(
         if role not in policy.quorum:
             where = " in prod" if role not in ALWAYS_SIGN else ""
             reader.fault((*path, "quorum"), f"{role} always signs{where}; add {role} = 1")
+
+
+def _check_gate(rule: GateRule, path: Path, reader: Reader) -> None:
+    metric = str(path[-1])
+    if metric not in METRICS:
+        reader.fault(path, "no such metric" + suggest(metric, METRICS))
+    elif rule.min_delta is not None and metric not in COMPARED:
+        reader.fault(
+            (*path, "min_delta"),
+            f"{metric} is not compared with the live version's; only {', '.join(COMPARED)} is",
+        )
 
 
 def _is_public_key(text: str) -> bool:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -46,7 +47,19 @@ SIZES = frozenset({"bound"})
 """Keys of whole numbers that are sizes, in whatever table they stand."""
 
 _SQLITE = "sqlite:///"
+_MEMORY = "memory://"
+_REDIS = ("redis", "rediss", "unix")
 _VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _parts(url: str) -> tuple[str, str, str]:
+    """Scheme, user (with the password, if any) and the rest of an address."""
+    try:
+        found = urlsplit(url)
+    except ValueError:
+        return "", "", ""
+    user, _, host = found.netloc.rpartition("@")
+    return found.scheme, user, host + found.path
 
 
 class ProjectSettings(Policy, frozen=True, kw_only=True):
@@ -85,6 +98,33 @@ class LedgerSettings(Policy, frozen=True, kw_only=True):
             yield "key: name the variable that holds it, as in env:ACME_LEDGER_KEY"
         if self.heads == "":
             yield "heads: no file; leave the setting out for the one beside the store"
+
+
+class CacheSettings(Policy, frozen=True, kw_only=True):
+    """[cache]: where what was predicted is remembered, so that it is not predicted again."""
+
+    url: str = _MEMORY
+    """`memory://`, or a Redis that several processes share: `redis://host:6379/0`, `rediss://…`
+    with TLS, `unix:///path/to/socket`."""
+    password: str | None = None
+    """Where the password of the Redis stands: `env:NAME`."""
+    bound: int = 64 * 2**20
+    """The most that `memory://` holds; what was used least recently goes first (size)."""
+    timeout: int = 250 * MILLISECOND
+    """How long a Redis may take to answer before its entry counts as missing (duration)."""
+
+    def problems(self) -> Iterable[str]:
+        scheme, user, place = _parts(self.url)
+        if self.url != _MEMORY and (scheme not in _REDIS or not place):
+            yield "url: this is no cache; write memory:// or redis://host:6379/0"
+        elif ":" in user or "password=" in self.url:
+            yield 'url: a password has no place here; write password = "env:NAME"'
+        if self.password is not None and not _VARIABLE.fullmatch(self.password):
+            yield "password: name the variable that holds it, as in env:REDIS_PASSWORD"
+        if self.bound < 2**20:
+            yield f"bound: {self.bound} bytes are too few; use 1MiB or more"
+        if not 0 < self.timeout <= 10 * SECOND:
+            yield "timeout: must be longer than zero and at most 10s"
 
 
 class SpoolSettings(Policy, frozen=True, kw_only=True):
@@ -203,6 +243,8 @@ class Document(Policy, frozen=True, kw_only=True):
     """Where records and events are kept."""
     ledger: LedgerSettings = LedgerSettings()
     """Who signs the ledger's head, and where the signed heads go."""
+    cache: CacheSettings = CacheSettings()
+    """Where what was predicted is remembered."""
     gateway: GatewaySettings = GatewaySettings()
     """The process that answers requests."""
     controller: ControllerSettings = ControllerSettings()

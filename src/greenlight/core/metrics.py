@@ -24,8 +24,17 @@ METRICS: dict[str, Metric] = {
         Metric(name="macro_f1", direction="up", path=("intent", "test", "macro_f1")),
         Metric(name="ece", direction="down", path=("intent", "test", "ece")),
         Metric(name="train_val_gap", direction="down", path=("intent", "train_val_gap")),
+        Metric(
+            name="sanity_accuracy",
+            direction="down",
+            path=("sanity", "shuffled_labels", "accuracy"),
+        ),
     )
 }
+
+COMPARED: dict[str, tuple[str, ...]] = {"accuracy": ("live", "accuracy")}
+"""Metrics in which a version is compared with the live one on the same items, and the path of the
+difference (this version less the live one) with its interval."""
 
 GOOD, BAD = 1.0, 0.0
 

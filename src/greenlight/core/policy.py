@@ -34,19 +34,24 @@ class GateRule(Policy, frozen=True, kw_only=True):
 
     `min`/`max` block, `warn` only warns (a value on the wrong side of it, in the metric's own
     direction). `bound` says what is held against the bar: the point estimate, or the end of its
-    confidence interval that makes passing harder.
+    confidence interval that makes passing harder. `min_delta` is the least difference from the
+    live version, on the same items, that does not block: 0 asks to be no worse, -0.01 forgives a
+    point; with `bound = "lower"` the lower end of the paired interval is held against it.
     """
 
     min: float | None = None
     max: float | None = None
     warn: float | None = None
+    min_delta: float | None = None
     bound: Literal["point", "lower"] = "point"
 
     def problems(self) -> Iterable[str]:
-        if self.min is None and self.max is None and self.warn is None:
-            yield "a gate needs `min`, `max` or `warn`"
+        if (self.min, self.max, self.warn, self.min_delta) == (None,) * 4:
+            yield "a gate needs `min`, `max`, `warn` or `min_delta`"
         if self.min is not None and self.max is not None and self.min > self.max:
             yield f"min {self.min} is above max {self.max}: nothing could pass"
+        if self.min_delta is not None and not -1 <= self.min_delta <= 1:
+            yield f"min_delta: {self.min_delta} is outside [-1, 1]; 0.01 is one point"
 
 
 class ApprovalPolicy(Policy, frozen=True, kw_only=True):
