@@ -15,14 +15,14 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 
 from greenlight.adapters.stores import questions, sqlite, tables
 from greenlight.adapters.stores.migrations import HEAD, config
 from greenlight.adapters.stores.sql import SqlStore
 from greenlight.adapters.stores.sqlite import engine_for
 from greenlight.core.errors import StoreError
-from greenlight.core.records import Epoch, Feedback, Inference, LedgerEntry
+from greenlight.core.records import Epoch, Feedback, Inference, LedgerEntry, Run, StageResult
 from tests.contracts.making import ROLLOUT, entry, epoch, feedback, inference, link
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +125,45 @@ def test_migrations_go_down_and_up_again(url: str) -> None:
     with opened(url) as store:
         store.commit(append=[epoch(1)])
         assert store.scan(Epoch) == [epoch(1)]
+
+
+def test_trainings_of_the_first_schema_become_runs_and_back(url: str) -> None:
+    """Schema 0002 (P1): nothing that was trained is lost in either direction."""
+    old = {
+        "id": "0192",
+        "task": "intent",
+        "backend": "encoder-head",
+        "dataset": "sha256:d",
+        "config": '{"C":2.0}',
+        "seed": 7,
+        "initiator": "ana",
+        "environment": '{"python":"3.11"}',
+        "report": '{"accuracy":0.5}',
+        "bundle": "sha256:b",
+        "started_at": 5,
+        "at": 9,
+    }
+    with writing(url) as connection:
+        command.upgrade(config(connection), "0001")
+        names = ", ".join(old)
+        places = ", ".join(f":{name}" for name in old)
+        connection.execute(text(f"INSERT INTO runs ({names}) VALUES ({places})"), old)
+    with opened(url) as store:
+        (run,) = store.scan(Run)
+        assert (run.id, run.number, run.status, run.at, run.ended_at) == (
+            "0192",
+            1,
+            "finished",
+            5,
+            9,
+        )
+        assert run.plan == {"backend": "encoder-head", "options": {"C": 2.0}, "seed": 7}
+        (trained,) = store.scan(StageResult)
+        assert trained.output == {"bundle": "sha256:b", "dataset": "sha256:d"}
+        assert (trained.run, trained.name, trained.report) == ("0192", "train", {"accuracy": 0.5})
+    with writing(url) as connection:
+        command.downgrade(config(connection), "0001")
+        assert dict(connection.execute(text("SELECT * FROM runs")).mappings().one()) == old
 
 
 def test_a_failed_migration_leaves_nothing_behind(

@@ -23,6 +23,7 @@ from greenlight.core.records import (
     Record,
     Rollout,
     Run,
+    RunStatus,
     Version,
     VersionStatus,
 )
@@ -73,18 +74,16 @@ class Story:
         )
         bundle = fingerprint.digest(f"bundle of {label}")
         run = Run(
-            id=f"run-{label}",
+            id=f"{TASK}#{label}",
             task=TASK,
-            backend=backend,
-            dataset=dataset.digest,
-            config={},
-            seed=1,
+            number=1,
+            trigger="manual",
             initiator="ines",
+            plan={"backend": backend, "options": {}, "seed": 1},
             environment={},
-            report={},
-            bundle=bundle,
-            started_at=now,
+            status=RunStatus.FINISHED,
             at=now,
+            ended_at=now,
         )
         version = Version(
             digest=fingerprint.digest(label),

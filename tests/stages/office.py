@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -21,14 +21,16 @@ from greenlight.core.records import (
     Rollout,
     RolloutStatus,
     Run,
+    RunStatus,
+    StageResult,
     Version,
     VersionStatus,
 )
 from greenlight.ports import Store
-from greenlight.recording import record
+from greenlight.recording import Step, finish, record
 from greenlight.stages.approve import decide
 from greenlight.stages.register import gate, register
-from greenlight.testing import FakeClock
+from greenlight.testing import FakeClock, step
 
 RULES = {"accuracy": GateRule(min=0.9)}
 POLICY = ApprovalPolicy()
@@ -55,37 +57,49 @@ class Office:
         }
 
     def run(self, bundle: str = "b1", initiator: str = "eve") -> Run:
+        """A finished run that trained a bundle, whose digest is a word."""
         now = self.clock.now()
+        number = len(self.store.scan(Run)) + 1
         run = Run(
-            id=ids.uuid7(now, self.random(10)),
+            id=f"intent#{number}",
             task="intent",
-            backend="tfidf-linear",
-            dataset="sha256:d",
-            config={},
-            seed=1,
+            number=number,
+            trigger="manual",
             initiator=initiator,
+            plan={"backend": "tfidf-linear", "options": {}, "seed": 1},
             environment={},
-            report={},
-            bundle=bundle,
-            started_at=now,
+            status=RunStatus.FINISHED,
             at=now,
+            ended_at=now,
         )
-        body = {"id": run.id, "initiator": initiator, "bundle": bundle}
-        record(self.store, [("run", body)], append=[run], now=now)
+        body = {"id": run.id, "initiator": initiator, "plan": run.plan}
+        ended = {
+            "run": run.id,
+            "task": "intent",
+            "status": "finished",
+            "error": None,
+            "ended_at": now,
+        }
+        record(self.store, [("run", body), ("run_status", ended)], append=[run], now=now)
+        finish(self.store, step("train", run=run.id), {"bundle": bundle}, {}, now=now)
         return run
 
     def register(self, run: Run | None = None, **options: Any) -> Version:
         run = run or self.run()
+        trained = self.store.get(StageResult, run.id, "train")
+        lineage = {"run": run.id, "dataset": "sha256:d", "backend": "tfidf-linear", "seed": 1}
         given: dict[str, Any] = {
-            "task": "intent",
-            "bundle": run.bundle,
+            "step": self._step("register"),
+            "bundle": trained.output["bundle"],
             "runtime": {"kind": "in_process"},
-            "run": run,
+            "lineage": lineage,
             "initiator": "eve",
             "now": self.clock.now(),
             **options,
         }
-        return register(self.store, **given)
+        found = self.store.get(Version, register(self.store, **given).output["version"])
+        assert found is not None
+        return found
 
     def evaluate(self, version: Version, accuracy: float) -> Evaluation:
         document = {
@@ -103,8 +117,24 @@ class Office:
 
     def gate(self, version: Version, accuracy: float) -> tuple[Version, list[GateResult]]:
         self.clock.advance(SECOND)
-        evaluation = self.evaluate(version, accuracy)
-        return gate(self.store, version, evaluation, RULES, self.clock.now())
+        return self.judge(version, self.evaluate(version, accuracy), RULES)
+
+    def _step(self, stage: str) -> Step:
+        """A step of a run of its own."""
+        return step(stage, run=f"by hand {len(self.store.scan(StageResult))}")
+
+    def judge(
+        self, version: Version, evaluation: Evaluation, rules: Mapping[str, GateRule]
+    ) -> tuple[Version, list[GateResult]]:
+        judged = gate(
+            self.store,
+            version,
+            evaluation,
+            rules,
+            step=self._step("gate"),
+            now=self.clock.now(),
+        )
+        return self.status(version), msgspec.convert(judged.report["results"], list[GateResult])
 
     def evaluated(self) -> Version:
         return self.gate(self.register(), 0.95)[0]

@@ -397,6 +397,12 @@ def _move(
     status = next_run_status(run.status, event)
     ended = None if status is RunStatus.ABORTING else now
     moved = msgspec.structs.replace(run, status=status, ended_at=ended, error=error)
-    body = {"run": run.id, "task": run.task, "status": status.value, "error": error}
+    body = {
+        "run": run.id,
+        "task": run.task,
+        "status": status.value,
+        "ended_at": ended,
+        "error": error,
+    }
     record(records, [("run_status", body)], swap=[(run, moved)], fence=fence, now=now)
     return moved
