@@ -56,6 +56,7 @@ def _parts(url: str) -> tuple[str, str, str]:
     """Scheme, user (with the password, if any) and the rest of an address."""
     try:
         found = urlsplit(url)
+        _ = found.port  # where it is no number this says so
     except ValueError:
         return "", "", ""
     user, _, host = found.netloc.rpartition("@")
@@ -117,8 +118,8 @@ class CacheSettings(Policy, frozen=True, kw_only=True):
         scheme, user, place = _parts(self.url)
         if self.url != _MEMORY and (scheme not in _REDIS or not place):
             yield "url: this is no cache; write memory:// or redis://host:6379/0"
-        elif ":" in user or "password=" in self.url:
-            yield 'url: a password has no place here; write password = "env:NAME"'
+        elif ":" in user or "?" in self.url:
+            yield 'url: no password and no options here; write password = "env:NAME"'
         if self.password is not None and not _VARIABLE.fullmatch(self.password):
             yield "password: name the variable that holds it, as in env:REDIS_PASSWORD"
         if self.bound < 2**20:

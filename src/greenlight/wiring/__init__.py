@@ -17,6 +17,7 @@ from greenlight.wiring.app import (
     sign_off,
     standing,
 )
+from greenlight.wiring.caching import open_cache
 from greenlight.wiring.control import go_live, look, start_rollout
 from greenlight.wiring.pipeline import find_encoder, load_source, turn
 from greenlight.wiring.serving import build_gateway
@@ -32,6 +33,7 @@ __all__ = [
     "look",
     "new_person",
     "open_app",
+    "open_cache",
     "person_of",
     "public_key",
     "sign_off",

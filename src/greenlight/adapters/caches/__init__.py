@@ -1,0 +1,1 @@
+"""Where bytes are kept that can be had again: this process, or a Redis."""
