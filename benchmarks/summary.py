@@ -144,6 +144,28 @@ def _stores(found: dict[str, Any]) -> str:
     return _table(("what", "median ms", "slowest ms", "rows/s"), rows)
 
 
+def _cache(found: dict[str, Any]) -> str:
+    rows = [
+        (
+            run["cache"],
+            run["reads"],
+            f"{run['hit_ratio']:.1%}",
+            run["entries"],
+            f"{run['bytes'] / 1000:,.0f}",
+            run["hit_ms"],
+            run["miss_ms"],
+        )
+        for run in found["runs"]
+    ]
+    text = (
+        f"{found['versions']} versions on one data set of {found['rows']:,} rows; each is "
+        "predicted once, and 19 readings follow. A miss is without the time to predict. 1 MiB is "
+        "too little for all of them, on purpose.\n\n"
+    )
+    head = ("cache", "reads", "hits", "entries", "kB", "median ms of a hit", "of a miss")
+    return text + _table(head, rows)
+
+
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
@@ -156,6 +178,7 @@ SECTIONS = (
     ("models", "The models, from their bundles", _models),
     ("gateway", "What the gateway costs", _gateway),
     ("stores", "What the SQLite store costs", _stores),
+    ("cache", "What the evaluation cache spares", _cache),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.cache import pattern
 from greenlight.adapters.caches.memory import MemoryCache
 from greenlight.core import fingerprint
 from greenlight.ports import Prediction
@@ -112,6 +114,15 @@ def test_a_bundle_is_forgotten_alone() -> None:
     assert forget(cache, KEY["bundle"]) == 2
     assert remembered_predictions(cache, other, never) == SOME
     assert remembered_predictions(cache, KEY, gives(OTHERS)) == OTHERS
+
+
+def test_the_documented_reads_find_nineteen_of_twenty_remembered() -> None:
+    """E5: 50 versions on one data set; `make bench-cache` measures it at full size and on Redis."""
+    cache = MemoryCache(2**20)
+    taken = pattern(cache, versions=50, rows=20, rng=random.Random(2025))
+    stats = cache.stats()
+    assert (len(taken["miss"]), stats.hits + stats.misses) == (50, 1000)
+    assert stats.hit_ratio is not None and stats.hit_ratio >= 0.95
 
 
 def test_it_takes_little_room() -> None:
