@@ -26,6 +26,7 @@ from greenlight.config.settings import (
     StoreSettings,
     TaskSettings,
     TrainSettings,
+    WorkerSettings,
 )
 from greenlight.core.errors import ConfigError
 from greenlight.core.policy import Policy
@@ -45,6 +46,7 @@ __all__ = [
     "StoreSettings",
     "TaskSettings",
     "TrainSettings",
+    "WorkerSettings",
     "load",
     "overrides",
     "warnings",
@@ -60,6 +62,7 @@ _GROUPS: dict[str, type[Policy]] = {
     "ledger": LedgerSettings,
     "gateway": GatewaySettings,
     "controller": ControllerSettings,
+    "worker": WorkerSettings,
 }
 
 

@@ -43,7 +43,7 @@ DURATIONS = frozenset(
 )
 """Keys of whole numbers that are durations, in whatever table they stand."""
 
-SIZES = frozenset({"bound"})
+SIZES = frozenset({"bound", "memory"})
 """Keys of whole numbers that are sizes, in whatever table they stand."""
 
 _SQLITE = "sqlite:///"
@@ -172,6 +172,21 @@ class ControllerSettings(Policy, frozen=True, kw_only=True):
             yield "interval: must be longer than zero and at most 60s"
 
 
+class WorkerSettings(Policy, frozen=True, kw_only=True):
+    """[worker]: the process that carries out runs of the pipeline."""
+
+    interval: int = 10 * SECOND
+    """The pause between two looks for a run that is due or was left off (duration)."""
+    memory: int = 2 * 2**30
+    """From here on there is a warning, and fewer rows are held at a time (size)."""
+
+    def problems(self) -> Iterable[str]:
+        if not 0 < self.interval <= 3600 * SECOND:
+            yield "interval: must be longer than zero and at most 1h"
+        if self.memory < 256 * 2**20:
+            yield f"memory: {self.memory} bytes are too few for any training; use 256MiB or more"
+
+
 class DatasetSettings(Policy, frozen=True, kw_only=True):
     """[tasks.NAME.dataset]: what is trained and evaluated on."""
 
@@ -250,6 +265,8 @@ class Document(Policy, frozen=True, kw_only=True):
     """The process that answers requests."""
     controller: ControllerSettings = ControllerSettings()
     """The process that decides."""
+    worker: WorkerSettings = WorkerSettings()
+    """The process that carries out runs."""
     tasks: dict[str, TaskSettings] = msgspec.field(default_factory=dict)
     """What is decided through models, by name."""
 
