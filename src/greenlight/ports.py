@@ -154,6 +154,17 @@ class Blobs(Protocol):
         """
         ...
 
+    def digests(self) -> list[str]:
+        """Every folder that is there, sorted."""
+        ...
+
+    def remove(self, digest: str) -> None:
+        """Erase a folder; where there is none, nothing happens.
+
+        A call that was killed half-way is finished by the next one for the same digest.
+        """
+        ...
+
 
 class CacheStats(msgspec.Struct, frozen=True, kw_only=True):
     """How a cache fares: `hits` and `misses` of this process, what is in it now."""
@@ -207,10 +218,10 @@ class Example(msgspec.Struct, frozen=True):
 
 
 class Prediction(msgspec.Struct, frozen=True):
-    """A label with its calibrated score in [0, 1]."""
+    """A label with its score in [0, 1], calibrated where the model is; None where it gives none."""
 
     label: str
-    score: float
+    score: float | None
     oos: bool | None = None
 
 

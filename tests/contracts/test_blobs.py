@@ -91,3 +91,50 @@ def test_an_unknown_digest_says_what_is_there(blobs: Blobs, tmp_path: Path) -> N
         blobs.add(sealed(tmp_path / str(number), str(number))[0])
     with pytest.raises(NotFound, match="and 2 more"):
         blobs.path(unknown)
+
+
+def test_a_folder_can_be_erased(blobs: Blobs, root: Path, tmp_path: Path) -> None:
+    """D11: wholly, write-protected or not; the others stay, and it may come back."""
+    first, second = (sealed(tmp_path / name, name) for name in ("a", "b"))
+    for folder, _ in (first, second):
+        blobs.add(folder)
+    assert blobs.digests() == sorted([first[1], second[1]])
+    kept = Path(blobs.path(first[1]))
+    (kept / "top.bin").chmod(0o400)
+    (kept / "deep").chmod(0o500)
+    for _ in range(2):
+        blobs.remove(first[1])
+        assert blobs.digests() == [second[1]]
+    with pytest.raises(NotFound):
+        blobs.path(first[1])
+    assert [path.name for path in root.iterdir()] == [second[1].removeprefix("sha256:")]
+    assert blobs.add(first[0]) == first[1]
+
+
+@pytest.mark.parametrize("name", ["", "..", "sha256:..", "sha256:" + "0" * 64])
+def test_erasing_what_is_not_there_erases_nothing(blobs: Blobs, tmp_path: Path, name: str) -> None:
+    """Also before anything is there, and for names that are no digests."""
+    blobs.remove(name)
+    folder, digest = sealed(tmp_path / "a")
+    blobs.add(folder)
+    blobs.remove(name)
+    assert blobs.digests() == [digest]
+
+
+def test_a_kill_while_erasing_leaves_nothing_for_good(
+    blobs: Blobs, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D11: half of a folder is nobody's, and the next call takes it away."""
+    folder, digest = sealed(tmp_path / "a")
+    blobs.add(folder)
+    with monkeypatch.context() as killed:
+
+        def kill(_: object) -> None:
+            raise KeyboardInterrupt
+
+        killed.setattr("greenlight.adapters.blobs.shutil.rmtree", kill)
+        with pytest.raises(KeyboardInterrupt):
+            blobs.remove(digest)
+    assert blobs.digests() == []
+    blobs.remove(digest)
+    assert list(root.iterdir()) == []

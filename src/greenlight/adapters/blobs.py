@@ -12,6 +12,7 @@ from greenlight.core import fingerprint
 from greenlight.core.errors import NotFound
 
 _LISTED = 5
+_REMOVING = ".removing-"
 
 
 class FolderBlobs:
@@ -50,6 +51,23 @@ class FolderBlobs:
             raise NotFound(f"no folder {digest} in {self._root}; there: {some}{more}")
         return str(self._place(digest))
 
+    def digests(self) -> list[str]:
+        """Every folder that is there, sorted."""
+        return self._digests()
+
+    def remove(self, digest: str) -> None:
+        """Erase a folder; where there is none, nothing happens.
+
+        Nobody ever sees half a folder: it is renamed first. What a killed process had renamed is
+        erased by the next call.
+        """
+        going = self._root / f"{_REMOVING}{digest.removeprefix('sha256:')}"
+        _erase(going)
+        if digest in self._digests():
+            os.rename(self._place(digest), going)
+            _erase(going)
+            _sync(self._root)
+
     def _copy(self, source: Path, target: Path, digest: str) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".adding-", dir=self._root) as scratch:
@@ -70,3 +88,21 @@ class FolderBlobs:
 
     def _place(self, digest: str) -> Path:
         return self._root / digest.removeprefix("sha256:")
+
+
+def _erase(folder: Path) -> None:
+    """Take away a folder and all below it, write-protected or not."""
+    for path in [folder, *folder.rglob("*")]:
+        if path.is_dir():
+            path.chmod(0o700)
+    if folder.is_dir():
+        shutil.rmtree(folder)
+
+
+def _sync(folder: Path) -> None:
+    """See to it that what was removed does not come back when power fails."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
