@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import msgspec
 
 from greenlight.core import approval, fingerprint
 from greenlight.core.approval import Person, Quorum, Verify
@@ -16,6 +18,8 @@ from greenlight.core.records import (
     Record,
     Rollout,
     Run,
+    RunProgress,
+    StageResult,
     Version,
     VersionStatus,
 )
@@ -99,6 +103,29 @@ def initiators(records: Records, version: Version) -> frozenset[str]:
         found.add(run.initiator)
     found |= {r.initiator for r in everything(records, Rollout, {"candidate": version.digest})}
     return frozenset(found)
+
+
+def find_run(records: Records, name: str) -> Run:
+    """A run by its id (`intent#7`).
+
+    Raises:
+        NotFound: nothing goes by that id.
+    """
+    run = records.get(Run, name)
+    if run is None:
+        raise NotFound(f"run {name!r}: no such id; see: greenlight runs list")
+    return run
+
+
+def run_view(records: Records, run: Run) -> dict[str, Any]:
+    """A run as plain values, with its finished stages in order and how far it is."""
+    told = records.get(RunProgress, run.id)
+    stages = everything(records, StageResult, {"run": run.id})
+    return {
+        **msgspec.to_builtins(run),
+        "stages": [msgspec.to_builtins(done) for done in sorted(stages, key=lambda s: s.at)],
+        "progress": None if told is None else msgspec.to_builtins(told),
+    }
 
 
 def standing(

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from greenlight.config.locate import Path
-from greenlight.config.reader import NAME, Reader, suggest
+from greenlight.config.reader import NAME, Reader
 from greenlight.config.settings import Settings
 from greenlight.core.approval import Person, fill
 from greenlight.core.metrics import COMPARED, METRICS
+from greenlight.core.nearest import suggest
 from greenlight.core.policy import ApprovalPolicy, GateRule
 
 PUBLIC_KEY = "ed25519:"
@@ -23,7 +24,7 @@ ALWAYS_SIGN = ("ml_lead", "product_owner")
 PROD_SIGNS = (*ALWAYS_SIGN, "operations")
 """Roles without which nothing is approved in prod (REQUIREMENTS G1)."""
 
-RESERVED = ("schedule",)
+RESERVED = ("schedule", "feedback")
 """Initiators that are no people."""
 
 _SECRET = re.compile(r"\b(?:glp|glk|gll)_[A-Za-z0-9_-]{8,}")

@@ -16,6 +16,7 @@ from greenlight.core.errors import (
     GreenlightError,
     ModelFailed,
     NotFound,
+    Refused,
 )
 
 Scope = MutableMapping[str, Any]
@@ -33,6 +34,10 @@ class TooLarge(BadInput):
 
 class NotUsable(BadInput):
     """Well formed, but nothing can be done with the value."""
+
+
+class Forbidden(GreenlightError):
+    """The caller may not ask this."""
 
 
 class NotReady(GreenlightError):
@@ -56,8 +61,10 @@ _STATUS: tuple[tuple[type[GreenlightError], int, str], ...] = (
     (NotUsable, 422, "not_usable"),
     (BadInput, 400, "bad_input"),
     (NotFound, 404, "not_found"),
+    (Forbidden, 403, "forbidden"),
     (MethodNotAllowed, 405, "method_not_allowed"),
     (Conflict, 409, "conflict"),
+    (Refused, 409, "refused"),
     (ModelFailed, 503, "no_answer"),
     (NotReady, 503, "not_ready"),
 )

@@ -216,6 +216,7 @@ class InHand:
     def let_go(self) -> None:
         """Give the lease back, so that nobody waits for it to run out."""
         with self._beating:
+            self._tell()
             now = self._shop.clock.now()
             self._shop.records.lease(self._lease.name, self._lease.holder, now, 0)
 

@@ -36,7 +36,7 @@ BEAT = 1.0
 """Seconds between two signs of life of a run."""
 
 
-def pipeline(app: App, progress: Progress) -> FineTuningPipeline:
+def pipeline(app: App) -> FineTuningPipeline:
     """The durable pipeline of this installation; see `stages.pipeline`."""
     work = app.settings.state / "work"
     work.mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,7 @@ def turn(
         Refused: another process is carrying out a run of this task; the message names it.
     """
     wanted = app.settings.task(task)
-    works = pipeline(app, progress)
+    works = pipeline(app)
     run = active(app.store, task)
     if run is None:
         plan = plan_of(wanted, runtime=runtime, fresh_from=fresh_from)
@@ -130,6 +130,7 @@ def _beating(hand: InHand) -> Iterator[None]:
             except StoreError:  # busy or away: the fence decides whether the run may go on
                 continue
 
+    hand.beat()
     thread = threading.Thread(target=beat, name="run-heartbeat", daemon=True)
     thread.start()
     try:

@@ -1,11 +1,15 @@
-"""Commands that run until they are told to stop: gateway, controller, up."""
+"""Commands that run until they are told to stop: gateway, controller, worker, up."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import secrets
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,12 +47,36 @@ def controller(context: click.Context) -> None:
 
 
 @click.command()
+@click.option("--with-parent", is_flag=True, hidden=True, help="End when standard input does.")
+@click.pass_context
+def worker(context: click.Context, with_parent: bool) -> None:
+    """Carry out runs that are due or were left off, until SIGTERM.
+
+    A run under way is left as it is, and whoever looks next goes on with it.
+    """
+    from greenlight.entrypoints.worker import attend
+
+    _log()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if with_parent:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    with opened(context) as app, contextlib.suppress(KeyboardInterrupt):
+        click.echo(f"worker: looking every {app.settings.worker.interval / 1e6:g} s")
+        attend(app, threading.Event())
+
+
+@click.command()
 @click.pass_context
 def up(context: click.Context) -> None:
-    """Run gateway and controller in one process until SIGTERM."""
+    """Run gateway and controller in one process, and a worker beside it, until SIGTERM."""
     _log()
-    with opened(context) as app, _controller(app) as begin:
-        _serve(app, begin)
+    with opened(context) as app, _controller(app) as begin, _worker(context) as work:
+
+        def listening(url: str) -> None:
+            begin(url)
+            work()
+
+        _serve(app, listening)
 
 
 def _serve(app: wiring.App, listening: Callable[[str], None]) -> None:
@@ -87,6 +115,29 @@ def _controller(app: wiring.App) -> Iterator[Callable[[str], None]]:
         stop.set()
         if thread.ident is not None:
             thread.join()
+
+
+@contextmanager
+def _worker(context: click.Context) -> Iterator[Callable[[], None]]:
+    """A worker in a process of its own, from when the gateway listens until it ends.
+
+    Training in the gateway's process would make its requests wait. The worker sees the end of its
+    standard input however this process ends.
+    """
+    command = [sys.executable, "-m", "greenlight.entrypoints.cli"]
+    command += ["--config", str(context.find_root().obj), "worker", "--with-parent"]
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        yield lambda: started.append(subprocess.Popen(command, stdin=subprocess.PIPE))
+    finally:
+        for process in started:
+            process.terminate()
+            process.wait()
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _name() -> str:

@@ -15,6 +15,7 @@ from greenlight.core.gates import passed
 from greenlight.entrypoints.cli.common import (
     KEY_VARIABLE,
     json_option,
+    moment,
     opened,
     public,
     show_json,
@@ -26,28 +27,88 @@ from greenlight.stages.roll_out import current_epoch
 
 @click.command()
 @click.argument("task")
+@click.option(
+    "--from",
+    "stage",
+    metavar="STAGE",
+    help="Begin at this stage, on what the last run made before it: collect, curate, train, …",
+)
+@click.option("--force", is_flag=True, help="Take nothing over from earlier runs.")
+@click.option("--schedule", is_flag=True, help="Only show when a worker will begin runs.")
 @json_option
 @click.pass_context
-def run(context: click.Context, task: str, as_json: bool) -> None:
-    """Make a new version of TASK: collect, curate, train, evaluate, register, gate."""
+def run(
+    context: click.Context,
+    task: str,
+    stage: str | None,
+    force: bool,
+    schedule: bool,
+    as_json: bool,
+) -> None:
+    """Make a new version of TASK, or go on with a run that was left off.
+
+    A run can be interrupted or killed at any point: call this again, and it goes on where it was.
+    What earlier runs made of the same inputs is taken over from them.
+    """
+    if stage is not None and force:
+        raise click.UsageError("--force begins at the first stage; leave out --from")
+    if schedule:
+        _show_schedule(context, task, as_json)
+        return
     from rich.console import Console
 
     from greenlight.entrypoints.progress import bar
 
     with opened(context) as app, bar(Console(quiet=as_json), task) as progress:
-        made = wiring.turn(app, task, initiator=_initiator(app), progress=progress)
+        try:
+            made = wiring.turn(
+                app,
+                task,
+                initiator=_initiator(app),
+                progress=progress,
+                fresh_from="collect" if force else stage,
+            )
+        except KeyboardInterrupt:
+            click.echo(f"left off; go on with it: greenlight run {task}", err=True)
+            context.exit(NOT_OK)
     ok = passed(made.gates)
     if as_json:
-        show_json({"version": public(made.version), "gates": made.gates, "ok": ok})
+        view = {"run": public(made.run), "version": public(made.version)}
+        show_json({**view, "gates": made.gates, "ok": ok})
     else:
         name = fingerprint.short(made.version.digest)
-        click.echo(f"{made.version.label} ({name}): {made.version.status.value}")
+        click.echo(f"{made.version.label} ({name}), made by {made.run.id}: {made.version.status}")
         for result in made.gates:
             click.echo(f"  {result.outcome:<4} {result.metric}: {result.reason}")
         if ok:
             click.echo(f"next: greenlight approve {made.version.label} -m WHY")
     if not ok:
         context.exit(NOT_OK)
+
+
+def _show_schedule(context: click.Context, task: str, as_json: bool) -> None:
+    """When runs begin by themselves."""
+    with opened(context) as app:
+        settings = app.settings.task(task).train
+        now = app.clock.now()
+        times = wiring.times(settings.schedule, after=now, count=5) if settings.schedule else []
+    if as_json:
+        show_json(
+            {
+                "schedule": settings.schedule,
+                "new_feedback": settings.new_feedback,
+                "next": [moment(at) for at in times],
+            }
+        )
+        return
+    if settings.schedule is None and settings.new_feedback is None:
+        click.echo(
+            f"{task}: runs begin by hand only; set tasks.{task}.train.schedule or new_feedback"
+        )
+    if settings.new_feedback is not None:
+        click.echo(f"{task}: once {settings.new_feedback} more answers are judged")
+    for at in times:
+        click.echo(f"{task}: {moment(at)}")
 
 
 def _initiator(app: wiring.App) -> str:
