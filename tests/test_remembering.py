@@ -23,7 +23,10 @@ OTHERS = [Prediction(label="refund", score=1.0)]
 digests = st.binary(min_size=1, max_size=8).map(fingerprint.digest_bytes)
 keys = st.fixed_dictionaries(dict.fromkeys(PARTS, digests))
 predictions = st.builds(
-    Prediction, label=st.text(), score=st.floats(0, 1), oos=st.none() | st.booleans()
+    Prediction,
+    label=st.text(),
+    score=st.none() | st.floats(0, 1),
+    oos=st.none() | st.booleans(),
 )
 
 

@@ -24,7 +24,7 @@ class _Kept(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 
     labels: list[str]
     places: list[Annotated[int, msgspec.Meta(ge=0)]]
-    scores: list[float]
+    scores: list[float | None]
     oos: list[bool | None]
 
 

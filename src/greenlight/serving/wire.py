@@ -31,10 +31,11 @@ class PredictRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Output(msgspec.Struct, frozen=True):
-    """The answer to one text. `oos` is true where the text is out of the task's scope."""
+    """The answer to one text. `oos` is true where the text is out of the task's scope; `score` is
+    null where the model gives none."""
 
     label: str
-    score: float
+    score: float | None
     oos: bool | None
 
 

@@ -39,7 +39,8 @@ def predict(
         return
     output = answer["output"]
     scope = "  (out of scope)" if output.get("oos") else ""
-    click.echo(f"{output['label']}  {output['score']:.3f}{scope}")
+    score = "" if output["score"] is None else f"  {output['score']:.3f}"
+    click.echo(f"{output['label']}{score}{scope}")
     if answer["id"]:
         click.echo(f"say what you think of it: greenlight feedback {answer['id']} GOOD|BAD")
 

@@ -1,0 +1,133 @@
+"""Calls to a model somewhere else: one deadline, one breaker and one bound for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import aiohttp
+
+from greenlight.core.breaker import Breaker
+from greenlight.core.errors import ModelFailed
+from greenlight.core.records import SECOND, Status
+from greenlight.ports import Clock
+
+
+class Refusal(ModelFailed):
+    """An answer with another status than 200. `retry_after` is in seconds, if the server said."""
+
+    def __init__(self, message: str, code: int, retry_after: float | None) -> None:
+        self.code = code
+        self.retry_after = retry_after
+        super().__init__(message, Status.ERROR)
+
+
+class Calls:
+    """Posts to one address.
+
+    A failure is anything but a good answer in time; `failures` of them in a row open the breaker
+    for `reset`. At most `concurrency` calls are under way at once: a call beyond them is turned
+    away at once like one at an open breaker (`short_circuit`), for a model that does not keep up
+    must not make the gateway's queue grow, and a call that was never made says nothing about it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock,
+        timeout: int,
+        failures: int,
+        reset: int,
+        concurrency: int,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Prepare; the first call connects.
+
+        Args:
+            url: where to post.
+            clock: tells the breaker the time.
+            timeout: of one call from start to end, in microseconds.
+            failures: consecutive failures that open the breaker.
+            reset: how long it stays open before one call tries again, in microseconds.
+            concurrency: calls under way at once.
+            headers: sent with every request; never part of a message.
+        """
+        self.url = url
+        self._clock = clock
+        self._timeout = timeout
+        self._breaker = Breaker(failures, reset)
+        self._concurrency = concurrency
+        self._headers = {"content-type": "application/json", **(headers or {})}
+        self._under_way = 0
+        self._session: aiohttp.ClientSession | None = None
+
+    @asynccontextmanager
+    async def call(self) -> AsyncIterator[None]:
+        """One call, of one request or several; what goes wrong inside counts for the breaker.
+
+        Raises:
+            ModelFailed: it was turned away, it took too long, or what was raised inside.
+        """
+        if self._under_way >= self._concurrency:
+            raise ModelFailed(
+                f"{self.url}: {self._under_way} calls are under way already",
+                Status.SHORT_CIRCUIT,
+            )
+        ticket = self._breaker.admit(self._clock.now())
+        if ticket is None:
+            raise ModelFailed(f"{self.url}: the breaker is open", Status.SHORT_CIRCUIT)
+        self._under_way += 1
+        try:
+            async with asyncio.timeout(self._timeout / SECOND):
+                yield
+        except TimeoutError as error:
+            self._breaker.failed(ticket, self._clock.now())
+            raise ModelFailed(
+                f"{self.url}: no answer within {self._timeout / SECOND:g} s", Status.TIMEOUT
+            ) from error
+        except ModelFailed:
+            self._breaker.failed(ticket, self._clock.now())
+            raise
+        finally:
+            self._under_way -= 1
+        self._breaker.succeeded(ticket, self._clock.now())
+
+    async def post(self, body: bytes) -> bytes:
+        """The body of a good answer.
+
+        Raises:
+            Refusal: the answer has another status than 200.
+            ModelFailed: there is none.
+        """
+        try:
+            async with self._open().post(
+                self.url, data=io.BytesIO(body), headers=self._headers
+            ) as response:
+                status, answer = response.status, await response.read()
+                retry_after = response.headers.get("retry-after", "")
+        except TimeoutError:
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            raise ModelFailed(f"{self.url}: {error}", Status.ERROR) from error
+        if status != 200:
+            seconds = float(retry_after) if retry_after.isdecimal() else None
+            raise Refusal(f"{self.url}: answered {status}", status, seconds)
+        return answer
+
+    async def close(self) -> None:
+        """Release the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._concurrency),
+                timeout=aiohttp.ClientTimeout(total=None),
+                auto_decompress=False,
+            )
+        return self._session
