@@ -272,9 +272,7 @@ class TestRedis:
             assert len(caplog.records) == 2, "one warning for each time that it went away"
             cache.close()
 
-    def test_one_that_does_not_answer_is_not_waited_for_again_and_again(
-        self, tmp_path: Path
-    ) -> None:
+    def test_one_that_does_not_answer_is_not_waited_for_again_and_again(self) -> None:
         """The breaker opens after three calls, whatever number is asked."""
         with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as silent:
             silent.bind(f"{folder}/redis.sock")
@@ -291,6 +289,29 @@ class TestRedis:
                     break
                 calls += 1
             assert calls == 3
+            cache.close()
+
+    def test_a_call_is_not_repeated(self) -> None:
+        """A Redis that hangs up at once is asked once per call, with no pause for another try."""
+        with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as server:
+            server.bind(f"{folder}/redis.sock")
+            server.listen(32)
+
+            def hang_up() -> int:
+                for callers in range(100):
+                    with server.accept()[0] as caller:
+                        if caller.recv(100) == b"end":
+                            return callers
+                raise AssertionError("nobody said that this is the end")
+
+            with ThreadPoolExecutor(1) as pool:
+                counted = pool.submit(hang_up)
+                cache, _ = away(folder)
+                assert cache.get("a") is None
+                with socket.socket(socket.AF_UNIX) as last:
+                    last.connect(f"{folder}/redis.sock")
+                    last.sendall(b"end")
+                assert counted.result(timeout=10) == 1
             cache.close()
 
     def test_a_wrong_password_is_a_warning_that_does_not_tell_it(
