@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from greenlight import config, datasets
 from greenlight.adapters.trainers import TRAINERS
-from greenlight.config import units
+from greenlight.config import dataset, units
 from greenlight.config.locate import line_of, locate
 from greenlight.core.errors import ConfigError, NotFound
 from greenlight.core.records import DAY, MILLISECOND, MINUTE
@@ -319,7 +319,9 @@ def test_where_a_client_finds_the_gateway(tmp_path: Path, host: str, url: str) -
 
 
 def test_the_choices_are_those_that_exist() -> None:
-    assert get_args(get_type_hints(config.DatasetSettings)["source"]) == datasets.NAMES
+    sources = get_args(get_type_hints(config.DatasetSettings)["source"])
+    assert sources == (*datasets.NAMES, "feedback", "file", "sql") == tuple(dataset.KEYS)
+    assert datasets.NAMES == dataset.PUBLIC
     assert set(get_args(get_type_hints(config.TrainSettings)["backend"])) == set(TRAINERS)
 
 

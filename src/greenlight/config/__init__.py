@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from greenlight.config.checks import complete, inspect, warnings
+from greenlight.config.dataset import DatasetSettings
 from greenlight.config.locate import Path as KeyPath
 from greenlight.config.locate import line_of, locate
 from greenlight.config.reader import Reader, show_path
 from greenlight.config.settings import (
     CacheSettings,
     ControllerSettings,
-    DatasetSettings,
     Document,
     GatewaySettings,
     LedgerSettings,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import types
@@ -14,6 +13,7 @@ import msgspec
 from greenlight.config import units
 from greenlight.config.locate import Path
 from greenlight.config.settings import DURATIONS, SIZES
+from greenlight.core.nearest import suggest
 from greenlight.core.policy import Policy
 
 FAULTY: Any = msgspec.UNSET
@@ -162,16 +162,6 @@ def show_path(path: Path) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """What to write instead: the nearest known name, else all of them."""
-    names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1)
-    near += [name for name in names if word.startswith(name) or name.startswith(word)]
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    return f"; there are: {', '.join(names)}" if names else ""
 
 
 def _quantity(key: str | int) -> Callable[[object], int] | None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from greenlight.config.dataset import DatasetSettings
 from greenlight.core import fingerprint
 from greenlight.core.approval import Person
 from greenlight.core.errors import NotFound
@@ -39,6 +40,7 @@ DURATIONS = frozenset(
         "soak",
         "stale_after",
         "timeout",
+        "window",
     }
 )
 """Keys of whole numbers that are durations, in whatever table they stand."""
@@ -185,13 +187,6 @@ class WorkerSettings(Policy, frozen=True, kw_only=True):
             yield "interval: must be longer than zero and at most 1h"
         if self.memory < 256 * 2**20:
             yield f"memory: {self.memory} bytes are too few for any training; use 256MiB or more"
-
-
-class DatasetSettings(Policy, frozen=True, kw_only=True):
-    """[tasks.NAME.dataset]: what is trained and evaluated on."""
-
-    source: Literal["banking77", "sample"]
-    """A public data set by name."""
 
 
 class TrainSettings(Policy, frozen=True, kw_only=True):

@@ -32,6 +32,11 @@ def uuid7(now: int, random: bytes) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+def floor(at: int) -> str:
+    """The least id of a moment (to the millisecond): ids are in the order of their times."""
+    return uuid7(at, bytes(RANDOM_BYTES))
+
+
 def time_of(id: str) -> int:
     """When an id was made, in microseconds (to the millisecond).
 

@@ -38,12 +38,15 @@ difference (this version less the live one) with its interval."""
 
 GOOD, BAD = 1.0, 0.0
 
+RELABEL = "relabel"
+"""The metric of a label that a person gave afterwards, as its correction (`stages.relabel`)."""
+
 
 def score(metric: str, value: object) -> float:
     """The number that feedback stands for: GOOD is 1, BAD is 0, a number is itself.
 
     Raises:
-        BadInput: the value does not fit the metric.
+        BadInput: the value does not fit the metric, or the metric is not for clients.
     """
     if metric == "quality":
         if value == "GOOD":
@@ -51,6 +54,8 @@ def score(metric: str, value: object) -> float:
         if value == "BAD":
             return BAD
         raise BadInput(f"value {value!r}: quality takes GOOD or BAD", "value")
+    if metric == RELABEL:
+        raise BadInput("metric 'relabel': labels are given by greenlight relabel label", "metric")
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         raise BadInput(f"value {value!r}: {metric} takes a number", "value")
     return float(value)

@@ -1,0 +1,182 @@
+"""[tasks.NAME.dataset]: where the rows of a task come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
+from typing import Literal
+from urllib.parse import parse_qsl, urlsplit
+
+from greenlight.core import filters, queries
+from greenlight.core.labelling import LabelPolicy
+from greenlight.core.policy import Policy
+from greenlight.core.records import DAY
+
+PUBLIC = ("banking77", "sample")
+"""Data sets that go by a name."""
+
+SUFFIXES = (".csv", ".jsonl", ".parquet")
+"""Kinds of files that can be read."""
+
+WINDOW = 7 * DAY
+MIN_ROWS, MAX_ROWS = 100, 10_000
+"""What feedback is taken by where nothing is said (REQUIREMENTS D2)."""
+
+_COLUMNS = ("text", "label", "unit")
+_ABOUT = ("min_rows", "max_rows", "licence", "citation")
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "banking77": (),
+    "sample": (),
+    "feedback": ("window", "filter", "flip", "labels", "base", *_COLUMNS, *_ABOUT),
+    "file": ("path", *_COLUMNS, *_ABOUT),
+    "sql": ("url", "password", "query", *_COLUMNS, *_ABOUT),
+}
+"""Source → the keys that mean something for it."""
+
+_NEEDED: Mapping[str, Mapping[str, str]] = {
+    "file": {"path": "name the file; a relative path starts at the folder of greenlight.toml"},
+    "sql": {
+        "url": "say where the database is, as in postgresql+psycopg://reader@host/sales",
+        "query": "write the SELECT that gives the rows",
+    },
+}
+_VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
+_SECRETS = re.compile(r"pass|pwd|secret|token|key", re.IGNORECASE)
+
+
+class DatasetSettings(Policy, frozen=True, kw_only=True):
+    """[tasks.NAME.dataset]: what is trained and evaluated on."""
+
+    source: Literal["banking77", "sample", "feedback", "file", "sql"]
+    """A public data set by name, what people said of answers, a file, or a query."""
+    path: str | None = None
+    """The file: CSV, JSON lines or Parquet, by its suffix."""
+    url: str | None = None
+    """The database, as SQLAlchemy writes it."""
+    password: str | None = None
+    """Where the database's password stands: `env:NAME`."""
+    query: str | None = None
+    """The SELECT that gives the rows."""
+    text: str = "text"
+    """The column of the text."""
+    label: str = "label"
+    """The column of the label."""
+    unit: str | None = None
+    """The column of whom the text came from."""
+    window: int | None = None
+    """How far feedback is looked back at from the start of a run (duration)."""
+    filter: str | None = None
+    """Conditions on feedback, METRIC OP NUMBER joined by `and`."""
+    flip: tuple[str, ...] = ()
+    """Reason codes of a BAD that make the other one of two labels the right one."""
+    labels: tuple[str, ...] = ()
+    """The labels there are; a row with another one waits to be relabelled."""
+    base: str | None = None
+    """A public data set, or a file, whose rows go along with the feedback."""
+    min_rows: int | None = None
+    """Fewer rows than this end the run."""
+    max_rows: int | None = None
+    """More rows than this are left out."""
+    licence: str = "unknown"
+    """What the rows may be used for."""
+    citation: str = "unknown"
+    """Whose work they are."""
+
+    def problems(self) -> Iterable[str]:
+        # Asked of a draft, too, that has the fields and nothing else (`config.reader`).
+        yield from _belonging(self)
+        yield from _selecting(self)
+        yield from _connecting(self)
+        for name in ("path", "base"):
+            value = getattr(self, name)
+            if value is not None and (name == "path" or value not in PUBLIC):
+                yield from _readable(name, value)
+
+    @property
+    def since(self) -> int:
+        """How far to look back from the start of a run (µs)."""
+        return WINDOW if self.window is None else self.window
+
+    @property
+    def bounds(self) -> tuple[int | None, int | None]:
+        """The least and the most rows; None where anything goes."""
+        return _bounds(self)
+
+    @property
+    def labelling(self) -> LabelPolicy:
+        """How feedback becomes labels."""
+        return LabelPolicy(
+            conditions=filters.parse(self.filter) if self.filter else (),
+            flip=frozenset(self.flip),
+            labels=self.labels,
+        )
+
+
+def _bounds(given: DatasetSettings) -> tuple[int | None, int | None]:
+    if given.source != "feedback":
+        return given.min_rows, given.max_rows
+    least = MIN_ROWS if given.min_rows is None else given.min_rows
+    return least, MAX_ROWS if given.max_rows is None else given.max_rows
+
+
+def _belonging(given: DatasetSettings) -> Iterable[str]:
+    """Every key belongs to the source, and none that it needs is missing."""
+    fields = DatasetSettings.__struct_fields__[1:]
+    for name, default in zip(fields, DatasetSettings.__struct_defaults__, strict=True):
+        if getattr(given, name) != default and name not in KEYS[given.source]:
+            others = " and ".join(source for source, keys in KEYS.items() if name in keys)
+            yield f"{name}: means nothing for {given.source}, only for {others}; take it out"
+    for name, remedy in _NEEDED.get(given.source, {}).items():
+        if not getattr(given, name):
+            yield f"{name}: {given.source} needs it; {remedy}"
+
+
+def _selecting(given: DatasetSettings) -> Iterable[str]:
+    if given.window is not None and given.window <= 0:
+        yield "window: must be longer than zero"
+    if given.filter is not None:
+        try:
+            filters.parse(given.filter)
+        except ValueError as error:
+            yield f"filter: {error}"
+    if given.labels and len(set(given.labels)) != max(2, len(given.labels)):
+        yield "labels: name at least two, each once"
+    if given.flip and len(given.labels) != 2:
+        yield (
+            "flip: the other label follows only where there are two; "
+            'write them down, as in labels = ["APPROVE", "REJECT"]'
+        )
+    least, most = _bounds(given)
+    if least is not None and least < 0:
+        yield f"min_rows: {least} is below zero"
+    if most is not None and most < 1:
+        yield f"max_rows: {most} is below one"
+    elif least is not None and most is not None and least > most:
+        yield f"min_rows: {least} is above max_rows ({most})"
+    columns = [name for name in (given.text, given.label, given.unit) if name is not None]
+    if len(set(columns)) < len(columns):
+        yield "text: text, label and unit are columns of their own"
+
+
+def _connecting(given: DatasetSettings) -> Iterable[str]:
+    if given.url:
+        try:
+            parts = urlsplit(given.url)
+        except ValueError:
+            parts = urlsplit("")
+        options = [name for name, _ in parse_qsl(parts.query)]
+        if not parts.scheme or not given.url.startswith(f"{parts.scheme}://"):
+            yield "url: this is no database; write dialect://user@host/name"
+        elif ":" in parts.netloc.rpartition("@")[0] or any(map(_SECRETS.search, options)):
+            yield 'url: no password here; write password = "env:NAME"'
+    if given.password is not None and not _VARIABLE.fullmatch(given.password):
+        yield "password: name the variable that holds it, as in env:SALES_DB_PASSWORD"
+    if given.query and (refusal := queries.refusal(given.query)):
+        yield f"query: {refusal}"
+
+
+def _readable(name: str, value: str) -> Iterable[str]:
+    if value and PurePath(value).suffix.lower() not in SUFFIXES:
+        also = f", or one of {', '.join(PUBLIC)}" if name == "base" else ""
+        yield f"{name}: {value!r} is no file that can be read ({', '.join(SUFFIXES)}{also})"
