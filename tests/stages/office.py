@@ -10,7 +10,7 @@ import numpy as np
 
 from greenlight.adapters import signing
 from greenlight.adapters.stores.memory import MemoryStore
-from greenlight.core import fingerprint, ids
+from greenlight.core import fingerprint, ids, ledger
 from greenlight.core.approval import Person
 from greenlight.core.gates import GateResult
 from greenlight.core.policy import ApprovalPolicy, DecisionPolicy, GateRule
@@ -165,9 +165,11 @@ class Office:
         return found
 
     def move(self, version: Version, status: VersionStatus) -> None:
-        """As a rollout would: only the status, without the words about it."""
+        """As a rollout would."""
         now = self.status(version)
-        self.store.commit(swap=[(now, msgspec.structs.replace(now, status=status))])
+        moved = msgspec.structs.replace(now, status=status)
+        said = [ledger.moved(now, moved, "as a rollout would")]
+        record(self.store, said, swap=[(now, moved)], now=self.clock.now())
 
     def approved(self) -> Version:
         version = self.evaluated()

@@ -1,7 +1,8 @@
-"""Ed25519 signatures (RFC 8032): a person's secret stays with them, the public key is configured.
+"""Ed25519 signatures (RFC 8032): a secret stays with its owner, the public key is for everyone.
 
-A secret is written `glp_<base64url of the 32-byte seed>`, a public key `ed25519:<base64 of 32
-bytes>`, a signature as base64 of 64 bytes.
+A secret is written `glp_<base64url of the 32-byte seed>`, the installation's own, which signs the
+head of its ledger, `gll_…`; a public key `ed25519:<base64 of 32 bytes>`, a signature as base64 of
+64 bytes.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from greenlight.core.errors import BadInput
 
 SECRET_PREFIX = "glp_"
+LEDGER_PREFIX = "gll_"
 PUBLIC_PREFIX = "ed25519:"
 SEED_BYTES = 32
 
 
-def new_secret(random: Callable[[int], bytes]) -> str:
-    """A new secret; `random(n)` gives n bytes from a cryptographic generator."""
+def new_secret(random: Callable[[int], bytes], prefix: str = SECRET_PREFIX) -> str:
+    """A new secret, a person's by default; `random(n)` gives n bytes from a cryptographic
+    generator."""
     seed = random(SEED_BYTES)
-    return SECRET_PREFIX + base64.urlsafe_b64encode(seed).decode().rstrip("=")
+    return prefix + base64.urlsafe_b64encode(seed).decode().rstrip("=")
 
 
 def public_key(secret: str) -> str:
@@ -59,11 +62,14 @@ def verify(public: str, data: bytes, signature: str) -> bool:
 
 
 def _private(secret: str) -> Ed25519PrivateKey:
-    body = secret.removeprefix(SECRET_PREFIX)
+    prefix, body = secret[: len(SECRET_PREFIX)], secret[len(SECRET_PREFIX) :]
     try:
         seed = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
         seed = b""
-    if not secret.startswith(SECRET_PREFIX) or len(seed) != SEED_BYTES:
-        raise BadInput(f"that is no person's key: expected {SECRET_PREFIX} and 43 characters")
+    if prefix not in (SECRET_PREFIX, LEDGER_PREFIX) or len(seed) != SEED_BYTES:
+        raise BadInput(
+            f"that is no key: expected {SECRET_PREFIX} (a person's) or {LEDGER_PREFIX} (a "
+            "ledger's) and 43 characters"
+        )
     return Ed25519PrivateKey.from_private_bytes(seed)

@@ -11,13 +11,20 @@ from greenlight.core.records import SECOND
 
 log = logging.getLogger(__name__)
 
+_PATIENCE = 5.0
+"""Seconds to wait at the end for a head that is being published."""
+
 
 def control(app: wiring.App, holder: str, stop: threading.Event) -> None:
     """Decide until told to stop; only the holder of the lease decides.
 
     A pass that loses a race writes nothing, and the next one sees what won. Anything else that
-    goes wrong with one task is logged and does not keep the others from being looked at.
+    goes wrong with one task is logged and does not keep the others from being looked at. The
+    ledger's head is published as often, on a thread of its own: its file may lie on another
+    machine, and one that does not answer must not keep traffic from being withdrawn.
     """
+    publishing = threading.Thread(target=_publish, args=(app, stop), name="heads", daemon=True)
+    publishing.start()
     while not stop.is_set():
         for task in app.settings.tasks:
             try:
@@ -30,3 +37,11 @@ def control(app: wiring.App, holder: str, stop: threading.Event) -> None:
                 if decision is not None:
                     log.info("%s: %s (%s)", task, decision.action.value, decision.reason)
         stop.wait(app.settings.controller.interval / SECOND)
+    publishing.join(_PATIENCE)
+
+
+def _publish(app: wiring.App, stop: threading.Event) -> None:
+    """Publish the ledger's head whenever it has moved, until told to stop."""
+    app.publisher.publish(missed=True)
+    while not stop.wait(app.settings.controller.interval / SECOND):
+        app.publisher.publish()

@@ -17,6 +17,7 @@ from greenlight.core import ids
 from greenlight.core.errors import GreenlightError, NotFound
 from greenlight.core.records import SECOND, Replica
 from greenlight.ports import Clock, Events, Records
+from greenlight.recording import head
 from greenlight.serving.arrivals import Arrivals
 from greenlight.serving.feedback import FeedbackDesk
 from greenlight.serving.follow import Authorise, Follower, OpenRuntime
@@ -79,7 +80,7 @@ class Gateway:
             settings: how it behaves.
         """
         self.settings = settings or Settings()
-        self.meters = Meters()
+        self.meters = Meters(newest=lambda: head(records))
         self.table = RoutingTable()
         self._events = events
         self._clock = clock
@@ -185,7 +186,7 @@ class Gateway:
             return self._ready()
         if endpoint == "metrics":
             kind = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
-            return Response(self.meters.render(), headers=(kind,))
+            return Response(await asyncio.to_thread(self.meters.render), headers=(kind,))
         return json_response({"status": "ok"})
 
     def _ready(self) -> Response:

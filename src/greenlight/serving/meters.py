@@ -13,6 +13,7 @@ from prometheus_client import (
 
 from greenlight.core.metrics import GOOD
 from greenlight.core.records import Variant
+from greenlight.serving.ledger_meter import LedgerMeter, Newest
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
 _OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1)
@@ -25,9 +26,11 @@ class Meters:
     that a prediction needs are kept after their first use.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, newest: Newest = lambda: None) -> None:
+        """Set them up; `newest` tells of the ledger's newest entry."""
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        self.registry.register(LedgerMeter(newest))
         self._requests = Counter(
             "greenlight_requests",
             "Inferences by the version they were assigned to and what became of its call",

@@ -1,42 +1,113 @@
-"""Audit: is the ledger one unbroken chain, and do the records still say what it says?
+"""Audit: is the ledger the one whose head was signed, and do records and folders agree with it?
 
 A change to a record, a record that was taken away, and one that was put in from outside are all
-found here. What this cannot find is a ledger that was cut or rewritten from some entry on: that
-takes a copy of its head kept elsewhere (REQUIREMENTS G5).
+found by the ledger. A ledger that was cut, or rewritten from some entry on, is found by heads that
+were signed before and kept elsewhere (REQUIREMENTS G5).
+
+Ledger and records are read side by side, page by page, so that memory does not grow with them: both
+come in about the order in which they were written, and only what waits for its counterpart is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from greenlight import artifacts
 from greenlight.core import fingerprint, ledger
+from greenlight.core.errors import NotFound, Tampered
+from greenlight.core.ledger import SignedHead
 from greenlight.core.records import (
     Approval,
+    Dataset,
     Decision,
+    Epoch,
     Evaluation,
     LedgerEntry,
     Record,
     Rollout,
     Run,
+    RunStatus,
+    StageResult,
     Version,
 )
-from greenlight.lookup import everything
-from greenlight.ports import Records
+from greenlight.lookup import PAGE, everything
+from greenlight.ports import Blobs, Progress, Records
+from greenlight.recording import head
 
-_COVERED: dict[str, tuple[type[Record], frozenset[str]]] = {
-    "run": (Run, frozenset()),
-    "version": (Version, frozenset({"status"})),
-    "approval": (Approval, frozenset()),
-    "rollout": (Rollout, frozenset({"salt", "status", "step", "ended_at"})),
-    "decision": (Decision, frozenset()),
+_ROUNDS = 3
+"""How often to look again at what was written during the audit."""
+
+_WALK_SHARE = 0.8
+"""The part of the progress that is the walk along the ledger; the rest is folders."""
+
+_Key = tuple[Any, ...]
+
+
+class _Covered(msgspec.Struct, frozen=True, kw_only=True):
+    """How the entries of one kind describe records."""
+
+    record: type[Record]
+    named: Mapping[str, str] = {}
+    """Field of the record → what the entry calls it, where the names differ."""
+    state: Mapping[str, Any] = {}
+    """The fields that change later → what they are at first, where the entry does not say."""
+    content: Callable[[Any], object] | None = None
+    """What the record's digest is the digest of."""
+
+    def key(self, body: Mapping[str, Any]) -> _Key:
+        return tuple(body.get(self.named.get(name, name)) for name in self.record.KEY)
+
+    def stated(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """What an entry says of the record for good, by the record's fields."""
+        fields = {*self.record.__struct_fields__, "salt_digest"} - self.state.keys()
+        called = {self.named.get(name, name): name for name in fields}
+        return {called[name]: value for name, value in body.items() if name in called}
+
+
+_COVERED: dict[str, _Covered] = {
+    "dataset": _Covered(
+        record=Dataset, named={"digest": "dataset"}, content=lambda dataset: dataset.manifest
+    ),
+    "run": _Covered(
+        record=Run,
+        state={"status": RunStatus.RUNNING.value, "ended_at": None, "error": None},
+    ),
+    "stage": _Covered(record=StageResult),
+    "version": _Covered(
+        record=Version,
+        state={"status": None},
+        content=lambda it: {"task": it.task, "bundle": it.bundle, "runtime": it.runtime},
+    ),
+    "evaluation": _Covered(
+        record=Evaluation,
+        named={"digest": "evaluation"},
+        content=lambda evaluation: evaluation.document,
+    ),
+    "approval": _Covered(record=Approval),
+    "rollout": _Covered(record=Rollout, state={"status": None, "step": None, "ended_at": None}),
+    "epoch": _Covered(record=Epoch),
+    "decision": _Covered(record=Decision),
 }
-"""Ledger kind → the records that its entries describe, and the fields that change later."""
+"""Ledger kind → the records that its entries describe."""
 
-_Stated = dict[str, tuple[tuple[str, ...], str]]
-"""Key → the fields that the ledger states of a record, and their digest."""
+_MOVES: dict[str, tuple[str, str, Mapping[str, str]]] = {
+    "gates": ("version", "version", {"status": "status"}),
+    "status": ("version", "version", {"to": "status"}),
+    "run_status": ("run", "run", {"status": "status", "error": "error", "ended_at": "ended_at"}),
+    "rollout_status": (
+        "rollout",
+        "rollout",
+        {"status": "status", "step": "step", "ended_at": "ended_at"},
+    ),
+}
+"""Ledger kind → the covered kind whose state it changes, where the entry has the key, and what it
+calls each field."""
+
+_PURGE = "purge"
+"""The kind of the entries that name erased folders."""
 
 
 class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,70 +116,274 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     ok: bool
     entries: int
     head: str
-    """Digest of the newest entry: whoever keeps it elsewhere can see a later rewrite."""
+    """Digest of the newest entry."""
+    heads: int
+    """How many signed heads the ledger was held against."""
+    agreed: int
+    """Number of the newest entry that a signed head agrees with; 0 for none."""
+    folders: int
+    """How many folders of bundles and datasets were hashed anew."""
     problems: list[str]
 
 
-def audit(records: Records) -> AuditReport:
-    """Check the chain; runs, versions, evaluations, approvals, rollouts, decisions against it."""
+def audit(
+    records: Records,
+    *,
+    heads: Iterable[SignedHead] = (),
+    bundles: Blobs | None = None,
+    datasets: Sequence[Blobs] = (),
+    progress: Progress = lambda *_: None,
+) -> AuditReport:
+    """Check the ledger, every record that it speaks of, and the folders that these name.
+
+    May run while others write.
+
+    Args:
+        records: the store.
+        heads: signed heads; whoever gives them has checked their signatures (`ledger.fault`).
+        bundles: where bundles lie; None leaves all folders out.
+        datasets: where datasets lie.
+        progress: told the share done and what is being done.
+    """
+    following = _Following(records, heads, progress)
+    following.catch_up()
+    following.settle()
+    problems = following.problems
+    folders = 0
+    if bundles is not None:
+        for fault in _folders(records, bundles, datasets, following.erased, progress):
+            folders += 1
+            problems += [] if fault is None else [fault]
+    return _report(following.walk, problems, folders)
+
+
+def audit_export(
+    entries: Iterable[LedgerEntry],
+    heads: Iterable[SignedHead] = (),
+    progress: Progress = lambda *_: None,
+) -> AuditReport:
+    """Check a ledger that was handed over, without the store: its chain, and signed heads.
+
+    Args:
+        entries: all of them, from the first.
+        heads: signed heads; whoever gives them has checked their signatures.
+        progress: told that it goes on; how much is left is not known.
+    """
+    walk = ledger.Walk(heads)
     problems: list[str] = []
-    stated: dict[str, _Stated] = {name: {} for name in _COVERED}
-    evaluations: set[str] = set()
-    last: LedgerEntry | None = None
-    entries = 0
-    for entry in everything(records, LedgerEntry):
-        problems += ledger.problems([entry], after=last)
-        last = entry
-        entries += 1
-        if entry.kind in _COVERED:
-            kind, changing = _COVERED[entry.kind]
-            fields = tuple(name for name in entry.body if name not in changing)
-            digest = fingerprint.digest({name: entry.body[name] for name in fields})
-            stated[entry.kind][str(entry.body.get(kind.KEY[0]))] = fields, digest
-        elif entry.kind == "evaluation":
-            evaluations.add(str(entry.body.get("evaluation")))
-    for name, (kind, _) in _COVERED.items():
-        problems += _compare(records, name, kind, stated[name])
-    problems += _check_evaluations(records, evaluations)
-    problems += _check_versions(records)
+    for entry in entries:
+        problems += walk.step(entry)
+        if entry.seq % PAGE == 0:
+            progress(0.0, f"entry {entry.seq}")
+    return _report(walk, problems + walk.end(), folders=0)
+
+
+def _report(walk: ledger.Walk, problems: list[str], folders: int) -> AuditReport:
     return AuditReport(
         ok=not problems,
-        entries=entries,
-        head=last.digest if last else ledger.GENESIS,
+        entries=walk.entries,
+        head=walk.last.digest if walk.last else ledger.GENESIS,
+        heads=walk.heads,
+        agreed=walk.agreed,
+        folders=folders,
         problems=problems,
     )
 
 
-def _compare(records: Records, name: str, kind: type[Record], stated: _Stated) -> Iterator[str]:
-    """Differences between the records of a kind and what the ledger says of them."""
-    expected = dict(stated)
-    for record in everything(records, kind):
-        key = str(record.key[0])
-        content: dict[str, Any] = msgspec.to_builtins(record)
-        if key not in expected:
-            yield f"{name} {key} is not on the ledger: it was put in from outside"
-            continue
-        fields, digest = expected.pop(key)
-        if fingerprint.digest({field: content.get(field) for field in fields}) != digest:
-            yield f"{name} {key} was changed: it is not as the ledger has it"
-    for key in expected:
-        yield f"{name} {key} is on the ledger and was taken out of the store"
+class _Following:
+    """The walk along a store's ledger, and all that is held against it on the way."""
+
+    def __init__(self, records: Records, heads: Iterable[SignedHead], progress: Progress) -> None:
+        self.walk = ledger.Walk(heads)
+        self.problems: list[str] = []
+        self.erased: set[str] = set()
+        """Digests that a purge names."""
+        self._records = records
+        self._progress = progress
+        self._sides = {name: _Side(records, name, kind) for name, kind in _COVERED.items()}
+        self._standings = _Standings(records)
+
+    def catch_up(self) -> None:
+        """Walk on to the newest entry."""
+        newest = head(self._records)
+        for entry in _entries(self._records, self.walk.last):
+            self.problems += self.walk.step(entry)
+            if entry.kind in self._sides:
+                self.problems += self._sides[entry.kind].state(entry)
+            elif entry.kind == _PURGE:
+                self.erased.update(_digests(entry.body))
+            self._standings.note(entry)
+            if newest is not None and entry.seq % PAGE == 0:
+                self._progress(_WALK_SHARE * min(1.0, entry.seq / newest.seq), "ledger")
+
+    def settle(self) -> None:
+        """Say what is missing or different, now that everything has been read.
+
+        What was written meanwhile is looked at too, so that no fault is seen where there is none.
+        """
+        for side in self._sides.values():
+            self.problems += side.drain()
+        self.catch_up()
+        for side in self._sides.values():
+            self.problems += side.end()
+        for _ in range(_ROUNDS):
+            if self._standings.problems():
+                self.catch_up()
+        self.problems += self._standings.problems()
+        self.problems += self.walk.end()
 
 
-def _check_evaluations(records: Records, known: set[str]) -> Iterator[str]:
-    missing = set(known)
-    for evaluation in everything(records, Evaluation):
-        missing.discard(evaluation.digest)
-        if fingerprint.digest(evaluation.document) != evaluation.digest:
-            yield f"evaluation {evaluation.digest} was changed: its digest does not fit"
-        elif evaluation.digest not in known:
-            yield f"evaluation {evaluation.digest} is not on the ledger: it came from outside"
-    for digest in sorted(missing):
-        yield f"evaluation {digest} is on the ledger and was taken out of the store"
+class _Side:
+    """What the ledger says of one kind of record, beside the records themselves.
+
+    For every entry one record is read. Whichever comes first waits for the other.
+    """
+
+    def __init__(self, records: Records, name: str, covered: _Covered) -> None:
+        self._records = records
+        self._name = name
+        self._covered = covered
+        self._rest = everything(records, covered.record)
+        self._stated: dict[_Key, tuple[tuple[str, ...], str]] = {}
+        self._held: dict[_Key, Record] = {}
+
+    def state(self, entry: LedgerEntry) -> Iterator[str]:
+        """The next entry of this kind."""
+        key = self._covered.key(entry.body)
+        stated = self._covered.stated(entry.body)
+        self._stated[key] = tuple(sorted(stated)), fingerprint.digest(stated)
+        record = self._held.pop(key, None)
+        if record is not None:
+            yield from self._compare(record)
+        following = next(self._rest, None)
+        if following is not None:
+            yield from self._take(following)
+
+    def drain(self) -> Iterator[str]:
+        """Read every record that is left."""
+        for record in self._rest:
+            yield from self._take(record)
+
+    def end(self) -> Iterator[str]:
+        """Nothing more comes: what still waits for its counterpart has none."""
+        for key in list(self._stated):
+            record = self._records.get(self._covered.record, *key)
+            if record is None:
+                yield f"{self._title(key)} is on the ledger and was taken out of the store"
+            else:
+                yield from self._compare(record)
+        for key in self._held:
+            yield f"{self._title(key)} is not on the ledger: it was put in from outside"
+
+    def _take(self, record: Record) -> Iterator[str]:
+        if record.key in self._stated:
+            yield from self._compare(record)
+        else:
+            self._held[record.key] = record
+
+    def _compare(self, record: Record) -> Iterator[str]:
+        fields, digest = self._stated.pop(record.key)
+        content = ledger.body_of(record)
+        named = self._covered.content
+        if named is not None and fingerprint.digest(named(record)) != record.key[0]:
+            yield f"{self._title(record.key)} was changed: its digest does not fit"
+        elif fingerprint.digest({name: content.get(name) for name in fields}) != digest:
+            yield f"{self._title(record.key)} was changed: it is not as the ledger has it"
+
+    def _title(self, key: _Key) -> str:
+        return f"{self._name} {'/'.join(str(part) for part in key)}"
 
 
-def _check_versions(records: Records) -> Iterator[str]:
+class _Standings:
+    """How versions, runs and rollouts stand after all that the ledger says of them."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._latest: dict[tuple[str, _Key], dict[str, Any]] = {}
+
+    def note(self, entry: LedgerEntry) -> None:
+        """Take an entry in, if it is about a standing."""
+        covered = _COVERED.get(entry.kind)
+        if covered is not None and covered.state:
+            at_first = {name: entry.body.get(name, first) for name, first in covered.state.items()}
+            self._latest[entry.kind, covered.key(entry.body)] = at_first
+        elif entry.kind in _MOVES:
+            kind, key, fields = _MOVES[entry.kind]
+            known = self._latest.get((kind, (entry.body.get(key),)))
+            if known is not None:
+                known |= {
+                    name: entry.body[said] for said, name in fields.items() if said in entry.body
+                }
+
+    def problems(self) -> list[str]:
+        """Where the store differs; a record that is gone is reported elsewhere."""
+        found = []
+        for (kind, key), stated in self._latest.items():
+            record = self._records.get(_COVERED[kind].record, *key)
+            if record is None:
+                continue
+            content = msgspec.to_builtins(record)
+            for name, value in stated.items():
+                if content[name] != value:
+                    found.append(
+                        f"{kind} {key[0]} was changed: its {name} is {content[name]}, by the "
+                        f"ledger {value}"
+                    )
+        return found
+
+
+def _entries(records: Records, after: LedgerEntry | None) -> Iterator[LedgerEntry]:
+    """The ledger after an entry, page by page."""
+    place = after.key if after else None
+    while True:
+        page = records.scan(LedgerEntry, after=place, limit=PAGE)
+        yield from page
+        if len(page) < PAGE:
+            return
+        place = page[-1].key
+
+
+def _digests(value: object) -> Iterator[str]:
+    """Every digest in a document."""
+    if isinstance(value, str) and value.startswith("sha256:"):
+        yield value
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in items:
+        yield from _digests(item)
+
+
+def _folders(
+    records: Records,
+    bundles: Blobs,
+    datasets: Sequence[Blobs],
+    erased: set[str],
+    progress: Progress,
+) -> Iterator[str | None]:
+    """Hash every folder that a version or a dataset names; a fault, or None, for each of them."""
+    named: dict[str, tuple[str, Sequence[Blobs]]] = {}
     for version in everything(records, Version):
-        content = {"task": version.task, "bundle": version.bundle, "runtime": version.runtime}
-        if fingerprint.digest(content) != version.digest:
-            yield f"version {version.label} was changed: its digest does not fit"
+        named.setdefault(version.bundle, (f"bundle of {version.label}", [bundles]))
+    for dataset in everything(records, Dataset):
+        named.setdefault(dataset.digest, (f"dataset {dataset.name}", datasets))
+    for done, (digest, (title, places)) in enumerate(named.items()):
+        progress(_WALK_SHARE + (1 - _WALK_SHARE) * done / len(named), title)
+        folder = _find(places, digest)
+        if folder is None:
+            if digest not in erased:
+                yield f"{title}: the folder {digest} is gone; restore it from a backup"
+            continue
+        try:
+            artifacts.unseal(folder, digest)
+        except Tampered as error:
+            yield f"{title}: {error}"
+        else:
+            yield None
+
+
+def _find(places: Sequence[Blobs], digest: str) -> str | None:
+    for place in places:
+        try:
+            return place.path(digest)
+        except NotFound:
+            continue
+    return None

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from greenlight.core import evidence as ev
-from greenlight.core import ids
+from greenlight.core import ids, ledger
 from greenlight.core.lifecycle import Event, allowed, next_rollout_status, next_status
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
@@ -94,7 +94,7 @@ def decide(
         return None
     appends: list[Record] = list(entries)
     swaps: list[tuple[Record, Record]] = []
-    ledger: list[tuple[str, dict[str, Any]]] = []
+    words: list[tuple[str, dict[str, Any]]] = []
     if entries:
         state = EvidenceState(
             rollout=rollout.id, last_seq=entries[-1].seq, state=ev.freeze(evidence)
@@ -105,12 +105,15 @@ def decide(
             swaps.append((stored, state))
     if news:
         appends.append(decision)
-        ledger.append(("decision", msgspec.to_builtins(decision)))
+        words.append(("decision", ledger.body_of(decision)))
         changed = _next_epoch(rollout, epoch, verdict, decision, policy)
         if changed is not None:
+            moves = _moves(store, rollout, verdict, now)
             appends.append(changed)
-            swaps.extend(_moves(store, rollout, verdict, now))
-    record(store, ledger, append=appends, swap=swaps, fence=fence, now=now)
+            swaps.extend(moves)
+            words += [ledger.moved(old, new, verdict.reason) for old, new in moves]
+            words.append(("epoch", ledger.body_of(changed)))
+    record(store, words, append=appends, swap=swaps, fence=fence, now=now)
     return decision if news else None
 
 

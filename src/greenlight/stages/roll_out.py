@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
-from greenlight.core import ids
+from greenlight.core import ids, ledger
 from greenlight.core.errors import Refused
 from greenlight.core.lifecycle import next_status
 from greenlight.core.policy import DecisionPolicy
@@ -15,7 +14,6 @@ from greenlight.core.records import (
     Action,
     Decision,
     Epoch,
-    Record,
     Rollout,
     RolloutStatus,
     Version,
@@ -63,11 +61,16 @@ def go_live(
         decision=ids.fresh(now, random),
         at=now,
     )
+    live_now = _moved(version, "go_live")
     record(
         records,
-        [("live", {"task": version.task, "version": version.digest, "initiator": initiator})],
+        [
+            ("live", {"task": version.task, "version": version.digest, "initiator": initiator}),
+            ledger.moved(version, live_now, "the first of its task to go live"),
+            ("epoch", ledger.body_of(epoch)),
+        ],
         append=[epoch],
-        swap=[(version, _moved(version, "go_live"))],
+        swap=[(version, live_now)],
         now=now,
     )
     return epoch
@@ -153,12 +156,17 @@ def start(
         decision=decision.id,
         at=now,
     )
-    moves: list[tuple[Record, Record]] = []
+    moves: list[tuple[Version, Version]] = []
     if candidate.status != VersionStatus.LIVE:
         moves.append((candidate, _moved(candidate, "start_rollout")))
     record(
         records,
-        [("rollout", _public(rollout)), ("decision", msgspec.to_builtins(decision))],
+        [
+            ("rollout", ledger.body_of(rollout)),
+            ("decision", ledger.body_of(decision)),
+            *(ledger.moved(old, new, decision.reason) for old, new in moves),
+            ("epoch", ledger.body_of(epoch)),
+        ],
         append=[rollout, decision, epoch],
         swap=moves,
         now=now,
@@ -190,10 +198,3 @@ def _refuse_twins(records: Records, control: str, candidate: Version, aa: bool) 
 
 def _moved(version: Version, event: str) -> Version:
     return msgspec.structs.replace(version, status=next_status(version.status, event))
-
-
-def _public(rollout: Rollout) -> dict[str, Any]:
-    """A rollout without its salt, which nobody may see."""
-    body: dict[str, Any] = msgspec.to_builtins(rollout)
-    del body["salt"]
-    return body

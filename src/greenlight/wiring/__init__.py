@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from greenlight.wiring.app import (
     App,
-    Random,
     authorise,
     new_person,
     open_app,
@@ -17,27 +16,41 @@ from greenlight.wiring.app import (
     sign_off,
     standing,
 )
+from greenlight.wiring.audit import (
+    Verification,
+    export_ledger,
+    signed_head,
+    verify_export,
+    verify_ledger,
+)
 from greenlight.wiring.caching import open_cache
 from greenlight.wiring.control import go_live, look, start_rollout
+from greenlight.wiring.ledger import Random, new_ledger_key
 from greenlight.wiring.pipeline import find_encoder, load_source, turn
 from greenlight.wiring.serving import build_gateway
 
 __all__ = [
     "App",
     "Random",
+    "Verification",
     "authorise",
     "build_gateway",
+    "export_ledger",
     "find_encoder",
     "go_live",
     "load_source",
     "look",
+    "new_ledger_key",
     "new_person",
     "open_app",
     "open_cache",
     "person_of",
     "public_key",
     "sign_off",
+    "signed_head",
     "standing",
     "start_rollout",
     "turn",
+    "verify_export",
+    "verify_ledger",
 ]

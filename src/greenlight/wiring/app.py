@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,7 @@ from greenlight.core.errors import Refused
 from greenlight.core.records import Approval, Version
 from greenlight.ports import Blobs, Clock, Store
 from greenlight.stages import approve
-
-Random = Callable[[int], bytes]
-"""Gives that many bytes from a cryptographic generator."""
+from greenlight.wiring.ledger import Publisher, Random
 
 
 @dataclass(frozen=True)
@@ -37,26 +35,34 @@ class App:
     datasets: Blobs
     """Datasets prepared for training."""
     bundles: Blobs
+    publisher: Publisher
+    """Publishes the ledger's head when it has moved."""
 
 
 @contextmanager
 def open_app(settings: Settings) -> Iterator[App]:
-    """Open the store and the folders beside it, and close them in the end.
+    """Open the store and the folders beside it; publish what the ledger has become, and close.
 
     Raises:
         StoreError: the store cannot be opened.
     """
     store = SqlStore(settings.store_url)
     try:
-        yield App(
-            settings=settings,
-            store=store,
-            clock=SystemClock(),
-            random=secrets.token_bytes,
-            raw=FolderBlobs(Path(settings.root) / "data" / "raw"),
-            datasets=FolderBlobs(Path(settings.root) / "data" / "processed"),
-            bundles=FolderBlobs(settings.state / "bundles"),
-        )
+        clock, random = SystemClock(), secrets.token_bytes
+        publisher = Publisher(settings, store, clock, random)
+        try:
+            yield App(
+                settings=settings,
+                store=store,
+                clock=clock,
+                random=random,
+                raw=FolderBlobs(Path(settings.root) / "data" / "raw"),
+                datasets=FolderBlobs(Path(settings.root) / "data" / "processed"),
+                bundles=FolderBlobs(settings.state / "bundles"),
+                publisher=publisher,
+            )
+        finally:
+            publisher.publish()
     finally:
         store.close()
 

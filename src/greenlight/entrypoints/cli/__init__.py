@@ -23,7 +23,7 @@ COMMANDS = {
     "decisions": ("look:decisions", "List decisions, or show one."),
     "approve": ("sign:approve", "Approve a version with your own key."),
     "reject": ("sign:reject", "Reject a version with your own key."),
-    "keys": ("sign:keys", "Make keys for people who sign."),
+    "keys": ("sign:keys", "Make keys for people who sign, and for the ledger's head."),
     "predict": ("ask:predict", "Ask the gateway for a prediction."),
     "feedback": ("ask:feedback", "Say whether an answer was GOOD or BAD."),
     "audit": ("check:audit", "Check that nothing on record was changed."),

@@ -72,7 +72,7 @@ def reject(
 
 @click.group()
 def keys() -> None:
-    """Make keys for people who sign."""
+    """Make keys for people who sign, and for the ledger's head."""
 
 
 @keys.command("person")
@@ -97,6 +97,20 @@ def person(name: str, roles: tuple[str, ...], as_json: bool) -> None:
     click.echo(f'[people.{name}]\nroles = [{listed}]\nkey = "{public_key}"\n')
     click.echo(f"# for {name} alone; it is kept nowhere else")
     click.echo(f"export {KEY_VARIABLE}={secret}")
+
+
+@keys.command("ledger")
+@json_option
+def ledger_key(as_json: bool) -> None:
+    """Make a key that signs the ledger's head, to be kept elsewhere than beside the store."""
+    secret, public_key = wiring.new_ledger_key(secrets.token_bytes)
+    if as_json:
+        show_json({"secret": secret, "key": public_key})
+        return
+    click.echo('# for greenlight.toml\n[ledger]\nkey = "env:ACME_LEDGER_KEY"\n')
+    click.echo("# for the environment of what writes to the ledger; it is kept nowhere else")
+    click.echo(f"export ACME_LEDGER_KEY={secret}\n")
+    click.echo(f"# for whoever checks: greenlight audit verify --key\n{public_key}")
 
 
 def _decide(
