@@ -130,6 +130,26 @@ class Events(Protocol):
         """Counts per epoch and assigned variant; `good`/`bad` is the latest quality feedback."""
         ...
 
+    def answers(
+        self, task: str, *, since: int, until: int, after: str | None = None, limit: int = 1000
+    ) -> list[tuple[Inference, list[Feedback]]]:
+        """Inferences with feedback, the newest first, each with all that was said of it.
+
+        Those whose id was made in [since, until), to the millisecond, and on which anything was
+        received before `until`; feedback that came later is not there. Feedback is ordered by
+        (received at, feedback id). `after` is the inference id of the last of the page before
+        (keyset paging). A page takes two queries.
+        """
+        ...
+
+    def count_answers(self, task: str, *, since: int, until: int) -> tuple[int, int]:
+        """How many inferences there are in that window, and how many of them `answers` gives."""
+        ...
+
+    def count_feedback(self, task: str, since: int) -> int:
+        """On how many inferences quality feedback was received at or after `since`."""
+        ...
+
 
 class Store(Records, Events, Protocol):
     """Records and events in one place, so that one transaction can span both."""

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
-from greenlight.adapters.stores import common
+from greenlight.adapters.stores import common, in_memory
 from greenlight.adapters.stores.common import Arm, UnitKey
 from greenlight.core.errors import Conflict, LostLease
 from greenlight.core.metrics import BAD, GOOD
@@ -307,6 +307,31 @@ class MemoryStore:
         with self._lock:
             arms = sorted(arm for arm in self._tallies if arm[0] == rollout)
             return [_summary(arm, self._tallies[arm]) for arm in arms]
+
+    def answers(
+        self, task: str, *, since: int, until: int, after: str | None = None, limit: int = 1000
+    ) -> list[tuple[Inference, list[Feedback]]]:
+        """See `ports.Events.answers`."""
+        inferences, feedback = self._events()
+        made = in_memory.window(inferences, task, since, until)
+        return in_memory.answers(made, in_memory.said_before(feedback, until), after, limit)
+
+    def count_answers(self, task: str, *, since: int, until: int) -> tuple[int, int]:
+        """See `ports.Events.count_answers`."""
+        inferences, feedback = self._events()
+        made = in_memory.window(inferences, task, since, until)
+        return len(made), len(in_memory.said_before(feedback, until).keys() & {i.id for i in made})
+
+    def count_feedback(self, task: str, since: int) -> int:
+        """See `ports.Events.count_feedback`."""
+        return in_memory.count_feedback(*self._events(), task, since)
+
+    def _events(self) -> tuple[list[Inference], list[Feedback]]:
+        with self._lock:
+            return (
+                cast(list[Inference], list(self._records[Inference].values())),
+                cast(list[Feedback], list(self._records[Feedback].values())),
+            )
 
     def close(self) -> None:
         """Forget nothing: there is nothing to release."""

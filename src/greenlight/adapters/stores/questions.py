@@ -1,4 +1,4 @@
-"""What evidence asks of the events, as queries (each inside the caller's transaction)."""
+"""What evidence and data sets ask of the events, as queries (inside the caller's transaction)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, bindparam, select
+from sqlalchemy import Connection, Select, Table, bindparam, case, exists, func, select
 
 from greenlight.adapters.stores import common, tables
-from greenlight.core.records import ArmSummary, Exposure, Failure, Variant
+from greenlight.adapters.stores.tables import codec
+from greenlight.core import ids
+from greenlight.core.records import ArmSummary, Exposure, Failure, Feedback, Inference, Variant
 
 CHUNK = 500
 """How many values one query compares with."""
@@ -74,6 +76,40 @@ _TALLIES = (
     select(tables.tallies)
     .where(tables.tallies.c.rollout == bindparam("rollout"))
     .order_by(tables.tallies.c.epoch, tables.tallies.c.variant)
+)
+
+_IN_WINDOW = (
+    # Ids are in the order of their times: their own index is the index of time.
+    tables.inferences.c.id >= bindparam("first"),
+    tables.inferences.c.id < bindparam("end"),
+    tables.inferences.c.task == bindparam("task"),
+)
+_ANSWERED = exists().where(
+    tables.feedback.c.inference_id == tables.inferences.c.id,
+    tables.feedback.c.at < bindparam("until"),
+)
+ANSWERS = (
+    select(tables.inferences)
+    .where(*_IN_WINDOW, _ANSWERED)
+    .order_by(tables.inferences.c.id.desc())
+    .limit(bindparam("limit"))
+)
+SAID = (
+    select(tables.feedback)
+    .select_from(tables.inferences)
+    .join(tables.feedback, tables.feedback.c.inference_id == tables.inferences.c.id)
+    .where(*_IN_WINDOW, tables.feedback.c.at < bindparam("until"))
+)
+COUNT_ANSWERS = select(func.count(), func.sum(case((_ANSWERED, 1), else_=0))).where(*_IN_WINDOW)
+COUNT_FEEDBACK = (
+    select(func.count(tables.feedback.c.inference_id.distinct()))
+    .select_from(tables.feedback)
+    .join(tables.inferences, tables.feedback.c.inference_id == tables.inferences.c.id)
+    .where(
+        tables.feedback.c.metric == common.QUALITY,
+        tables.feedback.c.at >= bindparam("since"),
+        tables.inferences.c.task == bindparam("task"),
+    )
 )
 
 
@@ -164,3 +200,39 @@ def summarise(connection: Connection, rollout: str) -> list[ArmSummary]:
         )
         for row in connection.execute(_TALLIES, {"rollout": rollout})
     ]
+
+
+def answers(
+    connection: Connection, task: str, since: int, until: int, after: str | None, limit: int
+) -> list[tuple[Inference, list[Feedback]]]:
+    """See `ports.Events.answers`."""
+    window = _window(task, since, until)
+    if after is not None:
+        window["end"] = min(window["end"], after)
+    rows = connection.execute(ANSWERS, window | {"until": until, "limit": limit})
+    page = [codec(Inference).record(row) for row in rows]
+    if not page:
+        return []
+    said: dict[str, list[Feedback]] = {inference.id: [] for inference in page}
+    # From the last of the page to its first, which `end` leaves out.
+    span = {"first": page[-1].id, "end": page[0].id + "~", "task": task, "until": until}
+    for row in connection.execute(SAID, span):
+        word = codec(Feedback).record(row)
+        said[word.inference_id].append(word)
+    return [(one, sorted(said[one.id], key=lambda word: (word.at, word.id))) for one in page]
+
+
+def count_answers(connection: Connection, task: str, since: int, until: int) -> tuple[int, int]:
+    """See `ports.Events.count_answers`."""
+    asked = _window(task, since, until) | {"until": until}
+    made, answered = connection.execute(COUNT_ANSWERS, asked).one()
+    return made, answered or 0
+
+
+def count_feedback(connection: Connection, task: str, since: int) -> int:
+    """See `ports.Events.count_feedback`."""
+    return int(connection.scalar(COUNT_FEEDBACK, {"task": task, "since": since}) or 0)
+
+
+def _window(task: str, since: int, until: int) -> dict[str, Any]:
+    return {"first": ids.floor(max(since, 0)), "end": ids.floor(max(until, 0)), "task": task}

@@ -170,6 +170,23 @@ class SqlStore:
         with self._reading() as connection:
             return questions.summarise(connection, rollout)
 
+    def answers(
+        self, task: str, *, since: int, until: int, after: str | None = None, limit: int = 1000
+    ) -> list[tuple[Inference, list[Feedback]]]:
+        """See `ports.Events.answers`."""
+        with self._reading() as connection:
+            return questions.answers(connection, task, since, until, after, limit)
+
+    def count_answers(self, task: str, *, since: int, until: int) -> tuple[int, int]:
+        """See `ports.Events.count_answers`."""
+        with self._reading() as connection:
+            return questions.count_answers(connection, task, since, until)
+
+    def count_feedback(self, task: str, since: int) -> int:
+        """See `ports.Events.count_feedback`."""
+        with self._reading() as connection:
+            return questions.count_feedback(connection, task, since)
+
     def close(self) -> None:
         """Close every connection."""
         self._readers.dispose()

@@ -69,7 +69,7 @@ INDEXES: Mapping[str, Sequence[tuple[str, ...]]] = {
     "rollouts": [("task",)],
     "decisions": [("rollout",)],
     "inferences": [("rollout", "unit", "epoch", "id")],
-    "feedback": [("inference_id", "metric")],
+    "feedback": [("inference_id", "metric"), ("metric", "at")],
 }
 """Table → what is looked for besides the key."""
 
