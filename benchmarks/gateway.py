@@ -78,7 +78,7 @@ def gateway(folder: Path) -> None:
     app = Gateway(
         records=store,
         events=store,
-        authorise=lambda digest: None,
+        authorise=lambda digest, variant: None,
         open_runtime=lambda version: Constant(),
         clock=SystemClock(),
         random=os.urandom,

@@ -1,7 +1,8 @@
-"""Finding records: by a name that people type, and together with what they stand on."""
+"""Finding records by the names they go by, and together with what they stand on."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -9,11 +10,12 @@ import msgspec
 
 from greenlight.core import approval, fingerprint
 from greenlight.core.approval import Person, Quorum, Verify
-from greenlight.core.errors import BadInput, NotFound
+from greenlight.core.errors import BadInput, NotFound, Refused, Tampered
 from greenlight.core.policy import ApprovalPolicy
 from greenlight.core.records import (
     Approval,
     Decision,
+    Epoch,
     LedgerEntry,
     Record,
     Rollout,
@@ -30,6 +32,7 @@ I = TypeVar("I", Rollout, Decision)  # noqa: E741 (records that go by an id)
 
 PAGE = 1000
 SHORTEST_PREFIX = 4
+_LABEL = re.compile(r"[\w.-]+@[\w.-]+")
 
 
 def everything(
@@ -72,6 +75,43 @@ def find_version(records: Records, name: str) -> Version:
         fits = ", ".join(f"{v.label} ({fingerprint.short(v.digest)})" for v in found)
         raise BadInput(f"version {name!r} fits {fits}: give more of the digest", "version")
     return found[0]
+
+
+def version_digest(task: str, bundle: str, runtime: Mapping[str, Any]) -> str:
+    """What names a version: the task, the bundle, and how the bundle is run."""
+    return fingerprint.digest({"task": task, "bundle": bundle, "runtime": dict(runtime)})
+
+
+def genuine(version: Version) -> Version:
+    """The version, if its record holds what its digest names: that is what people signed.
+
+    Raises:
+        Tampered: its task, its bundle or how it is run was changed in the store.
+    """
+    if version_digest(version.task, version.bundle, version.runtime) != version.digest:
+        raise Tampered(
+            f"{version.label}: the record is not what its digest {version.digest} names; see: "
+            "greenlight audit verify"
+        )
+    return version
+
+
+def free_label(records: Records, task: str, wanted: str | None) -> str:
+    """The label wanted if nobody has it, else `TASK@N` with the next free number.
+
+    Raises:
+        BadInput: it has not the form NAME@SOMETHING.
+        Refused: it is another version's.
+    """
+    labels = {version.label for version in everything(records, Version)}
+    if wanted is None:
+        numbers = [_number(label, task) for label in labels]
+        return f"{task}@{max(numbers, default=0) + 1}"
+    if not _LABEL.fullmatch(wanted):
+        raise BadInput(f"label {wanted!r}: write NAME@SOMETHING, such as {task}@7", "label")
+    if wanted in labels:
+        raise Refused(f"label {wanted!r} is another version's; choose a new one")
+    return wanted
 
 
 def find_by_id(records: Records, kind: type[I], name: str) -> I:
@@ -138,12 +178,14 @@ def standing(
     now: int,
     expires: bool = True,
     initiator: str | None = None,
+    as_control: bool = False,
 ) -> Quorum:
     """What the approvals of a version amount to now; see `core.approval.check`.
 
     What has left traffic comes back only by signatures given since then, whatever its status has
     become meanwhile (rejected, reopened). `initiator` is somebody who is about to bring about a
-    rollout of it and so must not have signed.
+    rollout of it and so must not have signed. Only where the version is asked about `as_control`
+    can its adoption speak for it.
     """
     return approval.check(
         everything(records, Approval, {"version": version.digest}),
@@ -155,7 +197,22 @@ def standing(
         now=now,
         expires=expires,
         since=None if version.status == VersionStatus.LIVE else left_traffic(records, version),
+        adoption=made_live_by(records, version) if as_control else None,
     )
+
+
+def made_live_by(records: Records, version: Version) -> str | None:
+    """What made a version the first of its task to be live: the id of a decision or an adoption.
+
+    None if it was not the first, or if anything else has been live since.
+    """
+    epochs = everything(records, Epoch, {"task": version.task})
+    first = next(epochs, None)
+    if first is None or first.number != 1 or first.control != version.digest:
+        return None
+    if any(epoch.control != version.digest for epoch in epochs):
+        return None
+    return first.decision
 
 
 def passed_evaluations(records: Records, version: Version) -> list[str]:
@@ -174,3 +231,8 @@ def left_traffic(records: Records, version: Version) -> int | None:
         *everything(records, Rollout, {"control": version.digest}),
     ]
     return max((r.ended_at for r in rollouts if r.ended_at is not None), default=None)
+
+
+def _number(label: str, task: str) -> int:
+    name, _, number = label.rpartition("@")
+    return int(number) if name == task and number.isdecimal() else 0

@@ -204,11 +204,102 @@ def test_the_signature_covers_every_field(field: str) -> None:
     assert statement(signed).startswith(b"greenlight-approval-v1\n")
 
 
+ADOPTED = word("ana", "adopt", evaluation="adoption", id="first")
+
+
+def adopted(*words: Approval, **changes: object) -> Quorum:
+    return judge([ADOPTED, *words], **{"adoption": "first", **changes})
+
+
+def test_an_adoption_stands_by_itself() -> None:
+    """G1: one person's word, for what is asked about as the first control of its task."""
+    quorum = adopted()
+    assert quorum.ok and quorum.evaluation == "adoption" and quorum.problems == ()
+    assert str(quorum) == "adopted by ana (ml_lead)"
+
+
+def test_who_brings_the_baseline_in_may_adopt_it() -> None:
+    assert adopted(initiators=frozenset({"ana"})).ok
+
+
+def test_an_adoption_never_expires() -> None:
+    assert adopted(now=NOW + 400 * DAY).ok
+
+
+@pytest.mark.parametrize(
+    ("words", "changes", "says"),
+    [
+        ([], {"adoption": None}, "an adoption speaks only for what it made live"),
+        ([], {"adoption": "another"}, "an adoption speaks only for what it made live"),
+        ([], {"now": NOW - 2 * DAY}, "lacks"),
+        ([], {"people": {"ben": PEOPLE["ben"]}}, "nobody of that name"),
+        ([], {"people": {"ana": Person(name="ana", roles=(), key="key-ana")}}, "holds no role"),
+        ([], {"version": OTHER}, "is about sha256:v"),
+        ([word("ben", "reject", evaluation="adoption")], {}, "rejected by ben"),
+        ([word("ben", "reject")], {}, "rejected by ben"),
+        ([word("ana", "revoke", evaluation="adoption", at=NOW)], {}, "lacks"),
+        ([word("ben"), word("ben", "revoke", at=NOW)], {}, "lacks"),
+        (
+            [
+                word("ana", "revoke", evaluation="adoption", at=NOW),
+                word("ana", "adopt", evaluation="adoption", at=NOW + 1, id="second"),
+            ],
+            {"now": NOW + 2},
+            "lacks",
+        ),
+    ],
+)
+def test_what_an_adoption_does_not_outlive(
+    words: list[Approval], changes: dict[str, object], says: str
+) -> None:
+    """G1: only as control, only the first one, only while nobody says otherwise."""
+    quorum = adopted(*words, **changes)
+    assert not quorum.ok
+    assert says in "\n".join([str(quorum), *quorum.problems])
+
+
+def test_a_rejection_of_an_adoption_can_be_taken_back() -> None:
+    no = word("ben", "reject", evaluation="adoption")
+    assert adopted(no, word("ben", "revoke", evaluation="adoption", at=NOW)).ok
+
+
+@pytest.mark.parametrize(
+    "stranger", [word("zoe", "reject"), word("dia", "reject", evaluation="adoption")]
+)
+def test_strangers_take_no_adoption_away(stranger: Approval) -> None:
+    assert adopted(stranger).ok
+
+
+def test_a_forged_adoption_counts_for_nothing() -> None:
+    forged = msgspec.structs.replace(ADOPTED, person="ben", role="product_owner")
+    assert not judge([forged], adoption="first").ok
+
+
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        [word("ana", evaluation="adoption"), word("ben", evaluation="adoption")],
+        [word("ana", "adopt", id="first"), word("ben")],
+    ],
+)
+def test_adoptions_and_approvals_do_not_mix(mixed: list[Approval]) -> None:
+    """G1: nobody approves an adoption, and nobody adopts an evaluation."""
+    quorum = judge(mixed, adoption="first")
+    assert not quorum.ok
+    assert any("cannot be said of" in problem for problem in quorum.problems)
+
+
+def test_a_quorum_goes_before_an_adoption() -> None:
+    quorum = adopted(*GOOD)
+    assert quorum.ok and quorum.evaluation == "sha256:e"
+    assert adopted(*GOOD, word("ben", "reject", evaluation="adoption")).ok
+
+
 WORDS = st.builds(
     word,
     person=st.sampled_from(["ana", "ben", "cai", "dia", "eve", "zoe"]),
-    decision=st.sampled_from(["approve", "reject", "revoke"]),
-    evaluation=st.sampled_from(["sha256:e", "sha256:f"]),
+    decision=st.sampled_from(["approve", "reject", "revoke", "adopt"]),
+    evaluation=st.sampled_from(["sha256:e", "sha256:f", "adoption"]),
     version=st.sampled_from([VERSION, VERSION, OTHER]),
     at=st.integers(NOW - 40 * DAY, NOW + DAY),
 )

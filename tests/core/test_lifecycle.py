@@ -33,6 +33,7 @@ TO_USERS = {Event.GO_LIVE, Event.START_ROLLOUT}
         (["gates_passed", "quorum_met", "start_rollout", "inconclusive"], V.SHELVED),
         (["gates_failed", "gates_passed", "reject", "reopen", "quorum_met"], V.APPROVED),
         (["gates_passed", "quorum_met", "quorum_lost"], V.EVALUATED),
+        (["adopt", "retire", "quorum_met"], V.APPROVED),
         (["gates_passed", "quorum_met", "start_rollout", "rollback", "quorum_met"], V.APPROVED),
     ],
 )
@@ -64,11 +65,15 @@ def test_no_row_contradicts_another() -> None:
 
 
 def test_users_are_reached_through_approval_only() -> None:
-    """G2: every way to traffic starts at `approved`, and only a quorum leads there."""
+    """G2: every way to traffic starts at `approved`, and only a quorum leads there. G1: but for
+    what is adopted, straight from registration, before anybody has judged it."""
     assert {t.source for t in VERSION if t.event in TO_USERS} == {V.APPROVED}
     assert {t.event for t in VERSION if t.target == V.APPROVED} == {Event.QUORUM_MET}
     into_traffic = {t.source for t in VERSION if t.target in (V.CANARY, V.LIVE)}
-    assert into_traffic == {V.APPROVED, V.CANARY}
+    assert into_traffic == {V.APPROVED, V.CANARY, V.REGISTERED}
+    from_nothing = {(t.event, t.target) for t in VERSION if t.source == V.REGISTERED}
+    assert (Event.ADOPT, V.LIVE) in from_nothing
+    assert {t.source for t in VERSION if t.event == Event.ADOPT} == {V.REGISTERED}
     assert V.REGISTERED not in SIGNABLE and V.GATED_OUT not in SIGNABLE
 
 

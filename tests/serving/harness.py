@@ -24,6 +24,7 @@ from greenlight.core.records import (
     Epoch,
     Feedback,
     Inference,
+    Variant,
     Version,
     VersionStatus,
 )
@@ -109,7 +110,7 @@ class World:
         self.clock = SystemClock()
         self.folder = folder
         self.models: dict[str, Echo] = {}
-        self.unapproved: set[str] = set()
+        self.unapproved: set[str | tuple[str, Variant]] = set()
         self.opened: list[str] = []
         self.random: Callable[[int], bytes] = random.Random(2025).randbytes
         for digest, label in ((V1, "v1"), (V2, "v2"), (V3, "v3")):
@@ -127,8 +128,8 @@ class World:
             )
             self.store.commit(append=[version])
 
-    def authorise(self, digest: str) -> None:
-        if digest in self.unapproved:
+    def authorise(self, digest: str, variant: Variant) -> None:
+        if digest in self.unapproved or (digest, variant) in self.unapproved:
             raise Refused(f"{digest} is not approved")
 
     def open_runtime(self, version: Version) -> Runtime:

@@ -68,6 +68,17 @@ async def test_an_unauthorised_candidate_gets_no_traffic(tmp_path: Path) -> None
 
 
 @asynchronous
+async def test_what_may_serve_as_control_only_is_no_candidate(tmp_path: Path) -> None:
+    """G1: the gateway asks for each variant by itself, even where both are one version."""
+    world = World(tmp_path)
+    world.epoch(1, candidate=V1, weight=1.0)
+    world.unapproved.add((V1, Variant.CANDIDATE))
+    async with serving(world.gateway()) as client:
+        id, _ = await client.ask("user-1")
+    assert world.inferences()[id].variant == Variant.CONTROL
+
+
+@asynchronous
 async def test_a_revoked_candidate_loses_its_traffic(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.epoch(1, candidate=V2, weight=1.0)
@@ -254,7 +265,7 @@ async def test_a_fault_with_one_task_keeps_no_other_from_its_routing(
     world.epoch(1, task="z", control=V3)
     world.epoch(1, candidate=V2, weight=1.0)
 
-    def authorise(digest: str) -> None:
+    def authorise(digest: str, variant: Variant) -> None:
         if digest == V3:
             raise KeyError("no such table")
 
@@ -275,7 +286,7 @@ async def test_a_promotion_between_two_questions_does_not_close_the_task(
     world.epoch(1, candidate=V2, weight=0.0)
     asked = []
 
-    def authorise(digest: str) -> None:
+    def authorise(digest: str, variant: Variant) -> None:
         if digest == V1:
             asked.append(digest)
             if len(asked) == 2:

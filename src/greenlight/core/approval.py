@@ -3,6 +3,9 @@
 An approval is bound to a version and to the sealed evaluation that its signer saw. It counts
 while its signature verifies, its signer is known and still holds the role, and it has not
 expired. The one who initiated the version never counts (REQUIREMENTS G1).
+
+What ran before Greenlight did enters by an adoption: one person's word, given without an evaluation
+and without a quorum, that counts for as little as that warrants (`check`, `adoption`).
 """
 
 from __future__ import annotations
@@ -20,6 +23,13 @@ DOMAIN = b"greenlight-approval-v1\n"
 
 APPROVE, REJECT, REVOKE = "approve", "reject", "revoke"
 DECISIONS = (APPROVE, REJECT, REVOKE)
+"""What people may say once there is an evaluation; revoking and rejecting also an adoption."""
+
+ADOPT = "adopt"
+ADOPTION = "adoption"
+"""Stands in the place of the evaluation in words on an adoption."""
+
+_NARROW = "an adoption speaks only for what it made live, as control, until something else is live"
 
 Verify = Callable[[str, bytes, str], bool]
 """(public key, signed bytes, signature) → whether the key's owner signed exactly these bytes."""
@@ -38,7 +48,8 @@ class Quorum(msgspec.Struct, frozen=True, kw_only=True):
 
     ok: bool
     evaluation: str | None
-    """The evaluation that this is about: the approved one, else the one last spoken of."""
+    """The evaluation that this is about: the approved one, else the one last spoken of; `ADOPTION`
+    where there is none."""
     counted: tuple[tuple[str, str], ...] = ()
     """(role, person) of every signature that fills a place in the quorum."""
     missing: tuple[tuple[str, int], ...] = ()
@@ -50,7 +61,8 @@ class Quorum(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         if self.ok:
-            return "approved by " + _people(self.counted)
+            done = "adopted" if self.evaluation == ADOPTION else "approved"
+            return f"{done} by {_people(self.counted)}"
         if self.rejected_by:
             return "rejected by " + ", ".join(self.rejected_by)
         lacks = ", ".join(f"{count} × {role}" for role, count in self.missing)
@@ -80,6 +92,7 @@ def check(
     now: int,
     expires: bool = True,
     since: int | None = None,
+    adoption: str | None = None,
 ) -> Quorum:
     """Judge the approvals of one version.
 
@@ -98,6 +111,10 @@ def check(
         expires: False for what is live as control, which is never refused for expiry (G1).
         since: approvals given before this moment do not count (a version that was taken out of
             traffic needs fresh ones).
+        adoption: id of the word that made the version the first of its task to be live, if that is
+            what is asked about and it has been live as control ever since. No other adoption
+            counts, and this one only while nobody's rejection or revocation of anything on the
+            version stands.
     """
     problems: list[str] = []
     spoken = []
@@ -108,7 +125,8 @@ def check(
         else:
             problems.append(f"{_title(word)} does not count: {fault}")
     findings = []
-    for evaluation, words in _by_evaluation(spoken):
+    judged = [word for word in spoken if word.evaluation != ADOPTION]
+    for evaluation, words in _by_evaluation(judged):
         standing = []
         for word in words:
             fault = _lapse(word, policy.expiry if expires else None, since, now)
@@ -117,6 +135,11 @@ def check(
             else:
                 problems.append(f"{_title(word)} does not count: {fault}")
         findings.append(_judge(evaluation, standing, policy, people))
+    for word in spoken:
+        if word.decision == ADOPT and word.id == adoption:
+            findings.append(_adopted(word, spoken, policy, people, now))
+        elif word.decision == ADOPT:
+            problems.append(f"{_title(word)} does not count: {_NARROW}")
     unmet = Quorum(ok=False, evaluation=None, missing=tuple(sorted(policy.quorum.items())))
     found = next((f for f in findings if f.ok), findings[0] if findings else unmet)
     return msgspec.structs.replace(found, problems=tuple(problems))
@@ -170,13 +193,15 @@ def _fault(
     person = people.get(word.person)
     if word.version != version:
         return f"it is about {word.version}"
-    if word.decision not in DECISIONS:
+    if word.decision not in (*DECISIONS, ADOPT):
         return f"{word.decision!r} is no decision"
+    if word.decision == (APPROVE if word.evaluation == ADOPTION else ADOPT):
+        return f"{word.decision!r} cannot be said of {word.evaluation!r}"
     if person is None:
         return "nobody of that name may sign"
     if not verify(person.key, statement(word), word.signature):
         return "the signature does not verify"
-    if word.person in initiators:
+    if word.person in initiators and word.evaluation != ADOPTION:
         return "the initiator has no say in the sign-off"
     if not _places(word, policy, person):
         return f"{word.person} holds no role that signs ({', '.join(sorted(policy.quorum))})"
@@ -209,7 +234,7 @@ def _by_evaluation(words: Iterable[Approval]) -> list[tuple[str, list[Approval]]
 
 def _order(word: Approval) -> tuple[int, int, str]:
     """By time; at the same instant the word that withholds approval has the last say."""
-    return word.at, (APPROVE, REVOKE, REJECT).index(word.decision), word.id
+    return word.at, (ADOPT, APPROVE, REVOKE, REJECT).index(word.decision), word.id
 
 
 def _judge(
@@ -229,6 +254,41 @@ def _judge(
         missing=tuple(sorted(lacking.items())),
         rejected_by=rejected_by,
     )
+
+
+def _adopted(
+    word: Approval,
+    spoken: Sequence[Approval],
+    policy: ApprovalPolicy,
+    people: Mapping[str, Person],
+    now: int,
+) -> Quorum:
+    """What an adoption amounts to beside everything else that was said of the version."""
+    others = [other for other in spoken if other.decision != ADOPT]
+    rejected_by, taken_back_by = _withheld([word, *others])
+    if word.at > now or rejected_by or taken_back_by:
+        return Quorum(
+            ok=False,
+            evaluation=ADOPTION,
+            missing=tuple(sorted(policy.quorum.items())),
+            rejected_by=rejected_by,
+        )
+    role = _places(word, policy, people[word.person])[0]
+    return Quorum(ok=True, evaluation=ADOPTION, counted=((role, word.person),))
+
+
+def _withheld(spoken: Sequence[Approval]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Who stands by a rejection of anything, and who has taken back an approval or an adoption."""
+    said: dict[tuple[str, str], str] = {}
+    for word in sorted(spoken, key=_order):
+        place = word.evaluation, word.person
+        if word.decision == REVOKE and said.get(place) == REJECT:
+            del said[place]
+        else:
+            said[place] = word.decision
+    rejected = {person for (_, person), decision in said.items() if decision == REJECT}
+    taken_back = {person for (_, person), decision in said.items() if decision == REVOKE}
+    return tuple(sorted(rejected)), tuple(sorted(taken_back))
 
 
 def _places(word: Approval, policy: ApprovalPolicy, person: Person) -> list[str]:

@@ -31,6 +31,7 @@ class Event(enum.StrEnum):
     QUORUM_LOST = "quorum_lost"
     REJECT = "reject"
     REOPEN = "reopen"
+    ADOPT = "adopt"
     GO_LIVE = "go_live"
     START_ROLLOUT = "start_rollout"
     PROMOTE = "promote"
@@ -82,6 +83,8 @@ VERSION: tuple[Transition[VersionStatus], ...] = (
     Transition(_V.APPROVED, _E.REJECT, _V.REJECTED, _A.PEOPLE),
     Transition(_V.APPROVED, _E.QUORUM_LOST, _V.EVALUATED, _A.PEOPLE),
     Transition(_V.REJECTED, _E.REOPEN, _V.EVALUATED, _A.PEOPLE),
+    # What ran before Greenlight did is taken over as it is, once, where nothing is live yet.
+    Transition(_V.REGISTERED, _E.ADOPT, _V.LIVE, _A.PEOPLE),
     # Traffic: the first version of a task goes live at once, every other one earns it.
     Transition(_V.APPROVED, _E.GO_LIVE, _V.LIVE, _A.PEOPLE),
     Transition(_V.APPROVED, _E.START_ROLLOUT, _V.CANARY, _A.PEOPLE),

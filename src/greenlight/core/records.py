@@ -167,8 +167,9 @@ class RunProgress(Record, frozen=True, kw_only=True):
 class Version(Record, frozen=True, kw_only=True):
     """A candidate: the bundle and how it is run. The digest covers both.
 
-    `runtime` is `{"kind": "in_process"}` or `{"kind": "http", "url": …}`: where the bundle is
-    served is part of what is shipped.
+    `runtime` is `{"kind": "in_process"}`, `{"kind": "http", "url": …}` or, for a prompt,
+    `{"kind": "openai", "url": …, "key": "env:NAME"}`: where the bundle is served is part of what
+    is shipped.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("digest",)
@@ -196,7 +197,8 @@ class Evaluation(Record, frozen=True, kw_only=True):
 class Approval(Record, frozen=True, kw_only=True):
     """One person's word on one version, bound to the evaluation that they saw.
 
-    `decision` is `approve`, `reject` or `revoke`. The signature covers every other field
+    `decision` is `approve`, `reject`, `revoke` or `adopt`; words on an adoption name no evaluation
+    (`core.approval.ADOPTION`). The signature covers every other field
     (`core.approval.statement`), so that nobody who can write to the store can speak for a person.
     """
 

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 
 from greenlight.core.errors import DataError, NotFound, StoreError, UserError
-from greenlight.core.records import SECOND, Epoch, Version
+from greenlight.core.records import SECOND, Epoch, Variant, Version
 from greenlight.ports import Clock, Records, Runtime
 from greenlight.serving.meters import Meters
 from greenlight.serving.routing import Closed, Route, RoutingTable, Served
@@ -21,8 +21,8 @@ from greenlight.serving.settings import Settings
 
 log = logging.getLogger(__name__)
 
-Authorise = Callable[[str], None]
-"""Raises `Refused` for the digest of a version that may not serve."""
+Authorise = Callable[[str, Variant], None]
+"""Raises `Refused` for the digest of a version that may not serve as this variant."""
 OpenRuntime = Callable[[Version], Runtime]
 """Opens a version for serving; may block, for it is called in a thread."""
 
@@ -118,12 +118,12 @@ class Follower:
 
     async def _entry(self, epoch: Epoch) -> Route | Closed:
         """The route of an epoch, as far as its versions may serve."""
-        control = await self._admit(epoch.task, epoch.control)
+        control = await self._admit(epoch.task, epoch.control, Variant.CONTROL)
         if control is None:
             return Closed(task=epoch.task, epoch=epoch.number, reason="its version may not serve")
         candidate = None
         if epoch.candidate is not None:
-            candidate = await self._admit(epoch.task, epoch.candidate)
+            candidate = await self._admit(epoch.task, epoch.candidate, Variant.CANDIDATE)
         return Route(
             task=epoch.task,
             epoch=epoch.number,
@@ -134,7 +134,7 @@ class Follower:
             candidate=candidate,
         )
 
-    async def _admit(self, task: str, version: str) -> Served | None:
+    async def _admit(self, task: str, version: str, variant: Variant) -> Served | None:
         """The version, authorised and open, or None if it may not or cannot serve.
 
         Whatever else goes wrong while asking for authority is raised: it says nothing about the
@@ -142,7 +142,7 @@ class Follower:
         """
         refusal: Exception | None = None
         try:
-            await asyncio.to_thread(self._authorise, version)
+            await asyncio.to_thread(self._authorise, version, variant)
         except (UserError, DataError) as error:
             refusal = error
         served = self._served.get(version)

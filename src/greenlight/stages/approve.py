@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from greenlight.core import approval, ids
-from greenlight.core.approval import DECISIONS, REVOKE, Person, Quorum, Verify
+from greenlight.core.approval import ADOPTION, DECISIONS, REJECT, REVOKE, Person, Quorum, Verify
 from greenlight.core.errors import BadInput, Conflict, NotFound, Refused
 from greenlight.core.lifecycle import SIGNABLE, Event, allowed, next_status
 from greenlight.core.policy import ApprovalPolicy
@@ -55,7 +55,8 @@ def decide(
         records: the store.
         version: what is decided on.
         evaluation: digest of the evaluation that the person saw; by default the approved one,
-            else the one that passed the gates last. A revocation takes back one's last word.
+            else the one that passed the gates last. A revocation takes back one's last word. What
+            was adopted without an evaluation can be rejected without one.
         secret: the person's key, which proves who speaks and in which roles.
         people: everyone who may sign, by name.
         decision: `approve`, `reject`, or `revoke` (takes back one's own word).
@@ -77,14 +78,22 @@ def decide(
     if not why.strip():
         raise BadInput("a decision needs a reason: say why with -m", "why")
     person = identify(secret, people, public_key)
-    roles = _roles(records, person, version, policy)
     words = list(everything(records, Approval, {"version": version.digest}))
     own = _latest(word for word in words if word.person == person.name)
     if decision == REVOKE:
         seen = _taken_back(own, person, version, evaluation)
     else:
-        quorum = standing(records, version, policy=policy, people=people, verify=verify, now=now)
+        quorum = standing(
+            records,
+            version,
+            policy=policy,
+            people=people,
+            verify=verify,
+            now=now,
+            as_control=decision == REJECT,
+        )
         seen = _judged(records, version, evaluation, quorum)
+    roles = _roles(records, person, version, policy, seen)
     newest = own.get(seen)
     # Each word is later than the one before, even where a clock was put back between them.
     at = now if newest is None else max(now, newest.at + 1)
@@ -151,9 +160,11 @@ def settle(
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _roles(records: Records, person: Person, version: Version, policy: ApprovalPolicy) -> list[str]:
-    """The roles in which a person may speak of a version."""
-    if person.name in initiators(records, version):
+def _roles(
+    records: Records, person: Person, version: Version, policy: ApprovalPolicy, seen: str
+) -> list[str]:
+    """The roles in which a person may speak of a version; who adopted it may take that back."""
+    if seen != ADOPTION and person.name in initiators(records, version):
         raise Refused(f"{person.name} brought {version.label} about; somebody else must decide")
     roles = [role for role in person.roles if role in policy.quorum]
     if not roles:
@@ -189,13 +200,17 @@ def _taken_back(
 def _judged(records: Records, version: Version, wanted: str | None, quorum: Quorum) -> str:
     """The evaluation that is decided on: the approved one, else the one that passed last."""
     passed = passed_evaluations(records, version)
+    adopted = quorum.ok and quorum.evaluation == ADOPTION
+    if adopted and not passed and wanted is None:
+        return ADOPTION
     if version.status in _BEFORE_SIGN_OFF or not passed:
         raise Refused(
             f"{version.label} is {version.status}: people are asked once an evaluation has passed "
             f"its gates; see: greenlight versions show {version.label}"
         )
     if wanted is None:
-        return quorum.evaluation if quorum.ok and quorum.evaluation else passed[0]
+        approved = quorum.evaluation if quorum.ok and not adopted else None
+        return approved or passed[0]
     if wanted not in passed:
         raise Refused(f"evaluation {wanted} is none of {version.label} that passed its gates")
     return wanted

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from greenlight.core import fingerprint, gates
-from greenlight.core.errors import BadInput, Refused
+from greenlight.core import gates
+from greenlight.core.errors import Refused
 from greenlight.core.lifecycle import FIRST_VERSION_STATUS, Event, allowed, next_status
 from greenlight.core.policy import GateRule
 from greenlight.core.records import Evaluation, StageResult, Version
-from greenlight.lookup import everything
+from greenlight.lookup import free_label, version_digest
 from greenlight.ports import Records
 from greenlight.recording import Step, finish
-
-_LABEL = re.compile(r"[\w.-]+@[\w.-]+")
 
 
 def register(
@@ -119,31 +116,3 @@ def gate(
         entries=[("gates", body)],
         swap=[(version, moved)] if moved != version else [],
     )
-
-
-def version_digest(task: str, bundle: str, runtime: Mapping[str, Any]) -> str:
-    """What names a version: the task, the bundle, and how the bundle is run."""
-    return fingerprint.digest({"task": task, "bundle": bundle, "runtime": dict(runtime)})
-
-
-def free_label(records: Records, task: str, wanted: str | None) -> str:
-    """The label wanted if nobody has it, else `TASK@N` with the next free number.
-
-    Raises:
-        BadInput: it has not the form NAME@SOMETHING.
-        Refused: it is another version's.
-    """
-    labels = {version.label for version in everything(records, Version)}
-    if wanted is None:
-        numbers = [_number(label, task) for label in labels]
-        return f"{task}@{max(numbers, default=0) + 1}"
-    if not _LABEL.fullmatch(wanted):
-        raise BadInput(f"label {wanted!r}: write NAME@SOMETHING, such as {task}@7", "label")
-    if wanted in labels:
-        raise Refused(f"label {wanted!r} is another version's; choose a new one")
-    return wanted
-
-
-def _number(label: str, task: str) -> int:
-    name, _, number = label.rpartition("@")
-    return int(number) if name == task and number.isdecimal() else 0

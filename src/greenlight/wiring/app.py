@@ -120,7 +120,12 @@ def sign_off(
 
 
 def standing(
-    app: App, version: Version, *, expires: bool = True, initiator: str | None = None
+    app: App,
+    version: Version,
+    *,
+    expires: bool = True,
+    initiator: str | None = None,
+    as_control: bool = False,
 ) -> Quorum:
     """What the approvals of a version amount to now; see `lookup.standing`."""
     return lookup.standing(
@@ -132,10 +137,18 @@ def standing(
         now=app.clock.now(),
         expires=expires,
         initiator=initiator,
+        as_control=as_control,
     )
 
 
-def authorise(app: App, digest: str, *, expires: bool = True, initiator: str | None = None) -> None:
+def authorise(
+    app: App,
+    digest: str,
+    *,
+    expires: bool = True,
+    initiator: str | None = None,
+    as_control: bool = False,
+) -> None:
     """Refuse a version without a valid quorum of approvals (REQUIREMENTS G1, G2).
 
     Args:
@@ -143,13 +156,15 @@ def authorise(app: App, digest: str, *, expires: bool = True, initiator: str | N
         digest: the version.
         expires: False for what is live as control, which is never refused for expiry.
         initiator: who is about to start a rollout of it and so must not have signed.
+        as_control: whether it is to serve as control, for which its adoption is enough.
 
     Raises:
         NotFound: no such version.
+        Tampered: its record was changed.
         Refused: its approvals are not enough; the message says what is missing.
     """
-    version = lookup.find_version(app.store, digest)
-    quorum = standing(app, version, expires=expires, initiator=initiator)
+    version = lookup.genuine(lookup.find_version(app.store, digest))
+    quorum = standing(app, version, expires=expires, initiator=initiator, as_control=as_control)
     if not quorum.ok:
         hints = "".join(f"; {problem}" for problem in quorum.problems)
         raise Refused(f"{version.label} is not approved: {quorum}{hints}")

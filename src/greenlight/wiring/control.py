@@ -25,7 +25,13 @@ def start_rollout(app: App, candidate: Version, *, initiator: str, aa: bool = Fa
     def allowed(digest: str) -> None:
         """Control may serve on after its approval has expired; a candidate may not begin."""
         live = digest != candidate.digest
-        authorise(app, digest, expires=not live, initiator=None if live else initiator)
+        authorise(
+            app,
+            digest,
+            expires=not live,
+            initiator=None if live else initiator,
+            as_control=live,
+        )
 
     return roll_out.start(
         app.store,

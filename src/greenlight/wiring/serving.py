@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from greenlight.core.errors import BadInput
-from greenlight.core.records import Version
+from greenlight.core.records import Variant, Version
 from greenlight.ports import Runtime
 from greenlight.wiring.app import App, authorise
 
@@ -30,7 +30,9 @@ def build_gateway(app: App, replica: str) -> Gateway:
     return Gateway(
         records=app.store,
         events=app.store,
-        authorise=lambda digest: authorise(app, digest, expires=False),
+        authorise=lambda digest, variant: authorise(
+            app, digest, expires=False, as_control=variant is Variant.CONTROL
+        ),
         open_runtime=lambda version: _open_runtime(app, version),
         clock=app.clock,
         random=app.random,
