@@ -13,7 +13,8 @@ from greenlight.core.records import SECOND, LedgerEntry, Run, RunProgress, RunSt
 from greenlight.lookup import everything, run_view
 from greenlight.stages.audit import audit
 from greenlight.stages.loop import STAGES, Turn
-from greenlight.stages.pipeline import LEASE_TTL, FineTuningPipeline, active
+from greenlight.stages.pipeline import LEASE_TTL, FineTuningPipeline
+from greenlight.stages.runs import active
 from tests.pipeline.shop import PLAN, Site, plan, silent
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -198,10 +199,30 @@ class TrainSettings(Policy, frozen=True, kw_only=True):
     """What the trainer lets one choose; see its documentation."""
     seed: int = 2025
     """Seed of every random choice in curation and training."""
+    schedule: str | None = None
+    """When a worker begins a run by itself: five fields of cron, in UTC."""
+    new_feedback: int | None = None
+    """A worker begins a run once this many answers were judged since the last run began."""
 
     def problems(self) -> Iterable[str]:
         if not 0 <= self.seed < 2**32:
             yield f"seed: {self.seed} is outside [0, 2³²)"
+        if self.new_feedback is not None and self.new_feedback < 1:
+            yield f"new_feedback: {self.new_feedback} would begin run after run; use 1 or more"
+        if self.schedule is not None:
+            yield from _schedule_problems(self.schedule)
+
+
+def _schedule_problems(schedule: str) -> Iterable[str]:
+    from cronsim import CronSim, CronSimError
+
+    try:
+        next(CronSim(schedule, datetime(2026, 1, 1, tzinfo=UTC)))
+    except (CronSimError, StopIteration):
+        yield (
+            f"schedule: {schedule!r} is no time of cron that ever comes; write minute, hour, day, "
+            'month and day of the week, such as "0 2 * * 0" (Sundays at two)'
+        )
 
 
 class RuntimeSettings(Policy, frozen=True, kw_only=True):

@@ -26,12 +26,13 @@ from greenlight.core.errors import (
     NotFound,
     Refused,
 )
-from greenlight.core.lifecycle import FIRST_RUN_STATUS, Event, next_run_status
+from greenlight.core.lifecycle import FIRST_RUN_STATUS, Event
 from greenlight.core.records import SECOND, Lease, Run, RunProgress, RunStatus, StageResult
 from greenlight.lookup import everything
 from greenlight.ports import Blobs, Progress, Records
 from greenlight.recording import Step, finish, record
 from greenlight.stages.loop import STAGES, Plan, Turn, Workshop, turn
+from greenlight.stages.runs import UNDER_WAY, active, move
 
 LEASE_TTL = 10 * SECOND
 ATTEMPTS = 3
@@ -39,8 +40,6 @@ ATTEMPTS = 3
 
 TAKEN_OVER = frozenset({"curate", "train", "evaluate"})
 """Stages whose result follows from their inputs alone."""
-
-UNDER_WAY = frozenset({RunStatus.RUNNING, RunStatus.ABORTING})
 
 
 class FineTuningPipeline:
@@ -83,8 +82,8 @@ class FineTuningPipeline:
         if plan.fresh_from not in (None, *STAGES):
             raise BadInput(f"stage {plan.fresh_from!r}: there are {', '.join(STAGES)}", "from")
         records, now = self._shop.records, self._shop.clock.now()
-        runs = list(everything(records, Run, {"task": task}))
-        _refuse_second(runs)
+        _refuse_second(records, task)
+        runs = everything(records, Run, {"task": task})
         number = max((run.number for run in runs), default=0) + 1
         run = Run(
             id=f"{task}#{number}",
@@ -105,7 +104,7 @@ class FineTuningPipeline:
         try:
             record(records, [("run", body)], append=[run], now=now)
         except Conflict:
-            _refuse_second(list(everything(records, Run, {"task": task})))
+            _refuse_second(records, task)
             raise
         return run
 
@@ -138,7 +137,7 @@ class FineTuningPipeline:
         if run is None:
             raise NotFound(f"run {name!r}: no such id; see: greenlight runs list")
         if run.status is not RunStatus.ABORTING:
-            run = _move(records, run, Event.ABORT, now=self._shop.clock.now())
+            run = move(records, run, Event.ABORT, now=self._shop.clock.now())
         try:
             hand = self.take(run)
         except Refused:  # whoever carries it out will see to it
@@ -365,45 +364,14 @@ class InHand:
         run = self._current()
         if run.status is RunStatus.ABORTING:
             event = Event.CLEAN_UP
-        self.run = _move(self._shop.records, run, event, now=now, error=error, fence=self._lease)
+        self.run = move(self._shop.records, run, event, now=now, error=error, fence=self._lease)
         return self.run
 
 
-def active(records: Records, task: str) -> Run | None:
-    """The run of a task that is under way, carried out or not."""
-    for run in everything(records, Run, {"task": task}):
-        if run.status in UNDER_WAY:
-            return run
-    return None
-
-
-def _refuse_second(runs: list[Run]) -> None:
-    for run in runs:
-        if run.status in UNDER_WAY:
-            raise Refused(
-                f"{run.task}: run {run.id} is under way, and one runs at a time; see: "
-                f"greenlight runs show '{run.id}', or end it: greenlight runs abort '{run.id}'"
-            )
-
-
-def _move(
-    records: Records,
-    run: Run,
-    event: Event,
-    *,
-    now: int,
-    error: str | None = None,
-    fence: Lease | None = None,
-) -> Run:
-    status = next_run_status(run.status, event)
-    ended = None if status is RunStatus.ABORTING else now
-    moved = msgspec.structs.replace(run, status=status, ended_at=ended, error=error)
-    body = {
-        "run": run.id,
-        "task": run.task,
-        "status": status.value,
-        "ended_at": ended,
-        "error": error,
-    }
-    record(records, [("run_status", body)], swap=[(run, moved)], fence=fence, now=now)
-    return moved
+def _refuse_second(records: Records, task: str) -> None:
+    run = active(records, task)
+    if run is not None:
+        raise Refused(
+            f"{task}: run {run.id} is under way, and one runs at a time; see: "
+            f"greenlight runs show '{run.id}', or end it: greenlight runs abort '{run.id}'"
+        )

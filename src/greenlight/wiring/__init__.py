@@ -26,8 +26,9 @@ from greenlight.wiring.audit import (
 from greenlight.wiring.caching import open_cache
 from greenlight.wiring.control import go_live, look, start_rollout
 from greenlight.wiring.ledger import Random, new_ledger_key
-from greenlight.wiring.pipeline import find_encoder, load_source, turn
+from greenlight.wiring.pipeline import find_encoder, load_source, open_pipeline, turn
 from greenlight.wiring.serving import build_gateway
+from greenlight.wiring.worker import times, work
 
 __all__ = [
     "App",
@@ -44,13 +45,16 @@ __all__ = [
     "new_person",
     "open_app",
     "open_cache",
+    "open_pipeline",
     "person_of",
     "public_key",
     "sign_off",
     "signed_head",
     "standing",
     "start_rollout",
+    "times",
     "turn",
     "verify_export",
     "verify_ledger",
+    "work",
 ]

@@ -24,7 +24,8 @@ from greenlight.core.records import SECOND, Run, RunProgress
 from greenlight.ports import Model, Progress, Trainer
 from greenlight.stages.collect import Source
 from greenlight.stages.loop import Plan, Turn, Workshop
-from greenlight.stages.pipeline import LEASE_TTL, FineTuningPipeline, InHand, active
+from greenlight.stages.pipeline import LEASE_TTL, FineTuningPipeline, InHand
+from greenlight.stages.runs import active
 from greenlight.wiring.app import App
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "onnx", "onnxruntime", "tokenizers", "safetensors")
@@ -36,7 +37,7 @@ BEAT = 1.0
 """Seconds between two signs of life of a run."""
 
 
-def pipeline(app: App) -> FineTuningPipeline:
+def open_pipeline(app: App) -> FineTuningPipeline:
     """The durable pipeline of this installation; see `stages.pipeline`."""
     work = app.settings.state / "work"
     work.mkdir(parents=True, exist_ok=True)
@@ -102,7 +103,7 @@ def turn(
         Refused: another process is carrying out a run of this task; the message names it.
     """
     wanted = app.settings.task(task)
-    works = pipeline(app)
+    works = open_pipeline(app)
     run = active(app.store, task)
     if run is None:
         plan = plan_of(wanted, runtime=runtime, fresh_from=fresh_from)

@@ -11,9 +11,9 @@ from greenlight.core.records import SECOND, Run
 from greenlight.lookup import everything
 from greenlight.ports import Progress
 from greenlight.stages.loop import Turn
-from greenlight.stages.pipeline import active
+from greenlight.stages.runs import active
 from greenlight.wiring.app import App
-from greenlight.wiring.pipeline import carry_out, pipeline, plan_of
+from greenlight.wiring.pipeline import carry_out, open_pipeline, plan_of
 
 
 def work(app: App, task: str, *, since: int, progress: Progress) -> Turn | None:
@@ -32,7 +32,7 @@ def work(app: App, task: str, *, since: int, progress: Progress) -> Turn | None:
     Raises:
         GreenlightError: the run failed or was aborted; it is on record.
     """
-    works = pipeline(app)
+    works = open_pipeline(app)
     run = active(app.store, task)
     if run is None:
         trigger = due(app, task, since)
@@ -59,9 +59,9 @@ def due(app: App, task: str, since: int) -> str | None:
         (coming,) = times(settings.schedule, after=since if last is None else last, count=1)
         if coming <= app.clock.now():
             return "schedule"
-    if settings.new_feedback is not None:
-        if app.store.count_feedback(task, last or 0) >= settings.new_feedback:
-            return "feedback"
+    wanted = settings.new_feedback
+    if wanted is not None and app.store.count_feedback(task, last or 0) >= wanted:
+        return "feedback"
     return None
 
 
