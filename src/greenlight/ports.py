@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -17,6 +17,7 @@ from greenlight.core.records import (
     Record,
     Replica,
 )
+from greenlight.core.retention import Erasure
 
 R = TypeVar("R", bound=Record)
 
@@ -148,6 +149,34 @@ class Events(Protocol):
 
     def count_feedback(self, task: str, since: int) -> int:
         """On how many inferences quality feedback was received at or after `since`."""
+        ...
+
+    def erasable(self, what: Erasure) -> dict[str, int]:
+        """How many `inferences` and `feedback` an erasure would take, and how many inferences of
+        spared rollouts are `kept`."""
+        ...
+
+    def erase(
+        self, what: Erasure, random: Callable[[int], bytes], *, batch: int = 500
+    ) -> Iterator[Mapping[str, int]]:
+        """Erase events and all that was derived from them, in transactions of `batch` rows.
+
+        Inferences with their feedback, exposures, failures and what waits for them go. Where
+        nothing is left of a unit in a rollout, its journal entries get another name, the same in
+        all of them (`core.retention.nobody`, from `random`), and so do the names in the journals
+        of rollouts that ended before `what.before`. Counts of arms stay: they name nobody.
+
+        Each item tells of one transaction: table → rows. Whoever stops between two of them may
+        start over at any time.
+        """
+        ...
+
+    def compact(self) -> None:
+        """See to it that no trace of what was erased is left on the disk.
+
+        Raises:
+            StoreError: it could not be done now; nothing is lost.
+        """
         ...
 
 

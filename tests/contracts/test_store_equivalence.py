@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from greenlight.core.records import (
     Version,
     VersionStatus,
 )
+from greenlight.core.retention import Erasure
 from greenlight.ports import Store
 from tests.contracts.making import ROLLOUT, entry, epoch, feedback, inference, version
 
@@ -96,10 +98,19 @@ commits = st.fixed_dictionaries(
         ),
     }
 )
+erasures = st.builds(
+    Erasure,
+    task=st.just("intent"),
+    before=small,
+    unit=st.one_of(st.none(), names),
+    spare=st.sampled_from([frozenset(), frozenset({ROLLOUT})]),
+    strays_before=st.one_of(st.none(), small),
+)
 steps = st.one_of(
     st.tuples(st.just("ingest"), st.lists(inferences, max_size=6), st.lists(words, max_size=6)),
     st.tuples(st.just("commit"), commits),
     st.tuples(st.just("lease"), st.sampled_from(["x", "y"]), small, small),
+    st.tuples(st.just("erase"), erasures),
 )
 
 
@@ -123,6 +134,13 @@ def do(store: Store, step: tuple[Any, ...]) -> object:
             return store.lease("leader", holder, now, ttl)
         if kind == "ingest":
             return store.ingest(*arguments)
+        if kind == "erase":
+            (what,) = arguments
+            names = (bytes([n] * 16) for n in range(256))
+            total: Counter[str] = Counter()
+            for counts in store.erase(what, lambda _: next(names), batch=2):
+                total.update(counts)
+            return store.erasable(what), +total
         given = dict(arguments[0])
         return store.commit(swap=swaps(store, given.pop("changes")), **given)
     except (Conflict, LostLease) as error:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 from greenlight.adapters.stores import common, in_memory
 from greenlight.adapters.stores.common import Arm, UnitKey
+from greenlight.adapters.stores.forgetting import Evidence, Forgetting, Key, evidence_of
 from greenlight.core.errors import Conflict, LostLease
 from greenlight.core.metrics import BAD, GOOD
 from greenlight.core.records import (
@@ -25,13 +26,6 @@ from greenlight.core.records import (
 )
 
 R = TypeVar("R", bound=Record)
-Key = tuple[str | int, ...]
-Evidence = tuple[str, str, str, int]
-"""(rollout, test, unit, epoch)."""
-
-
-def _evidence(entry: JournalEntry) -> Evidence:
-    return (entry.rollout, entry.test, entry.unit, entry.epoch)
 
 
 def _arm(inference: Inference) -> Arm:
@@ -54,7 +48,7 @@ def _summary(arm: Arm, tally: Counter[str]) -> ArmSummary:
     )
 
 
-class MemoryStore:
+class MemoryStore(Forgetting):
     """Implements `ports.Store` with dictionaries; safe to share between threads."""
 
     def __init__(self) -> None:
@@ -142,9 +136,9 @@ class MemoryStore:
                 raise Conflict(f"{common.name_of(record)} is there already")
             staged[place] = record
             if isinstance(record, JournalEntry):
-                if _evidence(record) in evidence or _evidence(record) in self._evidence:
+                if evidence_of(record) in evidence or evidence_of(record) in self._evidence:
                     raise Conflict(f"{common.evidence_name(record)} is in the journal already")
-                evidence.add(_evidence(record))
+                evidence.add(evidence_of(record))
         for old, new in swap:
             place = (type(old), old.key)
             held = staged.get(place) or self._records[type(old)].get(old.key)
@@ -276,9 +270,10 @@ class MemoryStore:
         with self._lock:
             for unit in units:
                 epochs = sorted({i.epoch for i in self._by_unit.get((rollout, unit), ())})
-                if epochs:
-                    firsts = (self._exposures[rollout, unit, epoch] for epoch in epochs)
-                    found[unit] = [common.exposure_of(inference) for inference in firsts]
+                firsts = (self._exposures.get((rollout, unit, epoch)) for epoch in epochs)
+                met = [common.exposure_of(first) for first in firsts if first is not None]
+                if met:
+                    found[unit] = met
         return found
 
     def feedback_on(
@@ -307,6 +302,9 @@ class MemoryStore:
         with self._lock:
             arms = sorted(arm for arm in self._tallies if arm[0] == rollout)
             return [_summary(arm, self._tallies[arm]) for arm in arms]
+
+    def compact(self) -> None:
+        """Do nothing: what was taken away is gone."""
 
     def answers(
         self, task: str, *, since: int, until: int, after: str | None = None, limit: int = 1000

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, and_, delete, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from greenlight.adapters.stores import common, ingesting, questions, tables
+from greenlight.adapters.stores import common, ingesting, purging, questions, tables
 from greenlight.adapters.stores.migrations import migrate
-from greenlight.adapters.stores.sqlite import engine_for
+from greenlight.adapters.stores.sqlite import compact, engine_for
 from greenlight.adapters.stores.tables import INSERT, codec, execute_many
 from greenlight.core.errors import Conflict, LostLease, StoreError
 from greenlight.core.records import (
@@ -27,6 +27,7 @@ from greenlight.core.records import (
     Record,
     Replica,
 )
+from greenlight.core.retention import Erasure
 
 R = TypeVar("R", bound=Record)
 
@@ -186,6 +187,22 @@ class SqlStore:
         """See `ports.Events.count_feedback`."""
         with self._reading() as connection:
             return questions.count_feedback(connection, task, since)
+
+    def erasable(self, what: Erasure) -> dict[str, int]:
+        """See `ports.Events.erasable`."""
+        with self._reading() as connection:
+            return purging.erasable(connection, what)
+
+    def erase(
+        self, what: Erasure, random: Callable[[int], bytes], *, batch: int = 500
+    ) -> Iterator[Mapping[str, int]]:
+        """See `ports.Events.erase`."""
+        return purging.erase(self._reading, self._writing, what, random, batch)
+
+    def compact(self) -> None:
+        """See `ports.Events.compact`."""
+        with self._one_writer, self._translated():
+            compact(self._writers)
 
     def close(self) -> None:
         """Close every connection."""

@@ -10,6 +10,10 @@ and commits are few: events come in batches, the controller writes once per pass
 Transactions begin explicitly (the driver would begin late and upgrade a read lock to a write
 lock, which fails at once when another process writes): writers with BEGIN IMMEDIATE, readers
 with BEGIN. Whoever finds the file locked waits up to `BUSY_MS`.
+
+A deleted row's bytes stay in the file until their place is needed again, and SQLite may have left
+copies of them elsewhere while it moved rows between pages. `PRAGMA secure_delete` would only
+overwrite what is deleted from then on, so a purge ends by writing the whole file anew (`compact`).
 """
 
 from __future__ import annotations
@@ -44,6 +48,29 @@ def engine_for(url: str) -> tuple[Engine, Engine]:
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine, engine.execution_options(begin="BEGIN IMMEDIATE")
+
+
+def compact(engine: Engine) -> None:
+    """Write the file anew, without what was deleted, and empty the write-ahead log.
+
+    Writers wait meanwhile (about 15 s for 1 GB), readers do not. Needs as much free space as the
+    file takes, twice.
+
+    Raises:
+        StoreError: no space, or somebody was at work for longer than `BUSY_MS`.
+    """
+    with engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        assert isinstance(raw, sqlite3.Connection)
+        try:
+            raw.execute("VACUUM")
+            (busy, _, _) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{engine.url.database}: could not be written anew: {error}"
+            ) from error
+    if busy:
+        raise StoreError(f"{engine.url.database}: somebody is reading it; try again in a moment")
 
 
 def _parse(url: str) -> URL:
