@@ -16,7 +16,7 @@ def test_every_metric_is_documented() -> None:
     """M1: and nothing else is."""
     own = {
         f"{metric.name}_total" if metric.type == "counter" else metric.name
-        for metric in Meters().registry.collect()
+        for metric in Meters(lambda: []).registry.collect()
         if metric.name.startswith("greenlight_")
     }
     assert set(re.findall(r"`(greenlight_\w+)", TEXT)) == own
@@ -35,8 +35,10 @@ def test_every_endpoint_is_documented() -> None:
         "healthz",
         "readyz",
         "metrics",
+        "api",
     }
-    assert all(path.replace("{task}", "TASK") in app._PLACES for path in paths)
+    own = [path for path in paths if not path.startswith("/api")]
+    assert all(path.replace("{task}", "TASK") in app._PLACES for path in own)
 
 
 def test_the_limits_are_as_documented() -> None:

@@ -18,6 +18,7 @@ from greenlight.core.errors import GreenlightError, NotFound
 from greenlight.core.records import SECOND, Replica
 from greenlight.ports import Clock, Events, Records
 from greenlight.recording import head
+from greenlight.serving.admin import PREFIX, Admin
 from greenlight.serving.arrivals import Arrivals
 from greenlight.serving.feedback import FeedbackDesk
 from greenlight.serving.follow import Authorise, Follower, OpenRuntime
@@ -36,6 +37,7 @@ from greenlight.serving.http import (
     send_response,
 )
 from greenlight.serving.meters import Meters
+from greenlight.serving.pipeline_meters import Views
 from greenlight.serving.predict import UNIT_HEADER, Predictor, Recent
 from greenlight.serving.routing import RoutingTable
 from greenlight.serving.settings import Settings
@@ -64,13 +66,15 @@ class Gateway:
         replica: str,
         config_digest: str,
         settings: Settings | None = None,
+        admin: Admin | None = None,
+        pipeline: Views | None = None,
     ) -> None:
         """Put the parts together; nothing is opened before the start.
 
         Args:
             records: where epochs and versions are read, and inferences looked up for feedback.
             events: where inferences, feedback and signs of life go.
-            authorise: raises `Refused` for the digest of a version that may not serve.
+            authorise: raises `Refused` for the digest of a version that may not serve as a variant.
             open_runtime: opens a version for serving; called in a thread.
             clock: the time.
             random: that many random bytes, for ids.
@@ -78,9 +82,12 @@ class Gateway:
             replica: this gateway's name, the same after a restart.
             config_digest: of the configuration in force; on every inference.
             settings: how it behaves.
+            admin: what answers `/api`; without it nothing is there.
+            pipeline: the newest run of each task, for /metrics.
         """
         self.settings = settings or Settings()
-        self.meters = Meters(newest=lambda: head(records))
+        self.meters = Meters(pipeline, newest=lambda: head(records))
+        self._admin = admin
         self.table = RoutingTable()
         self._events = events
         self._clock = clock
@@ -179,7 +186,9 @@ class Gateway:
             _only(scope, "POST")
             body = await read_body(scope, receive, self.settings.max_body)
             return await self._desk.take(body, header(scope, b"idempotency-key"))
-        if endpoint == "other":
+        if endpoint == "api" and self._admin is not None:
+            return await self._admin.answer(scope, receive, self.settings.max_body)
+        if endpoint in ("api", "other"):
             raise NotFound(f"nothing at {scope['path']}; there are: {_PLACES}")
         _only(scope, "GET")
         if endpoint == "readyz":
@@ -244,7 +253,7 @@ def _endpoint(path: str) -> str:
         return "feedback"
     if path in ("/healthz", "/readyz", "/metrics"):
         return path[1:]
-    return "other"
+    return "api" if path.startswith(PREFIX) else "other"
 
 
 def _only(scope: Scope, method: str) -> None:

@@ -14,6 +14,7 @@ from prometheus_client import (
 from greenlight.core.metrics import GOOD
 from greenlight.core.records import Variant
 from greenlight.serving.ledger_meter import LedgerMeter, Newest
+from greenlight.serving.pipeline_meters import PipelineMeters, Views
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
 _OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1)
@@ -26,9 +27,11 @@ class Meters:
     that a prediction needs are kept after their first use.
     """
 
-    def __init__(self, newest: Newest = lambda: None) -> None:
-        """Set them up; `newest` tells of the ledger's newest entry."""
+    def __init__(self, pipeline: Views | None = None, newest: Newest = lambda: None) -> None:
+        """Set them up; `pipeline` tells of the newest run of each task, `newest` of the ledger."""
         self.registry = CollectorRegistry()
+        if pipeline is not None:
+            self.registry.register(PipelineMeters(pipeline))
         ProcessCollector(registry=self.registry)
         self.registry.register(LedgerMeter(newest))
         self._requests = Counter(

@@ -108,7 +108,7 @@ def show_run(context: click.Context, run: str, watch: bool, as_json: bool) -> No
 def abort_run(context: click.Context, run: str, as_json: bool) -> None:
     """End a run. Whoever carries it out clears up what it had half made."""
     with opened(context) as app:
-        ended = wiring.pipeline(app).abort(run)
+        ended = wiring.open_pipeline(app).abort(run)
         view = run_view(app.store, ended)
     if as_json:
         show_json(view)
