@@ -147,3 +147,5 @@ def _name() -> str:
 
 def _log() -> None:
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    # That a schema is upgraded is worth a line; which parts of Alembic load is not.
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
