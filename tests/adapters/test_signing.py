@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenlight.adapters.signing import new_secret, public_key, sign, verify
+from greenlight.adapters.signing import LEDGER_PREFIX, new_secret, public_key, sign, verify
 from greenlight.core.errors import BadInput
 
 SECRET = new_secret(lambda count: bytes(range(count)))
@@ -32,6 +32,13 @@ def test_secrets_are_written_so_that_scanners_know_them() -> None:
     assert SECRET.startswith("glp_") and len(SECRET) == 47
     assert PUBLIC.startswith("ed25519:") and len(PUBLIC) == 52
     assert SECRET[4:] not in PUBLIC
+
+
+def test_a_ledgers_key_is_told_from_a_persons() -> None:
+    """G5: it signs like any other."""
+    secret = new_secret(lambda count: bytes(range(count)), LEDGER_PREFIX)
+    assert secret == "gll_" + SECRET[4:]
+    assert verify(public_key(secret), b"data", sign(secret, b"data"))
 
 
 @given(st.binary(), st.binary())

@@ -110,6 +110,8 @@ class Publisher:
                 self._seen = None
             self._publish()
             self._warned = ""
+        except OSError as error:
+            self._warn(f"{error.filename or self._settings.heads_path}: {error.strerror or error}")
         except Exception as error:
             self._warn(str(error))
         finally:
