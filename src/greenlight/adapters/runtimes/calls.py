@@ -24,6 +24,10 @@ class Refusal(ModelFailed):
         super().__init__(message, Status.ERROR)
 
 
+class NoLabel(ModelFailed):
+    """An answer that is no label: the model answered, and nothing can be done with what it said."""
+
+
 class Calls:
     """Posts to one address.
 
@@ -108,8 +112,8 @@ class Calls:
             ) as response:
                 status, answer = response.status, await response.read()
                 retry_after = response.headers.get("retry-after", "")
-        except TimeoutError:
-            raise
+        except TimeoutError as error:
+            raise ModelFailed(f"{self.url}: no answer in time", Status.TIMEOUT) from error
         except (aiohttp.ClientError, OSError) as error:
             raise ModelFailed(f"{self.url}: {error}", Status.ERROR) from error
         if status != 200:
