@@ -41,7 +41,11 @@ def control(app: wiring.App, holder: str, stop: threading.Event) -> None:
 
 
 def _publish(app: wiring.App, stop: threading.Event) -> None:
-    """Publish the ledger's head whenever it has moved, until told to stop."""
+    """Put the configuration on the ledger, and publish its head whenever it has moved."""
+    try:
+        app.act()
+    except Exception:
+        log.exception("the configuration was not put on the ledger")
     app.publisher.publish(missed=True)
     while not stop.wait(app.settings.controller.interval / SECOND):
         app.publisher.publish()

@@ -19,6 +19,7 @@ def attend(app: wiring.App, stop: threading.Event) -> None:
     A run that fails is on record and keeps no other task from its run. An interrupt leaves a run
     as it is; whoever looks next goes on with it.
     """
+    app.act()
     since = app.clock.now()
     while not stop.is_set():
         for task in app.settings.tasks:
@@ -32,8 +33,8 @@ def attend(app: wiring.App, stop: threading.Event) -> None:
                 log.exception("%s: the run has failed", task)
             else:
                 if made is not None:
-                    status = made.version.status.value
-                    log.info("%s: run %s made %s: %s", task, made.run.id, made.version.label, status)
+                    what = made.run.id, made.version.label, made.version.status.value
+                    log.info("%s: run %s made %s: %s", task, *what)
         stop.wait(app.settings.worker.interval / SECOND)
 
 

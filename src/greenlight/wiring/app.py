@@ -19,7 +19,7 @@ from greenlight.core.errors import Refused
 from greenlight.core.records import Approval, Version
 from greenlight.ports import Blobs, Clock, Store
 from greenlight.stages import approve
-from greenlight.wiring.ledger import Publisher, Random
+from greenlight.wiring.ledger import Publisher, Random, note_configuration
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,10 @@ class App:
     bundles: Blobs
     publisher: Publisher
     """Publishes the ledger's head when it has moved."""
+
+    def act(self) -> None:
+        """Put the configuration on the ledger, where it is news: this process is about to act."""
+        note_configuration(self.settings, self.store, self.clock)
 
 
 @contextmanager
@@ -102,6 +106,7 @@ def sign_off(
     evaluation: str | None = None,
 ) -> Approval:
     """Record a person's word on a version under the task's policy; see `stages.approve.decide`."""
+    app.act()
     return approve.decide(
         app.store,
         version=version,

@@ -9,6 +9,7 @@ from greenlight.wiring.app import App, authorise
 
 def go_live(app: App, version: Version, *, initiator: str) -> Epoch:
     """Give all traffic to a task's first version; see `stages.roll_out.go_live`."""
+    app.act()
     return roll_out.go_live(
         app.store,
         version,
@@ -33,6 +34,7 @@ def start_rollout(app: App, candidate: Version, *, initiator: str, aa: bool = Fa
             as_control=live,
         )
 
+    app.act()
     return roll_out.start(
         app.store,
         candidate,

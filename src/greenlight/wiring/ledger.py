@@ -8,14 +8,16 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
+
 from greenlight.adapters import ledger_files, signing
-from greenlight.config import Settings
+from greenlight.config import Document, Settings
 from greenlight.core import fingerprint, ledger
 from greenlight.core.errors import BadInput, Tampered
 from greenlight.core.ledger import SignedHead
 from greenlight.core.records import LedgerEntry
 from greenlight.ports import Clock, Records
-from greenlight.recording import head
+from greenlight.recording import head, record
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +79,19 @@ def sign_head(
     return SignedHead(
         seq=draft.seq, digest=draft.digest, at=now, key=draft.key, signature=signature
     )
+
+
+def note_configuration(settings: Settings, records: Records, clock: Clock) -> None:
+    """Put the configuration on the ledger if it is not the one that is there (REQUIREMENTS G5).
+
+    Called by whoever is about to act on it. Secrets are no part of it: it only names variables.
+    """
+    content = {name: getattr(settings, name) for name in Document.__struct_fields__}
+    last = records.scan(LedgerEntry, {"kind": "configuration"}, newest_first=True, limit=1)
+    if last and last[0].body["digest"] == settings.config_digest:
+        return
+    body = {"digest": settings.config_digest, "settings": msgspec.to_builtins(content)}
+    record(records, [("configuration", body)], now=clock.now())
 
 
 class Publisher:

@@ -68,6 +68,7 @@ INDEXES: Mapping[str, Sequence[tuple[str, ...]]] = {
     "approvals": [("version",)],
     "rollouts": [("task",)],
     "decisions": [("rollout",)],
+    "ledger": [("kind", "seq")],
     "inferences": [("rollout", "unit", "epoch", "id")],
     "feedback": [("inference_id", "metric"), ("metric", "at")],
 }
