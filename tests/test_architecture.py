@@ -38,6 +38,7 @@ PURE = frozenset(
         "numpy",
         "scipy",
         "msgspec",
+        "phonenumbers",  # the numbering plans of all countries, as tables and regular expressions
     ]
 )
 """What the core may import beside itself: an allowlist cannot rot the way a denylist does."""

@@ -15,7 +15,17 @@ from greenlight import __version__
 from greenlight.entrypoints.cli import COMMANDS, main
 from tests.cli.project import Project
 
-HEAVY = ("numpy", "scipy", "sklearn", "sqlalchemy", "onnxruntime", "aiohttp", "matplotlib", "rich")
+HEAVY = (
+    "numpy",
+    "scipy",
+    "sklearn",
+    "sqlalchemy",
+    "onnxruntime",
+    "aiohttp",
+    "matplotlib",
+    "rich",
+    "phonenumbers",
+)
 
 PROBE = """
 import json, sys
