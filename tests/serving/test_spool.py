@@ -110,6 +110,27 @@ async def test_what_was_acknowledged_lies_on_disk(tmp_path: Path) -> None:
 
 
 @asynchronous
+async def test_what_is_in_the_store_leaves_the_disk(tmp_path: Path) -> None:
+    """D11: a purge reaches the store, so that nothing may stay in a file that is not full."""
+    bench = Bench(tmp_path)
+    bench.spool.start()
+    segment = tmp_path / "w-00000001.jsonl"
+    put = []
+    for _ in range(3):
+        put += await bench.put(2, comment="call me", synced=True)
+        await eventually(lambda: segment.stat().st_size == 0)
+        assert bench.sink.ids == put
+        assert bench.spool.pending == 0
+    bench.sink.refusals = 3
+    put += await bench.put()
+    assert segment.stat().st_size > 0
+    await eventually(lambda: segment.stat().st_size == 0)
+    assert bench.sink.ids == put
+    assert await bench.spool.stop(SECOND)
+    assert bench.files() == []
+
+
+@asynchronous
 async def test_a_dead_writers_segments_are_recovered(tmp_path: Path) -> None:
     """In order; a torn last line was never acknowledged; an unreadable one is set aside."""
     bench = Bench(tmp_path)

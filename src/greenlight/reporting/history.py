@@ -16,6 +16,7 @@ import msgspec
 from greenlight.core.evidence import Evidence, begin, fold, outcome, thresholds
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
+    MINUTE,
     Action,
     ArmSummary,
     Decision,
@@ -133,7 +134,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     exposed: int
     """Distinct units that were assigned to the candidate at least once."""
     first_exposure: int | None
-    """When the first of them came (µs since 1970)."""
+    """When the first of them came (µs since 1970); to the minute where it has been erased."""
     agrees: bool
     """Whether the replayed log E equals, within `TOLERANCE`, what every decision recorded."""
 
@@ -189,7 +190,7 @@ def history(store: Store, rollout: Rollout) -> History:
         everything(store, Decision, {"rollout": rollout.id}), key=lambda item: (item.at, item.id)
     )
     moments = _replay(rollout, policy, entries, weights)
-    exposed, first = _exposed(store, rollout.id, entries)
+    exposed, first = _exposed(store, rollout, entries)
     return History(
         rollout=rollout,
         policy=policy,
@@ -270,20 +271,24 @@ def _agrees(decision: Decision, moments: Sequence[Moment]) -> bool:
     )
 
 
-def _exposed(store: Store, rollout: str, entries: Sequence[JournalEntry]) -> tuple[int, int | None]:
+def _exposed(
+    store: Store, rollout: Rollout, entries: Sequence[JournalEntry]
+) -> tuple[int, int | None]:
     """How many units met the candidate and when the first did, the latest events included.
 
     The journal names the units but not the moments; exposures that came after its last look are
-    not in it yet.
+    not in it yet. Of what was erased the journal still has the minute.
     """
-    units = [e.unit for e in entries if e.test == "exposure" and e.arm == Variant.CANDIDATE]
-    late = store.exposures(rollout, lacking="exposure", until=FOREVER, limit=FOREVER)
+    own = [e for e in entries if e.test == "exposure" and e.arm == Variant.CANDIDATE]
+    late = store.exposures(rollout.id, lacking="exposure", until=FOREVER, limit=FOREVER)
     met: list[Exposure] = [exposure for exposure in late if exposure.variant == Variant.CANDIDATE]
-    if units:
-        past = store.past(rollout, units[:1])[units[0]]
-        met += [exposure for exposure in past if exposure.variant == Variant.CANDIDATE]
-    first = min((exposure.at for exposure in met), default=None)
-    return len({*units, *(exposure.unit for exposure in met)}), first
+    moments = [exposure.at for exposure in met]
+    if own:
+        past = store.past(rollout.id, [own[0].unit]).get(own[0].unit, [])
+        known = [exposure.at for exposure in past if exposure.variant == Variant.CANDIDATE]
+        moments += known or [rollout.at + (own[0].minute - 1) * MINUTE]
+    units = {entry.unit for entry in own} | {exposure.unit for exposure in met}
+    return len(units), min(moments, default=None)
 
 
 def _after(store: Store, rollout: str, policy: DecisionPolicy) -> Iterator[Outcome]:

@@ -122,6 +122,12 @@ class Segment:
         if not self._marks:
             self._sealed = True
 
+    def empty(self) -> None:
+        """Take what is in the store out of the file; nothing may be left that is not."""
+        if self.size and self.left == 0:
+            os.ftruncate(self._descriptor(), 0)
+            self.size = self.done = 0
+
     @property
     def left(self) -> int:
         """Bytes that are not in the store yet."""

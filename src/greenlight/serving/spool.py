@@ -187,6 +187,9 @@ class Spool:
             if not segment.live and segment.left == 0:
                 segment.close()
                 self._segments.remove(segment)
+            elif segment.left == 0:
+                # What people wrote lies in the store now, where it can be found and erased.
+                segment.empty()
 
     def _store(self, data: bytes) -> bool:
         """Decode lines and store their events (in a thread); True if the last line is torn."""
