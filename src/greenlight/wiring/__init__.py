@@ -27,13 +27,17 @@ from greenlight.wiring.caching import open_cache
 from greenlight.wiring.control import go_live, look, start_rollout
 from greenlight.wiring.ledger import Random, new_ledger_key
 from greenlight.wiring.pipeline import find_encoder, load_source, open_pipeline, turn
+from greenlight.wiring.registry import Origin, add_version, adopt
 from greenlight.wiring.serving import build_gateway
 from greenlight.wiring.worker import times, work
 
 __all__ = [
     "App",
+    "Origin",
     "Random",
     "Verification",
+    "add_version",
+    "adopt",
     "authorise",
     "build_gateway",
     "export_ledger",

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from greenlight.core.errors import BadInput
-from greenlight.core.records import Variant, Version
-from greenlight.ports import Runtime
+from greenlight.core.records import Variant
 from greenlight.wiring.app import App, authorise
+from greenlight.wiring.models import open_runtime
 
 if TYPE_CHECKING:
     from greenlight.serving.app import Gateway
-
-THREADS = 2
-"""Threads that run one model; onnxruntime uses one core per call."""
 
 
 def build_gateway(app: App, replica: str) -> Gateway:
@@ -33,7 +29,7 @@ def build_gateway(app: App, replica: str) -> Gateway:
         authorise=lambda digest, variant: authorise(
             app, digest, expires=False, as_control=variant is Variant.CONTROL
         ),
-        open_runtime=lambda version: _open_runtime(app, version),
+        open_runtime=lambda version: open_runtime(app, version),
         clock=app.clock,
         random=app.random,
         spool_folder=settings.state / "spool",
@@ -46,19 +42,3 @@ def build_gateway(app: App, replica: str) -> Gateway:
             ),
         ),
     )
-
-
-def _open_runtime(app: App, version: Version) -> Runtime:
-    timeout = app.settings.task(version.task).runtime.timeout
-    kind = version.runtime.get("kind")
-    if kind == "in_process":
-        from greenlight.adapters.runtimes.in_process import InProcessRuntime
-        from greenlight.models import bundle
-
-        model = bundle.load(app.bundles.path(version.bundle), version.bundle)
-        return InProcessRuntime(model, THREADS, timeout)
-    if kind == "http":
-        from greenlight.adapters.runtimes.http import HttpRuntime
-
-        return HttpRuntime(version.runtime["url"], clock=app.clock, timeout=timeout)
-    raise BadInput(f"{version.label}: no runtime is of kind {kind!r}; there are in_process, http")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import msgspec
 from greenlight import config, wiring
 from greenlight.config import Settings
 from greenlight.core import fingerprint
+from greenlight.core.errors import UserError
 from greenlight.core.records import Record, Version
 from greenlight.lookup import everything
 from greenlight.ports import Records
@@ -36,6 +38,30 @@ def settings(context: click.Context) -> Settings:
         ConfigError: it is wrong or not there.
     """
     return config.load(context.find_root().obj, os.environ)
+
+
+def own_secret() -> str:
+    """The secret of the person who calls.
+
+    Raises:
+        UserError: there is none.
+    """
+    secret = os.environ.get(KEY_VARIABLE, "")
+    if not secret:
+        raise UserError(
+            f"{KEY_VARIABLE} is not set: put your own key there (greenlight keys person NAME makes "
+            "one), so that nobody can sign for you"
+        )
+    return secret
+
+
+def initiator(app: wiring.App) -> str:
+    """Who calls: the person whose key is at hand, else the user of this machine.
+
+    It goes on record, and an initiator cannot sign what they brought about.
+    """
+    secret = os.environ.get(KEY_VARIABLE)
+    return wiring.person_of(app.settings, secret).name if secret else getpass.getuser()
 
 
 @contextmanager
@@ -97,3 +123,10 @@ def name_of(digest: str | None, known: dict[str, str]) -> str:
     if digest is None:
         return "–"
     return known.get(digest, fingerprint.short(digest))
+
+
+def inline(value: Any) -> str:
+    """A small document on one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {inline(item)}" for name, item in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

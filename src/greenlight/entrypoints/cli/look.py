@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 import msgspec
 
@@ -20,6 +18,7 @@ from greenlight.core.records import (
 )
 from greenlight.entrypoints.cli.common import (
     facts,
+    inline,
     json_option,
     labels,
     moment,
@@ -29,6 +28,7 @@ from greenlight.entrypoints.cli.common import (
     show_json,
     table,
 )
+from greenlight.entrypoints.cli.registry import add_version, show_lineage
 from greenlight.lookup import everything, find_by_id, find_version
 
 limit_option = click.option(
@@ -39,7 +39,10 @@ task_argument = click.argument("task", required=False)
 
 @click.group()
 def versions() -> None:
-    """List versions, or show one."""
+    """List versions, show one, or add one that needs no training."""
+
+
+versions.add_command(add_version)
 
 
 @versions.command("list")
@@ -62,15 +65,19 @@ def list_versions(context: click.Context, task: str | None, as_json: bool) -> No
 
 @versions.command("show")
 @click.argument("version")
+@click.option("--lineage", is_flag=True, help="Where it comes from, down to the inference ids.")
 @json_option
 @click.pass_context
-def show_version(context: click.Context, version: str, as_json: bool) -> None:
+def show_version(context: click.Context, version: str, lineage: bool, as_json: bool) -> None:
     """Show a version: lineage, evaluations, gates, approvals and what is missing.
 
     VERSION is a label (intent@2), a digest, or the beginning of a digest.
     """
     with opened(context) as app:
         found = find_version(app.store, version)
+        if lineage:
+            show_lineage(app, found, as_json)
+            return
         where = {"version": found.digest}
         evaluations = sorted(everything(app.store, Evaluation, where), key=lambda e: e.at)
         approvals = sorted(everything(app.store, Approval, where), key=lambda a: a.at)
@@ -79,7 +86,8 @@ def show_version(context: click.Context, version: str, as_json: bool) -> None:
             for entry in everything(app.store, LedgerEntry, {"kind": "gates"})
             if entry.body["version"] == found.digest
         ]
-        quorum = wiring.standing(app, found) if found.task in app.settings.tasks else None
+        known = found.task in app.settings.tasks
+        quorum = wiring.standing(app, found, as_control=True) if known else None
     if as_json:
         show_json(
             {
@@ -96,7 +104,7 @@ def show_version(context: click.Context, version: str, as_json: bool) -> None:
         ("status", found.status),
         ("digest", found.digest),
         ("bundle", found.bundle),
-        ("runtime", _inline(found.runtime)),
+        ("runtime", inline(found.runtime)),
         *((name, value) for name, value in found.lineage.items()),
         ("registered", f"{moment(found.at)} by {found.initiator}"),
         ("sign-off", quorum or f"task {found.task} is no longer in greenlight.toml"),
@@ -235,7 +243,7 @@ def show_decision(context: click.Context, decision: str, as_json: bool) -> None:
         ("epoch seen", found.epoch_seen),
         ("policy", found.policy_digest),
         ("at", moment(found.at)),
-        *((name, _inline(value)) for name, value in found.evidence.items()),
+        *((name, inline(value)) for name, value in found.evidence.items()),
     ]
     click.echo(facts(lines))
 
@@ -243,10 +251,3 @@ def show_decision(context: click.Context, decision: str, as_json: bool) -> None:
 def _decisions(found: list[Decision]) -> str:
     rows = [(d.id, moment(d.at), d.action, d.code, d.reason) for d in found]
     return table(("DECISION", "WHEN", "ACTION", "CODE", "REASON"), rows)
-
-
-def _inline(value: Any) -> str:
-    """A small document on one line."""
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_inline(item)}" for name, item in value.items())
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 
 import click
@@ -11,8 +10,15 @@ import msgspec
 from greenlight import wiring
 from greenlight.core import fingerprint
 from greenlight.core.approval import APPROVE, REJECT, REVOKE
-from greenlight.core.errors import Refused, UserError
-from greenlight.entrypoints.cli.common import KEY_VARIABLE, json_option, opened, public, show_json
+from greenlight.core.errors import Refused
+from greenlight.entrypoints.cli.common import (
+    KEY_VARIABLE,
+    json_option,
+    opened,
+    own_secret,
+    public,
+    show_json,
+)
 from greenlight.lookup import find_version
 
 version_argument = click.argument("version")
@@ -122,12 +128,7 @@ def _decide(
     evaluation: str | None,
     as_json: bool,
 ) -> None:
-    secret = os.environ.get(KEY_VARIABLE, "")
-    if not secret:
-        raise UserError(
-            f"{KEY_VARIABLE} is not set: put your own key there (greenlight keys person NAME makes "
-            "one), so that nobody can sign for you"
-        )
+    secret = own_secret()
     with opened(context) as app:
         found = find_version(app.store, version)
         signer = wiring.person_of(app.settings, secret)
@@ -137,7 +138,7 @@ def _decide(
             app, found, secret=secret, decision=decision, why=why, evaluation=evaluation
         )
         now = find_version(app.store, found.digest)
-        quorum = wiring.standing(app, now)
+        quorum = wiring.standing(app, now, as_control=True)
     if as_json:
         show_json(
             {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from pathlib import Path
 
 import click
@@ -13,7 +11,7 @@ from greenlight import wiring
 from greenlight.core import fingerprint
 from greenlight.core.gates import passed
 from greenlight.entrypoints.cli.common import (
-    KEY_VARIABLE,
+    initiator,
     json_option,
     moment,
     opened,
@@ -64,7 +62,7 @@ def run(
             made = wiring.turn(
                 app,
                 task,
-                initiator=_initiator(app),
+                initiator=initiator(app),
                 progress=progress,
                 fresh_from="collect" if force else stage,
             )
@@ -111,15 +109,6 @@ def _show_schedule(context: click.Context, task: str, as_json: bool) -> None:
         click.echo(f"{task}: {moment(at)}")
 
 
-def _initiator(app: wiring.App) -> str:
-    """Who calls: the person whose key is at hand, else the user of this machine.
-
-    It goes on record, and an initiator cannot sign what they brought about.
-    """
-    secret = os.environ.get(KEY_VARIABLE)
-    return wiring.person_of(app.settings, secret).name if secret else getpass.getuser()
-
-
 @click.group()
 def rollout() -> None:
     """Put an approved version before users."""
@@ -138,15 +127,15 @@ def start(context: click.Context, task: str, version: str, aa: bool, as_json: bo
         found = find_version(app.store, version)
         if found.task != task:
             raise click.UsageError(f"{found.label} is a version of {found.task!r}, not {task!r}")
-        initiator = _initiator(app)
+        by = initiator(app)
         if current_epoch(app.store, task) is None:
-            epoch = wiring.go_live(app, found, initiator=initiator)
+            epoch = wiring.go_live(app, found, initiator=by)
             if as_json:
                 show_json(public(epoch))
             else:
                 click.echo(f"{found.label} takes all traffic: nothing was live before it")
             return
-        begun = wiring.start_rollout(app, found, initiator=initiator, aa=aa)
+        begun = wiring.start_rollout(app, found, initiator=by, aa=aa)
         if as_json:
             show_json(public(begun))
             return

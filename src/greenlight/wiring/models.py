@@ -1,0 +1,107 @@
+"""Opening versions: where they answer requests, and where they are judged.
+
+Whatever is opened is checked first: the record against its digest, and every byte of the bundle
+against the digest that the record names (REQUIREMENTS R3).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from greenlight import artifacts, lookup
+from greenlight.core.errors import BadInput, ConfigError
+from greenlight.core.records import SECOND, Version
+from greenlight.ports import Model, Runtime
+from greenlight.wiring.app import App
+
+THREADS = 2
+"""Threads that run one model; onnxruntime uses one core per call."""
+PATIENCE = 60 * SECOND
+"""For one call when a model elsewhere is judged."""
+_BATCH = 64
+_NEVER = 2**31
+"""Failures in a row that open the breaker of a model that is judged: nobody waits for it."""
+
+
+def open_runtime(app: App, version: Version, environ: Mapping[str, str] = os.environ) -> Runtime:
+    """Open a version for serving.
+
+    Raises:
+        Tampered: its record or its bundle was changed.
+        NotFound: its bundle is not there.
+        BadInput: a bundle or a runtime that this release does not know.
+        ConfigError: the variable that holds a provider's key is not set.
+    """
+    lookup.genuine(version)
+    timeout = app.settings.task(version.task).runtime.timeout
+    kind = version.runtime.get("kind")
+    if kind == "in_process":
+        from greenlight.adapters.runtimes.in_process import InProcessRuntime
+        from greenlight.models import bundle
+
+        model = bundle.load(app.bundles.path(version.bundle), version.bundle)
+        return InProcessRuntime(model, THREADS, timeout)
+    if kind == "http":
+        from greenlight.adapters.runtimes.http import HttpRuntime
+
+        return HttpRuntime(version.runtime["url"], clock=app.clock, timeout=timeout)
+    if kind == "openai":
+        from greenlight.adapters.runtimes.openai_chat import OpenAIChatRuntime
+        from greenlight.models import prompt
+
+        return OpenAIChatRuntime(
+            version.runtime["url"],
+            prompt.load(app.bundles.path(version.bundle), version.bundle),
+            clock=app.clock,
+            key=_key(version, environ),
+            timeout=timeout,
+        )
+    raise BadInput(
+        f"{version.label}: no runtime is of kind {kind!r}; there are in_process, http, openai"
+    )
+
+
+def load_model(app: App, version: Version, environ: Mapping[str, str] = os.environ) -> Model:
+    """Open a version for being judged: from its bundle, or where it is, if only that is known.
+
+    Raises:
+        Tampered, NotFound, BadInput, ConfigError: as `open_runtime`.
+    """
+    from greenlight.models import bundle, elsewhere, prompt
+
+    lookup.genuine(version)
+    folder = app.bundles.path(version.bundle)
+    kind = artifacts.unseal(folder, version.bundle).get("kind")
+    if kind not in (prompt.KIND, elsewhere.KIND):
+        return bundle.load(folder, version.bundle)
+    from greenlight.adapters.runtimes.http import HttpRuntime
+    from greenlight.adapters.runtimes.offline import OfflineModel
+    from greenlight.adapters.runtimes.openai_chat import OpenAIChatRuntime
+
+    url, key = version.runtime["url"], _key(version, environ)
+    if kind == elsewhere.KIND:
+        return OfflineModel(
+            lambda: HttpRuntime(url, clock=app.clock, timeout=PATIENCE, failures=_NEVER),
+            (),
+            batch=_BATCH,
+        )
+    asked = prompt.load(folder, version.bundle)
+    return OfflineModel(
+        lambda: OpenAIChatRuntime(
+            url, asked, clock=app.clock, key=key, timeout=PATIENCE, failures=_NEVER
+        ),
+        asked.labels,
+    )
+
+
+def _key(version: Version, environ: Mapping[str, str]) -> str | None:
+    """The secret that opens a version's provider, if it needs one. It is read and not kept."""
+    named = version.runtime.get("key")
+    if named is None:
+        return None
+    variable = str(named).removeprefix("env:")
+    key = environ.get(variable)
+    if not key:
+        raise ConfigError([f"{version.label}: the variable {variable}, its key, is not set"])
+    return key
