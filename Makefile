@@ -16,12 +16,13 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check status clean
+.PHONY: help setup demo test test-slow check status clean
 
 help:
 	@echo "make setup    install Greenlight and the sentence encoder into $(VENV)"
 	@echo "make demo     the whole loop on BANKING77 (options in DEMO_ARGS)"
 	@echo "make test     every test (options in PYTEST_ARGS)"
+	@echo "make test-slow   the long forms of some tests"
 	@echo "make check    style, types and import rules"
 	@echo "make bench-aa, bench-cache, bench-demo, bench-gateway, bench-models, bench-stores   slow proofs and benchmarks"
 	@echo "make status   run the tests and write docs/status.md"
@@ -35,6 +36,9 @@ demo: setup
 test: setup $(VENV)/.dev
 	@mkdir -p build
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --junitxml=build/junit.xml $(PYTEST_ARGS)
+
+test-slow: setup $(VENV)/.dev
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(PYTEST_ARGS)
 
 check: $(VENV)/.dev
 	@echo "ruff: style"

@@ -29,14 +29,14 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
 
 
 def download(
-    url: str, target: Path, digest: str, progress: Progress, *, name: str, remedy: str
-) -> None:
-    """Fetch a file unless the cache holds it whole; nobody ever sees half a file.
+    url: str, target: Path, digest: str | None, progress: Progress, *, name: str, remedy: str
+) -> str:
+    """Fetch a file unless it is there whole; nobody ever sees half a file. Returns its digest.
 
     Args:
         url: where it was published.
         target: its place in the cache.
-        digest: its SHA-256, as `sha256:<64 hex digits>`.
+        digest: its SHA-256, as `sha256:<64 hex digits>`; None takes whatever comes.
         progress: called with the share received.
         name: what to call it.
         remedy: what one can do where it cannot be fetched.
@@ -45,8 +45,8 @@ def download(
         Tampered: the address holds other bytes; they are not kept.
         MissingData: it cannot be fetched or kept; the message says what to do.
     """
-    if target.is_file() and artifacts.file_digest(target) == digest:
-        return
+    if digest is not None and target.is_file() and artifacts.file_digest(target) == digest:
+        return digest
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
@@ -58,9 +58,10 @@ def download(
                 raise MissingData(
                     f"{name} cannot be fetched from {url} ({error}): {remedy}"
                 ) from error
-            if found != digest:
+            if digest is not None and found != digest:
                 raise Tampered(f"{url}: SHA-256 is {found}, expected {digest}; get the file anew")
             os.replace(part, target)
+            return found
     except OSError as error:
         raise MissingData(
             f"{target}: the cache cannot be written ({error}); "

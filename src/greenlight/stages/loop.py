@@ -54,10 +54,14 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
     raw: Blobs
     processed: Blobs
     bundles: Blobs
-    load_source: Callable[[str, Mapping[str, Any], Progress], Source]
-    """Opens the source of a task (its name, its dataset settings)."""
+    load_source: Callable[[Run, Mapping[str, Any], Progress], Source]
+    """Opens the source of a run's rows, as its dataset settings say. What it gives is fixed by the
+    run, so that a run that is resumed collects the same rows."""
     trainer: Callable[[str], Trainer]
     load_model: Callable[[str], Model]
+    """Opens a bundle's folder."""
+    predictor: Predictor
+    """Asks versions offline."""
     clock: Clock
     chunk: Callable[[], int]
     """How many rows to hold at a time, as memory allows just now."""
@@ -131,11 +135,12 @@ def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
         lambda step, progress, folder: collect(
             records,
             shop.raw,
-            shop.load_source(run.task, plan.dataset, progress),
+            shop.load_source(run, plan.dataset, progress),
             step=step,
-            size=shop.chunk,
             now=now,
             workdir=folder,
+            size=shop.chunk,
+            progress=progress,
         ),
     )
     raw = collected.output["dataset"]

@@ -25,8 +25,15 @@ from greenlight.wiring.audit import (
 )
 from greenlight.wiring.caching import open_cache
 from greenlight.wiring.control import go_live, look, start_rollout
+from greenlight.wiring.data import (
+    export_rows,
+    import_file,
+    label_answer,
+    load_public,
+    relabel_queue,
+)
 from greenlight.wiring.ledger import Random, new_ledger_key
-from greenlight.wiring.pipeline import find_encoder, load_source, open_pipeline, turn
+from greenlight.wiring.pipeline import find_encoder, open_pipeline, turn
 from greenlight.wiring.registry import Origin, add_version, adopt
 from greenlight.wiring.serving import build_gateway
 from greenlight.wiring.worker import times, work
@@ -41,9 +48,12 @@ __all__ = [
     "authorise",
     "build_gateway",
     "export_ledger",
+    "export_rows",
     "find_encoder",
     "go_live",
-    "load_source",
+    "import_file",
+    "label_answer",
+    "load_public",
     "look",
     "new_ledger_key",
     "new_person",
@@ -52,6 +62,7 @@ __all__ = [
     "open_pipeline",
     "person_of",
     "public_key",
+    "relabel_queue",
     "sign_off",
     "signed_head",
     "standing",

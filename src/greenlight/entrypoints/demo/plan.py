@@ -29,7 +29,7 @@ def choose(stage: Stage, wanted: str) -> Plan:
     source, stand_ins = wanted, []
     try:
         with stage.progress("data set") as progress:
-            wiring.load_source("intent", {"source": source}, progress)
+            wiring.load_public(source, progress)
     except MissingData as missing:
         source = "sample"
         stand_ins += [

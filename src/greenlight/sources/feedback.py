@@ -1,0 +1,208 @@
+"""Rows of what people said of answers: newest first, page by page (REQUIREMENTS D2, D3, D5)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from greenlight.core import labelling
+from greenlight.core.curation import Row
+from greenlight.core.labelling import LabelPolicy
+from greenlight.ports import Events, Progress
+from greenlight.sources.rows import OVER, Bounds
+
+PAGE = 1000
+"""Answers that are asked for at a time, at most."""
+
+
+class Base(Protocol):
+    """A source whose rows go along with the feedback; see `stages.collect.Source`."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def origin(self) -> str:
+        """Where it was published."""
+        ...
+
+    @property
+    def licence(self) -> str:
+        """What it may be used for."""
+        ...
+
+    @property
+    def citation(self) -> str:
+        """Whose work it is."""
+        ...
+
+    @property
+    def own_split(self) -> bool:
+        """Whether its test rows are a benchmark."""
+        ...
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """How its rows were chosen."""
+        ...
+
+    @property
+    def exclusions(self) -> Mapping[str, int]:
+        """Reason → rows that it did not hand over."""
+        ...
+
+    @property
+    def queries(self) -> int:
+        """How often it asked a store."""
+        ...
+
+    def chunks(self, size: Callable[[], int]) -> Iterator[tuple[str, Sequence[Row]]]:
+        """Its rows."""
+        ...
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """When the answers were given, in [since, until), and how the window is written."""
+
+    since: int
+    until: int
+    filter: str | None = None
+
+
+class FeedbackSource:
+    """Implements `stages.collect.Source`.
+
+    With a base that has a split of its own, feedback is learnt from and the base's test rows stay
+    the benchmark; otherwise curation splits all rows.
+    """
+
+    def __init__(
+        self,
+        events: Events,
+        *,
+        task: str,
+        window: Window,
+        policy: LabelPolicy,
+        bounds: Bounds,
+        licence: str,
+        citation: str,
+        progress: Progress,
+        base: Base | None = None,
+    ) -> None:
+        """Set up the source; the store is asked with the first chunk.
+
+        Args:
+            events: the store.
+            task: whose answers they are.
+            window: when they were given; fixed, so that the same run finds the same rows again.
+            policy: how feedback becomes labels.
+            bounds: the least and the most rows, those of `base` apart.
+            licence: what the rows may be used for.
+            citation: whose work they are.
+            progress: told the share of the answers that were looked at.
+            base: a source whose rows go along.
+        """
+        self.name = f"feedback-{task}" if base is None else f"{base.name}+feedback-{task}"
+        self.origin = f"feedback on task {task}"
+        self.licence = _both(licence, base.licence if base else None)
+        self.citation = _both(citation, base.citation if base else None)
+        self.own_split = base.own_split if base else False
+        self._events, self._task, self._window, self._policy = events, task, window, policy
+        self._bounds, self._progress, self._base = bounds, progress, base
+        self._how: Counter[str] = Counter()
+        self._exclusions: Counter[str] = Counter()
+        self._asked = 0
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """The window, how labels came about, and the base."""
+        about: dict[str, Any] = {
+            "window": {"since": self._window.since, "until": self._window.until},
+            "filter": self._window.filter,
+            "flip": sorted(self._policy.flip),
+            "labelled": {how: self._how[how] for how in labelling.TAKEN},
+        }
+        if self._base is not None:
+            about["base"] = {
+                "name": self._base.name,
+                "origin": self._base.origin,
+                "licence": self._base.licence,
+                **self._base.details,
+            }
+        return about
+
+    @property
+    def exclusions(self) -> Mapping[str, int]:
+        """Answers of the window without a row, by reason, and those of the base."""
+        base = self._base.exclusions if self._base else {}
+        return dict(+(self._exclusions + Counter(base)))
+
+    @property
+    def queries(self) -> int:
+        """One that counts, and two for a page."""
+        return self._asked + (self._base.queries if self._base else 0)
+
+    def chunks(self, size: Callable[[], int]) -> Iterator[tuple[str, Sequence[Row]]]:
+        """See `stages.collect.Source.chunks`.
+
+        Raises:
+            MissingData: fewer rows than the least, or no base.
+        """
+        if self._base is not None:
+            yield from self._base.chunks(size)
+        split = "train" if self.own_split else "rows"
+        taken = 0
+        for rows in self.rows(size):
+            taken += len(rows)
+            yield split, rows
+        self._bounds.check(self.name, taken)
+
+    def rows(self, size: Callable[[], int]) -> Iterator[list[Row]]:
+        """The labelled answers alone, in chunks of at most `size()`."""
+        window = self._window
+        made, answered = self._events.count_answers(
+            self._task, since=window.since, until=window.until
+        )
+        self._asked += 1
+        self._exclusions["no_feedback"] = made - answered
+        most = self._bounds.most
+        taken, seen, after = 0, 0, None
+        while taken != most:
+            limit = max(1, min(size(), PAGE))
+            page = self._events.answers(
+                self._task, since=window.since, until=window.until, after=after, limit=limit
+            )
+            self._asked += 2
+            rows = []
+            for inference, words in page:
+                if taken == most:
+                    break
+                seen += 1
+                found = labelling.label(inference, words, self._policy)
+                if found.label is None:
+                    self._exclusions[found.how] += 1
+                    continue
+                self._how[found.how] += 1
+                taken += 1
+                unit = labelling.unit_of(inference)
+                rows.append(Row(inference.input, found.label, unit, inference.id))
+            self._progress(_share(seen, answered), f"{seen} answers with feedback")
+            if rows:
+                yield rows
+            if len(page) < limit:
+                break
+            after = page[-1][0].id
+        self._exclusions[OVER] = max(0, answered - seen)
+
+
+def _share(seen: int, answered: int) -> float:
+    return min(1.0, seen / answered) if answered else 1.0
+
+
+def _both(own: str, other: str | None) -> str:
+    return own if other is None else f"{other} (base); {own} (feedback)"

@@ -1,0 +1,157 @@
+"""D3: what feedback teaches, and what a person must say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenlight.core.filters import parse
+from greenlight.core.labelling import (
+    OUT,
+    TAKEN,
+    WAITING,
+    Labelled,
+    LabelPolicy,
+    label,
+    pseudonym,
+    unit_of,
+)
+from greenlight.core.records import Feedback
+from tests.contracts.making import feedback, inference
+
+JUDGE = LabelPolicy(flip=frozenset({"wrong_label"}), labels=("APPROVE", "REJECT"))
+ANSWER = inference("i1", output="APPROVE")
+
+
+def good(at: int = 1, **fields: Any) -> Feedback:
+    return feedback(f"f{at}", "i1", 1.0, at=at, **fields)
+
+
+def bad(at: int = 1, **fields: Any) -> Feedback:
+    return feedback(f"f{at}", "i1", 0.0, at=at, **fields)
+
+
+def stars(value: float, at: int = 1, **fields: Any) -> Feedback:
+    return feedback(f"f{at}", "i1", value, metric="stars", at=at, **fields)
+
+
+def relabelled(to: str, at: int = 1) -> Feedback:
+    return feedback(f"f{at}", "i1", 1.0, metric="relabel", correction=to, at=at)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([good()], ("APPROVE", "good")),
+        ([good(correction="APPROVE")], ("APPROVE", "good")),
+        ([bad(correction="REJECT")], ("REJECT", "corrected")),
+        ([bad(reason_code="wrong_label")], ("REJECT", "flipped")),
+        ([bad(reason_code="too_slow")], (None, "relabel")),
+        ([bad()], (None, "relabel")),
+        ([], (None, "unjudged")),
+        ([stars(5)], (None, "unjudged")),
+        ([stars(1, correction="REJECT")], ("REJECT", "corrected")),
+        # The newest judgement counts.
+        ([bad(1), good(2)], ("APPROVE", "good")),
+        ([good(1), bad(2, reason_code="wrong_label")], ("REJECT", "flipped")),
+        ([bad(2), good(1)], (None, "relabel")),
+        # A correction counts, whatever it came with.
+        ([bad(2), stars(1, 1, correction="REJECT")], ("REJECT", "corrected")),
+        ([bad(1, correction="REJECT"), bad(2)], ("REJECT", "corrected")),
+        # A correction says more than a reason code.
+        (
+            [bad(2, reason_code="wrong_label"), stars(1, correction="REJECT")],
+            ("REJECT", "corrected"),
+        ),
+        # Where people contradict each other a person decides.
+        ([good(2), bad(1, correction="REJECT")], (None, "conflicting")),
+        ([good(1, correction="REJECT")], (None, "conflicting")),
+        ([bad(1, correction="APPROVE")], (None, "conflicting")),
+        ([bad(2), stars(1, correction="APPROVE")], (None, "conflicting")),
+        (
+            [stars(1, 1, correction="REJECT"), stars(1, 2, correction="MAYBE")],
+            (None, "conflicting"),
+        ),
+        ([bad(1, correction="MAYBE")], (None, "unknown_label")),
+        # And their word is the last one, until their next.
+        ([relabelled("REJECT"), good(2)], ("REJECT", "relabelled")),
+        ([bad(5), relabelled("REJECT", 1), relabelled("APPROVE", 2)], ("APPROVE", "relabelled")),
+        ([relabelled("REJECTED")], (None, "unknown_label")),
+    ],
+)
+def test_the_table_of_labels(words: list[Feedback], expected: tuple[str | None, str]) -> None:
+    assert label(ANSWER, words, JUDGE) == Labelled(*expected)
+    assert label(ANSWER, reversed(words), JUDGE) == Labelled(*expected)
+
+
+def test_a_flip_needs_an_answer_that_is_one_of_the_two() -> None:
+    maybe = inference("i1", output="MAYBE")
+    assert label(maybe, [bad(reason_code="wrong_label")], JUDGE) == (None, "relabel")
+
+
+def test_without_a_policy_any_label_will_do_and_nothing_flips() -> None:
+    policy = LabelPolicy()
+    assert label(ANSWER, [bad(reason_code="wrong_label")], policy) == (None, "relabel")
+    assert label(ANSWER, [bad(correction="new")], policy) == ("new", "corrected")
+
+
+def test_what_cannot_be_a_row() -> None:
+    """A masked text teaches nothing even when relabelled; without an answer GOOD means nothing."""
+    masked = inference("i1", input="", output="APPROVE")
+    assert label(masked, [good()], JUDGE) == (None, "masked")
+    assert label(masked, [relabelled("REJECT")], JUDGE) == (None, "masked")
+    silent = inference("i1", output="")
+    assert label(silent, [good()], JUDGE) == (None, "unanswered")
+    assert label(silent, [relabelled("REJECT")], JUDGE) == ("REJECT", "relabelled")
+
+
+def test_a_filter_looks_at_the_newest_of_each_metric() -> None:
+    """D2: rows are selected by what was measured."""
+    policy = LabelPolicy(conditions=parse("stars >= 4"))
+    assert label(ANSWER, [good(9), stars(5)], policy) == ("APPROVE", "good")
+    assert label(ANSWER, [good(9), stars(5), stars(2, 2)], policy) == (None, "filtered")
+    assert label(ANSWER, [good(9)], policy) == (None, "filtered")
+    assert label(ANSWER, [good(9), relabelled("x", 3)], policy) == ("x", "relabelled")
+
+
+def test_who_answered_does_not_matter() -> None:
+    """What was seen is what was judged, also where control answered for the candidate."""
+    fallen = inference("i1", output="APPROVE", version="v2", served_version="v1")
+    assert label(fallen, [good()], JUDGE) == ("APPROVE", "good")
+
+
+def test_a_unit_becomes_a_pseudonym_of_its_task() -> None:
+    """D11: data sets hold no names."""
+    assert unit_of(ANSWER) == pseudonym("intent", "ana") != pseudonym("tone", "ana")
+    assert "ana" not in unit_of(ANSWER)
+    assert unit_of(inference("i1", unit_source="request")) == ""
+
+
+words = st.lists(
+    st.builds(
+        lambda at, value, metric, correction, reason: feedback(
+            f"f{at}", "i1", value, metric=metric, correction=correction, reason_code=reason, at=at
+        ),
+        at=st.integers(0, 9),
+        value=st.sampled_from([0.0, 1.0]),
+        metric=st.sampled_from(["quality", "quality", "stars", "relabel"]),
+        correction=st.sampled_from([None, "APPROVE", "REJECT", "MAYBE"]),
+        reason=st.sampled_from([None, "wrong_label", "slow"]),
+    ),
+    max_size=5,
+    unique_by=lambda word: word.id,
+)
+
+
+@given(words, st.randoms(use_true_random=False))
+def test_every_row_is_taken_waits_or_is_out(said: list[Feedback], random: Any) -> None:
+    """Whatever was said, in whatever order: one outcome, and a label only where taken."""
+    found = label(ANSWER, said, JUDGE)
+    assert found.how in ((*WAITING, *OUT) if found.label is None else TAKEN)
+    assert found.label in (None, *JUDGE.labels)
+    shuffled = list(said)
+    random.shuffle(shuffled)
+    assert label(ANSWER, shuffled, JUDGE) == found
