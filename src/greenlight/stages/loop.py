@@ -59,9 +59,6 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
     run, so that a run that is resumed collects the same rows."""
     trainer: Callable[[str], Trainer]
     load_model: Callable[[str], Model]
-    """Opens a bundle's folder."""
-    predictor: Predictor
-    """Asks versions offline."""
     clock: Clock
     chunk: Callable[[], int]
     """How many rows to hold at a time, as memory allows just now."""
@@ -137,10 +134,9 @@ def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
             shop.raw,
             shop.load_source(run, plan.dataset, progress),
             step=step,
+            size=shop.chunk,
             now=now,
             workdir=folder,
-            size=shop.chunk,
-            progress=progress,
         ),
     )
     raw = collected.output["dataset"]

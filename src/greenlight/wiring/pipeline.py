@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -22,11 +23,11 @@ from greenlight.core import fingerprint
 from greenlight.core.errors import BadInput, Refused, StoreError
 from greenlight.core.records import SECOND, Run, RunProgress
 from greenlight.ports import Model, Progress, Trainer
-from greenlight.stages.collect import Source
 from greenlight.stages.loop import Plan, Turn, Workshop
 from greenlight.stages.pipeline import LEASE_TTL, FineTuningPipeline, InHand
 from greenlight.stages.runs import active
 from greenlight.wiring.app import App
+from greenlight.wiring.data import load_source
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "onnx", "onnxruntime", "tokenizers", "safetensors")
 IN_PROCESS: Mapping[str, Any] = {"kind": "in_process"}
@@ -46,7 +47,7 @@ def open_pipeline(app: App) -> FineTuningPipeline:
         raw=app.raw,
         processed=app.datasets,
         bundles=app.bundles,
-        load_source=load_source,
+        load_source=functools.partial(load_source, app),
         trainer=_trainer,
         load_model=_load_model,
         clock=app.clock,
@@ -166,13 +167,6 @@ def resident_memory() -> int:
 
         scale = 1 if platform.system() == "Darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
-
-
-def load_source(task: str, dataset: Mapping[str, Any], progress: Progress) -> Source:
-    """Open the source of a task's rows; see `greenlight.datasets.load`."""
-    from greenlight import datasets
-
-    return datasets.load(str(dataset["source"]), progress=progress)
 
 
 def find_encoder(progress: Progress) -> None:
