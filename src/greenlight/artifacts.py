@@ -6,20 +6,33 @@ the folder is opened.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
-from greenlight.core import fingerprint, jsonl
-from greenlight.core.errors import BadInput, Tampered
+from greenlight.core import fingerprint
+from greenlight.core.errors import BadInput, Tampered, Unwritable
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 MANIFEST = "manifest.json"
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "mount it for writing, or choose another folder",
+    errno.EACCES: "give this user the right to write there, or choose another folder",
+    errno.EPERM: "give this user the right to write there, or choose another folder",
+    errno.ENOTDIR: "choose another folder",
+}
 
 
 def seal(folder: str | Path, body: dict[str, Any]) -> str:
@@ -27,10 +40,14 @@ def seal(folder: str | Path, body: dict[str, Any]) -> str:
 
     Returns:
         The digest of the manifest, which names the folder's content.
+
+    Raises:
+        Unwritable: the folder takes no file.
     """
     root = Path(folder)
     manifest = {**body, "files": _digests(root)}
-    (root / MANIFEST).write_bytes(fingerprint.canonical(manifest) + b"\n")
+    with writing(root):
+        (root / MANIFEST).write_bytes(fingerprint.canonical(manifest) + b"\n")
     return fingerprint.digest(manifest)
 
 
@@ -66,11 +83,88 @@ def read_rows(folder: str | Path, split: str, kind: type[T]) -> list[T]:
     Raises:
         BadInput: it was sealed without that split, or a line of it is no such row.
     """
+    return list(iter_rows(folder, split, kind))
+
+
+def iter_rows(folder: str | Path, split: str, kind: type[T]) -> Iterator[T]:
+    """The rows of a sealed dataset's split, in order, one at a time.
+
+    Raises:
+        BadInput: as `read_rows`; the message names the line.
+    """
     path = Path(folder, f"{split}.jsonl")
+    decoder = msgspec.json.Decoder(kind)
+    done = 0
     try:
-        return jsonl.decode(path.read_bytes(), kind, path.name)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: no readable rows ({error}); make the dataset anew") from error
+        with path.open("rb") as file:
+            for line in file:
+                if not line.isspace():
+                    yield decoder.decode(line)
+                done += 1
+    except (OSError, ValueError, msgspec.DecodeError) as error:
+        where = str(path) if isinstance(error, OSError) else f"{path}: line {done + 1}"
+        raise BadInput(f"{where}: no readable row ({error}); make the dataset anew") from error
+
+
+class RowFiles:
+    """The files of a dataset that is being written: one per split, JSON lines.
+
+    Closed on leaving the `with`.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        """Write below a folder."""
+        self._folder = Path(folder)
+        self._files: dict[str, BinaryIO] = {}
+
+    def __enter__(self) -> RowFiles:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def write(self, split: str, lines: bytes) -> None:
+        """Add lines to a split's file; with none it is there, and empty.
+
+        Raises:
+            Unwritable: the folder takes no more.
+        """
+        with writing(self._folder):
+            if split not in self._files:
+                self._files[split] = (self._folder / f"{split}.jsonl").open("xb", buffering=0)
+            rest = memoryview(lines)
+            while rest:
+                rest = rest[self._files[split].write(rest) :]
+
+
+@contextmanager
+def writing(folder: str | Path) -> Iterator[None]:
+    """Say of a folder that takes nothing what to do about it.
+
+    Raises:
+        Unwritable: in place of an `OSError` for a full disk, a file too large, a missing right.
+    """
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0)
+        if remedy is None:
+            raise
+        raise Unwritable(f"{folder}: {error.strerror}; {remedy}") from error
+
+
+@contextmanager
+def half_made(workdir: str | Path) -> Iterator[str]:
+    """A folder for what is half made; gone on leaving, whatever happens.
+
+    Raises:
+        Unwritable: there is no place for it.
+    """
+    with writing(workdir):
+        folder = tempfile.TemporaryDirectory(prefix="dataset-", dir=workdir)
+    with folder as path:
+        yield path
 
 
 def write_document(target: str | Path, document: dict[str, Any]) -> None:

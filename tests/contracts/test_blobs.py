@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import stat
+import subprocess
+import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -72,7 +78,9 @@ def test_a_damaged_copy_is_noticed_when_added_again(blobs: Blobs, tmp_path: Path
     """Nobody is told that a folder is safely there when it is not."""
     folder, digest = sealed(tmp_path / "a")
     blobs.add(folder)
-    Path(blobs.path(digest), "top.bin").write_bytes(b"changed")
+    path = Path(blobs.path(digest), "top.bin")
+    path.chmod(0o600)
+    path.write_bytes(b"changed")
     with pytest.raises(Tampered, match=r"top\.bin"):
         blobs.add(folder)
 
@@ -138,3 +146,125 @@ def test_a_kill_while_erasing_leaves_nothing_for_good(
     assert blobs.digests() == []
     blobs.remove(digest)
     assert list(root.iterdir()) == []
+
+
+def test_what_is_kept_is_write_protected_and_may_be_read(
+    blobs: Blobs, root: Path, tmp_path: Path
+) -> None:
+    """D8: nobody changes it by mistake; a source's private folder does not lock others out."""
+    folder, digest = sealed(tmp_path / "a")
+    for path in (Path(folder), Path(folder, "deep")):
+        path.chmod(0o700)
+    before = os.umask(0o022)
+    try:
+        blobs.add(folder)
+    finally:
+        os.umask(before)
+    kept = Path(blobs.path(digest))
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [kept, *kept.rglob("*")]}
+    assert modes == {
+        kept.name: 0o755,
+        "deep": 0o755,
+        "file.txt": 0o444,
+        "top.bin": 0o444,
+        artifacts.MANIFEST: 0o444,
+    }
+
+
+def test_it_is_on_the_disk_before_anybody_is_told(
+    blobs: Blobs, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every file, every folder and the root that names it, in that order, survive a power cut."""
+    synced: list[str] = []
+    really = os.fsync
+
+    def note(handle: int) -> None:
+        synced.append(os.path.relpath(os.readlink(f"/proc/self/fd/{handle}"), root))
+        really(handle)
+
+    monkeypatch.setattr(os, "fsync", note)
+    folder, digest = sealed(tmp_path / "a")
+    blobs.add(folder)
+    name = digest.removeprefix("sha256:")
+    inside = [path.partition(name)[2].lstrip("/") for path in synced[:-1]]
+    assert inside == ["deep/file.txt", "deep", artifacts.MANIFEST, "top.bin", ""]
+    assert synced[-1] == "."
+
+
+def test_a_kill_while_adding_leaves_nothing_for_good(
+    blobs: Blobs, root: Path, tmp_path: Path
+) -> None:
+    """Half a folder is cleared away by the next who adds, unless it is somebody's."""
+    half = root / ".adding-abc"
+    (half / "deep").mkdir(parents=True)
+    other = os.open(root, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_SH)
+    blobs.add(sealed(tmp_path / "a")[0])
+    assert half.exists()
+    os.close(other)
+    blobs.add(sealed(tmp_path / "b", "two")[0])
+    assert not [path for path in root.iterdir() if path.name.startswith(".")]
+
+
+FULL = """
+import resource, sys
+from greenlight.adapters.blobs import FolderBlobs
+from greenlight.core.errors import Unwritable
+
+root, folder = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+try:
+    FolderBlobs(root).add(folder)
+except Unwritable as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print(FolderBlobs(root).digests(), FolderBlobs(root).add(folder))
+"""
+
+
+def test_a_disk_that_takes_no_more_is_said(root: Path, tmp_path: Path) -> None:
+    """The message names the folder and the fix, nothing is left behind, and a retry works."""
+    folder, digest = sealed(tmp_path / "a", "long" * 1000)
+    command = [sys.executable, "-c", FULL, str(root), folder]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert said == [
+        f"{root}: File too large; raise the limit on the size of files (ulimit -f)",
+        f"[] {digest}",
+    ]
+    assert [path.name for path in root.iterdir()] == [digest.removeprefix("sha256:")]
+
+
+READ_ONLY = """
+import os, sys
+from pathlib import Path
+from greenlight.adapters.blobs import FolderBlobs
+from greenlight.core.errors import Unwritable
+
+root, folder = sys.argv[1:]
+Path(folder).parent.chmod(0o755)
+Path(root).mkdir(mode=0o555)
+if os.getuid() == 0:
+    os.seteuid(65534)
+try:
+    FolderBlobs(root).add(folder)
+except Unwritable as error:
+    print(error)
+if os.getuid() == 0:
+    os.seteuid(0)
+Path(root).chmod(0o755)
+print(FolderBlobs(root).digests(), FolderBlobs(root).add(folder))
+"""
+
+
+def test_a_folder_that_may_not_be_written_to_is_said() -> None:
+    """And once it may be, the same call works."""
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place, "blobs")
+        folder, digest = sealed(Path(place, "a"))
+        command = [sys.executable, "-c", READ_ONLY, str(root), folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        f"{root}: Permission denied; give this user the right to write there, "
+        "or choose another folder",
+        f"[] {digest}",
+    ]

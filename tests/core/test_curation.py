@@ -1,31 +1,45 @@
-"""Curation (D7): one text is never in two places, and every exclusion is counted."""
+"""Curation row by row (D7): the same row is always cleaned, compared and placed alike."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenlight.core import curation
-from greenlight.core.curation import Row, curate, normalise, split
-from greenlight.core.errors import BadInput
+from greenlight.core import curation, jsonl
+from greenlight.core.curation import TEST, TRAIN, VALIDATION, Row
 
 SEED = 2025
-TEXTS = st.text(alphabet="aAäÄbß .\n\t!1\u0301\u00a0", max_size=6)
-ROWS = st.lists(st.builds(Row, TEXTS, st.sampled_from("xyz")), max_size=40)
 
 
 def test_normalise_composes_and_collapses() -> None:
-    assert normalise("  cafe\u0301\r\n\u00a0 au \t lait ") == "café au lait"
+    assert curation.normalise("  cafe\u0301\r\n\u00a0 au \t lait ") == "café au lait"
+
+
+def test_control_characters_count_as_white_space() -> None:
+    """NUL among them: what comes later need not cope with it."""
+    assert curation.normalise("\x00a\x00b \x7f\x85c\x1b") == "a b c"
 
 
 @given(st.text())
 def test_normalise_is_idempotent(text: str) -> None:
-    once = normalise(text)
-    assert normalise(once) == once
+    once = curation.normalise(text)
+    assert curation.normalise(once) == once
     assert unicodedata.is_normalized("NFC", once)
+    assert not any(unicodedata.category(char) == "Cc" for char in once)
+
+
+@given(st.text(st.characters()))
+def test_what_no_file_can_hold_is_replaced(text: str) -> None:
+    """Lone surrogates, and nothing else."""
+    found = curation.readable(text)
+    found.encode()
+    assert len(found) == len(text)
+    lone = ["\ufffd" if 0xD800 <= ord(char) < 0xE000 else char for char in text]
+    assert found == "".join(lone)
 
 
 def test_keys_differ_in_what_they_overlook() -> None:
@@ -34,71 +48,70 @@ def test_keys_differ_in_what_they_overlook() -> None:
     assert curation.words("can't") != curation.words("cant")
 
 
-def test_every_reason_is_counted_once() -> None:
-    train = [
-        Row("Where is it", "a"),
-        Row("where  is it", "a"),
-        Row(" \n", "a"),
-        Row("Stands in TEST", "b"),
-        Row("two minds", "a"),
-        Row("Two minds", "b"),
-        Row("keep me", "b"),
+@given(st.lists(st.text(alphabet="aAäÄß .\n!1\u0301", max_size=5), min_size=2, max_size=8))
+def test_digests_are_equal_where_the_forms_are(texts: list[str]) -> None:
+    """The index compares digests in place of texts."""
+    digests = [curation.keys(text, curation.normalise(text)) for text in texts]
+    for name, form in (("exact", str), ("lower", curation.lower), ("words", curation.words)):
+        for text, digest in zip(texts, digests, strict=True):
+            same = [form(text) == form(other) for other in texts]
+            assert same == [getattr(digest, name) == getattr(other, name) for other in digests]
+    for digest in digests:
+        for other in digests:
+            assert digest.exact != other.exact or digest.lower == other.lower
+            assert digest.lower != other.lower or digest.words == other.words
+
+
+def test_a_clean_row_is_left_alone() -> None:
+    row = Row("a b", "x", "unit", "id")
+    assert curation.clean(row) is row
+    assert curation.clean(Row(" a\nb", "x ", "unit", "id")) == row
+
+
+def test_units_are_placed_by_seed_in_tenths() -> None:
+    """D9: the fixed seed, 80/10/10."""
+    rows = [Row("", "", f"unit {n}") for n in range(10_000)]
+    found = Counter(curation.place(SEED, row) for row in rows)
+    assert found[TRAIN] == pytest.approx(8000, abs=150)
+    assert found[VALIDATION] == pytest.approx(1000, abs=100)
+    assert found[TEST] == pytest.approx(1000, abs=100)
+    assert any(curation.place(SEED, row) != curation.place(1, row) for row in rows[:100])
+
+
+def test_a_row_without_unit_is_placed_by_its_text() -> None:
+    place = curation.place
+    assert place(SEED, Row("Some  Text", "a")) == place(SEED, Row("some text", "b"))
+    found = {place(SEED, Row(f"text {n}", "a")) for n in range(100)}
+    assert found == {TRAIN, VALIDATION, TEST}
+    assert {place(SEED, Row(f"text {n}", "a", "unit")) for n in range(100)} < found
+
+
+def test_places_and_ranks_never_change() -> None:
+    """Another rule would be another split of every dataset made before."""
+    assert [curation.place(SEED, Row("", "", f"unit {n}")) for n in range(12)] == [
+        0,
+        0,
+        0,
+        0,
+        2,
+        0,
+        0,
+        1,
+        0,
+        0,
+        1,
+        0,
     ]
-    found = curate(train, [Row("stands in test", "b"), Row("fresh", "a")], SEED)
-    assert found.exclusions == {"empty": 1, "duplicate": 1, "contradiction": 2, "in_test": 1}
-    assert sorted([*found.train, *found.validation]) == [
-        Row("Where is it", "a"),
-        Row("keep me", "b"),
-    ]
-    assert found.overlaps == {"exact": 0, "lower": 1, "words": 1}
-    assert found.labels == ["a", "b"]
+    assert curation.rank(SEED, "How do I get my card back?") == 2545425411820988996
 
 
-def test_labels_are_in_code_point_order() -> None:
-    train = [Row("one", "b"), Row("two", "Z"), Row("three", "a?")]
-    assert curate(train, [], SEED).labels == ["Z", "a?", "b"]
+@pytest.mark.parametrize(
+    ("count", "held"), [(1, 0), (2, 1), (9, 1), (10, 1), (15, 2), (25, 2), (26, 3), (1000, 100)]
+)
+def test_a_tenth_is_held_out_and_never_all(count: int, held: int) -> None:
+    assert curation.held_out(count) == held
 
 
-def test_test_rows_stay_even_if_they_repeat() -> None:
-    test = [Row("again", "a"), Row("Again ", "a")]
-    assert curate([Row("x", "a")], test, SEED).test == [Row("again", "a"), Row("Again", "a")]
-
-
-def test_what_cannot_be_learnt_from_is_named() -> None:
-    with pytest.raises(BadInput, match="no row to learn from for b"):
-        curate([Row("x", "a")], [Row("y", "b")], SEED)
-    with pytest.raises(BadInput, match="any label"):
-        curate([], [], SEED)
-    with pytest.raises(BadInput, match="no text"):
-        curate([Row("x", "a")], [Row(" ", "a")], SEED)
-
-
-@given(ROWS, ROWS)
-def test_no_text_is_in_two_places_and_none_is_lost(train: list[Row], test: list[Row]) -> None:
-    try:
-        found = curate(train, test, SEED)
-    except BadInput:
-        return
-    learnt = [curation.lower(row.text) for row in found.train]
-    chosen = [curation.lower(row.text) for row in found.validation]
-    judged = {curation.lower(row.text) for row in found.test}
-    assert len({*learnt, *chosen}) == len(learnt) + len(chosen)
-    assert judged.isdisjoint([*learnt, *chosen])
-    assert len(learnt) + len(chosen) + sum(found.exclusions.values()) == len(train)
-    assert len(found.test) == len(test)
-
-
-def test_split_takes_a_tenth_of_every_label() -> None:
-    rows = [Row(f"{label} {number}", label) for label in "ab" for number in range(50)]
-    rows += [Row(f"c {number}", "c") for number in range(2)] + [Row("d", "d")]
-    train, validation = split(rows, 0.1, SEED)
-    held = [row.label for row in validation]
-    assert {label: held.count(label) for label in "abcd"} == {"a": 5, "b": 5, "c": 1, "d": 0}
-    assert train == [row for row in rows if row not in validation]
-
-
-def test_split_depends_on_the_seed_and_not_on_the_order() -> None:
-    rows = [Row(f"text {number}", "a") for number in range(40)]
-    held = set(split(rows, 0.1, SEED)[1])
-    assert set(split(rows[::-1], 0.1, SEED)[1]) == held
-    assert set(split(rows, 0.1, SEED + 1)[1]) != held
+@given(st.lists(st.builds(Row, st.text(), st.text(), st.text(max_size=1)), max_size=5))
+def test_rows_are_written_as_all_json_lines_are(rows: list[Row]) -> None:
+    assert curation.encode(rows) == jsonl.encode(rows)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from greenlight.core import curation
-from greenlight.core.curation import Row
+from greenlight.core import pii
 from greenlight.core.errors import NotFound, Tampered
 from greenlight.datasets import Places, PublicSource, banking77, load
 from greenlight.ports import Example
 from tests.datasets.conftest import Mirror
+from tests.stages.preparing import Place, manifest_counts
 
 HEAD = b"text,category\r\n"
 
@@ -53,18 +53,44 @@ def test_published_counts(given: PublicSource) -> None:
     assert len({row.label for row in given.train}) == 77
     assert {row.label for row in given.test} == {row.label for row in given.train}
     assert sum("\n" in row.text for row in [*given.train, *given.test]) == 13
+    assert sum(row.text != row.text.strip() for row in [*given.train, *given.test]) == 12
 
 
 @pytest.mark.needs("data")
-def test_known_leaks_are_found_and_taken_out(given: PublicSource) -> None:
-    train, test = ([Row(row.text, row.label) for row in part] for part in (given.train, given.test))
-    found = curation.curate(train, test, 2025)
-    assert found.overlaps == {"exact": 0, "lower": 7, "words": 25}
-    assert found.exclusions == {"empty": 0, "duplicate": 4, "contradiction": 0, "in_test": 7}
-    assert len(found.train) + len(found.validation) == 10_003 - 11
-    assert len(found.validation) == 1_000
-    assert len({row.label for row in found.validation}) == 77
-    assert len(found.test) == 3_080
+def test_known_leaks_are_found_and_taken_out(given: PublicSource, tmp_path: Path) -> None:
+    """D7: 0 overlaps as it came, 7 without case and white space, 25 by letters and digits; no text
+    with line breaks or stray white space is left, and two odd names of labels are as they were."""
+    place = Place(tmp_path)
+    made = place.prepare(given)
+    assert made.manifest["overlaps"] == {"exact": 0, "lower": 7, "words": 25}
+    assert manifest_counts(made, "exclusions") == {"duplicate": 4, "in_test": 7}
+    assert made.manifest["counts"] == {"train": 8_992, "validation": 1_000, "test": 3_080}
+    assert len(made.manifest["per_label"]["validation"]) == 77
+    assert made.manifest["changed"] == {"text": 569, "label_whitespace": 0}
+    assert made.manifest["pii"] == {"scrubbed": {}, "rows": 0, "unresolved": 0}
+    rows = [row for split in made.manifest["counts"] for row in place.rows(made, split)]
+    assert not [row for row in rows if row.text != " ".join(row.text.split())]
+    assert {"Refund_not_showing_up", "reverted_card_payment?"} < set(made.manifest["labels"])
+    assert {row.label for row in rows} == {row.label for row in [*given.train, *given.test]}
+
+
+@pytest.mark.needs("data")
+def test_its_splits_are_these_bytes(given: PublicSource, tmp_path: Path) -> None:
+    """D9: the canonical split, and validation drawn with seed 2025, on every machine."""
+    assert Place(tmp_path).prepare(given).manifest["files"] == {
+        "train.jsonl": "sha256:37349133cdc57e07ab1f614471323d76e6140bf8a2f3d6eff9eb9915e2afaafe",
+        "validation.jsonl": "sha256:"
+        "aa0a1a766d8c0f91bddeeeaa760a5f6bdb7e24af24185363d0a6c4070eb9b395",
+        "test.jsonl": "sha256:13d1bacf4e381a0a5599e4e1e43fe0f24804470b1805853dfa137bd6ebcf0327",
+    }
+
+
+@pytest.mark.needs("data")
+def test_no_question_or_label_is_taken_for_personal_data(given: PublicSource) -> None:
+    """D6: amounts, dates and card types are none; nothing is scrubbed for nothing."""
+    rows = [*given.train, *given.test]
+    assert [row.text for row in rows if pii.find(row.text)] == []
+    assert not any(pii.find(label) for label in {row.label for row in rows})
 
 
 @pytest.mark.needs("data")

@@ -2,61 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from greenlight import artifacts
-from greenlight.adapters.blobs import FolderBlobs
-from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core import ledger
-from greenlight.core.errors import BadInput, MissingData, NotFound, Tampered
+from greenlight.core.curation import Row
+from greenlight.core.errors import Aborted, BadInput, MissingData, NotFound, Tampered
 from greenlight.core.records import Dataset, LedgerEntry
-from greenlight.datasets import PublicSource
-from greenlight.ports import Example
-from greenlight.stages.collect import collect
-from greenlight.stages.curate import curate
+from greenlight.watching import FLOOR, Meter, Watch, silent
+from tests.stages.preparing import Place, Rows, manifest_counts
 
-TRAIN = [Example(f"{label}  text {n}", label) for label in ("b", "A?") for n in range(20)]
-TEST = [Example("B text 3", "b"), Example("fresh\n", "A?")]
-SOURCE = PublicSource(
-    name="demo",
-    origin="https://data.example/demo",
-    licence="CC0-1.0",
-    citation="Nobody",
-    train=TRAIN,
-    test=TEST,
-)
-
-
-class Place:
-    """A store with two folders of blobs."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.records = MemoryStore()
-        self.raw = FolderBlobs(root / "raw")
-        self.processed = FolderBlobs(root / "processed")
-
-    def collect(self, source: PublicSource = SOURCE, *, task: str = "intent", now: int = 1) -> Dataset:
-        work = self.root / "work"
-        return collect(self.records, self.raw, source, task=task, now=now, workdir=work)
-
-    def curate(self, digest: str, *, seed: int = 2025, now: int = 2) -> Dataset:
-        return curate(
-            self.records,
-            self.raw,
-            self.processed,
-            digest,
-            task="intent",
-            seed=seed,
-            now=now,
-            workdir=self.root / "work",
-        )
-
-    def ledger(self) -> list[LedgerEntry]:
-        return self.records.scan(LedgerEntry)
+TRAIN = [Row(f"{label}  text {n}", label) for label in ("b", "A?") for n in range(20)]
+TEST = [Row("B text 3", "b"), Row("fresh\n", "A?")]
+SOURCE = Rows(train=TRAIN, test=TEST, details={"window": {"days": 7}})
 
 
 @pytest.fixture
@@ -64,65 +25,138 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
-def lines(folder: str, split: str) -> list[Example]:
-    data = Path(folder, f"{split}.jsonl").read_bytes()
-    return [msgspec.json.decode(line, type=Example) for line in data.splitlines()]
-
-
 def test_collected_rows_are_as_they_came(place: Place) -> None:
-    dataset = place.collect()
+    dataset = place.collect(SOURCE)
     folder = place.raw.path(dataset.digest)
-    assert lines(folder, "train") == TRAIN
-    assert lines(folder, "test") == TEST
+    assert artifacts.read_rows(folder, "train", Row) == TRAIN
+    assert artifacts.read_rows(folder, "test", Row) == TEST
     assert artifacts.unseal(folder, dataset.digest) == dataset.manifest
     assert dataset.manifest["counts"] == {"train": 40, "test": 2}
     assert dataset.manifest["origin"] == SOURCE.origin
+    assert dataset.manifest["window"] == {"days": 7}
 
 
 def test_curated_rows_and_their_manifest(place: Place) -> None:
-    raw = place.collect()
+    """D8: all that one must know of a dataset, down to the labels of each split."""
+    raw = place.collect(SOURCE)
     dataset = place.curate(raw.digest)
     folder = place.processed.path(dataset.digest)
     manifest = artifacts.unseal(folder, dataset.digest)
     assert manifest == dataset.manifest
     assert manifest["labels"] == ["A?", "b"]
     assert manifest["parent"] == raw.digest
-    assert manifest["licence"] == "CC0-1.0"
+    assert manifest["source"] == SOURCE.origin
+    assert (manifest["licence"], manifest["citation"]) == ("CC0-1.0", "Nobody")
+    assert manifest["window"] == {"days": 7}
+    assert manifest["pii"] == {"scrubbed": {}, "rows": 0, "unresolved": 0}
     assert manifest["seed"] == 2025
     assert manifest["counts"] == {"train": 35, "validation": 4, "test": 2}
-    assert manifest["exclusions"]["in_test"] == 1
+    assert manifest["per_label"]["validation"] == {"A?": 2, "b": 2}
+    assert manifest_counts(dataset, "exclusions") == {"in_test": 1}
+    assert manifest["changed"] == {"text": 41, "label_whitespace": 0}
     assert set(manifest["files"]) == {"train.jsonl", "validation.jsonl", "test.jsonl"}
-    assert lines(folder, "test") == [Example("B text 3", "b"), Example("fresh", "A?")]
-    held = {row.text for row in lines(folder, "validation")}
-    assert held.isdisjoint(row.text for row in lines(folder, "train"))
-    assert not list((place.root / "work").iterdir())
+    assert place.rows(dataset, "test") == [Row("B text 3", "b"), Row("fresh", "A?")]
+    held = {row.text for row in place.rows(dataset, "validation")}
+    assert held.isdisjoint(row.text for row in place.rows(dataset, "train"))
+    assert place.nothing_is_left()
 
 
 def test_each_dataset_is_on_the_ledger_once(place: Place) -> None:
-    raw = place.collect()
+    raw = place.collect(SOURCE)
     made = place.curate(raw.digest)
-    assert place.collect(now=8) == raw
+    assert place.collect(SOURCE, now=8) == raw
     assert place.curate(raw.digest, now=9) == made
-    chain = place.ledger()
-    assert [entry.kind for entry in chain] == ["dataset", "dataset"]
-    assert [entry.body["dataset"] for entry in chain] == [raw.digest, made.digest]
-    assert chain[1].body["parent"] == raw.digest
+    chain = place.records.scan(LedgerEntry)
+    bodies = [entry.body for entry in chain if entry.kind == "dataset"]
+    assert [body["dataset"] for body in bodies] == [raw.digest, made.digest]
+    assert bodies[1]["parent"] == raw.digest
     assert not ledger.problems(chain)
 
 
 def test_same_inputs_same_digest_elsewhere(place: Place, tmp_path: Path) -> None:
     """T6"""
     other = Place(tmp_path / "elsewhere")
-    first = place.curate(place.collect().digest)
-    assert other.curate(other.collect(now=77).digest, now=78).digest == first.digest
-    assert place.curate(place.collect().digest, seed=1).digest != first.digest
-    assert place.collect(task="other").digest != place.collect().digest
+    first = place.prepare(SOURCE)
+    assert other.curate(other.collect(SOURCE, now=77).digest, now=78).digest == first.digest
+    assert place.prepare(SOURCE, seed=1).digest != first.digest
+    assert place.collect(SOURCE, task="other").digest != place.collect(SOURCE).digest
+
+
+def test_chunks_change_nothing(place: Place) -> None:
+    """D5: how many rows are held at a time cannot be seen in what comes out."""
+
+    def made(size: Callable[[], int]) -> Dataset:
+        return place.curate(place.collect(SOURCE, size=size).digest, size=size)
+
+    assert made(lambda: 1) == made(lambda: 7) == made(lambda: 1000)
+
+
+def test_scarce_memory_means_small_chunks_and_the_same_dataset(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """T5: chunks shrink to the floor, one warning is logged, the run goes on."""
+    sizes: list[int] = []
+
+    class Noted(Watch):
+        def __call__(self) -> int:
+            sizes.append(super().__call__())
+            return sizes[-1]
+
+    many = Rows(train=[Row(f"text {n}", "ab"[n % 2]) for n in range(3000)], test=TEST[:1])
+    plenty = place.prepare(many)
+    tight = Noted(lambda: 2**31, 2**30)
+    raw = place.collect(many, size=tight)
+    assert place.curate(raw.digest, size=tight).digest == plenty.digest
+    assert sizes[:4] == [500, 250, 125, 62]
+    assert set(sizes[4:]) == {FLOOR}
+    report = place.results[-1].report
+    assert report["peak_memory"] == 2**31
+    assert report["memory_warnings"] > 10
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "2048 MiB in use, above worker.memory = 1024 MiB" in caplog.text
+
+
+def test_the_pace_is_reported(place: Place) -> None:
+    """D5: rows per second are on record."""
+    raw = place.collect(SOURCE)
+    place.curate(raw.digest)
+    assert place.results[-1].report == {"rows": 42, "seconds": 0.0}
+    times = iter((0, 2_000_000))
+    meter = Meter(lambda: 5, lambda: next(times), silent)
+    meter.rows = 42
+    assert meter.report() == {"rows": 42, "seconds": 2.0, "rows_per_s": 21}
+
+
+@pytest.mark.parametrize("stage", ["collect", "curate"])
+def test_a_stage_ends_when_progress_says_so(place: Place, stage: str) -> None:
+    """T2: aborted in the middle, it leaves nothing behind and may be repeated."""
+    raw = place.collect(SOURCE)
+    shares: list[float] = []
+
+    def enough(share: float, words: str) -> None:
+        shares.append(share)
+        if "20" in words:
+            raise Aborted("enough")
+
+    def again(**options: object) -> object:
+        if stage == "collect":
+            return place.collect(SOURCE, size=lambda: 10, **options)
+        return place.curate(raw.digest, size=lambda: 10, **options)
+
+    with pytest.raises(Aborted, match="enough"):
+        again(progress=enough)
+    assert len(shares) == 2
+    assert place.nothing_is_left()
+    again(progress=lambda share, _: shares.append(share))
+    assert shares[2:] == sorted(shares[2:])
+    assert 0.0 <= shares[-1] <= 1.0
 
 
 def test_changed_rows_are_refused(place: Place) -> None:
     """R3 holds of data as of bundles."""
-    digest = place.collect().digest
+    digest = place.collect(SOURCE).digest
     path = Path(place.raw.path(digest), "train.jsonl")
+    path.chmod(0o600)
     path.write_bytes(path.read_bytes().replace(b"text 7", b"text 8"))
     with pytest.raises(Tampered, match=r"train\.jsonl"):
         place.curate(digest)
@@ -132,11 +166,12 @@ def test_what_cannot_be_prepared_is_said(place: Place) -> None:
     with pytest.raises(NotFound, match="collect it first"):
         place.curate("sha256:" + "0" * 64)
     with pytest.raises(MissingData, match="test has no rows"):
-        place.collect(msgspec.structs.replace(SOURCE, test=[]))
-    made = place.curate(place.collect().digest)
+        place.collect(Rows(train=TRAIN))
+    made = place.prepare(SOURCE)
     with pytest.raises(NotFound):
         place.curate(made.digest)
     both = Place(place.root / "both")
     both.processed = both.raw
     with pytest.raises(BadInput, match="prepared already"):
-        both.curate(both.curate(both.collect().digest).digest)
+        both.curate(both.prepare(SOURCE).digest)
+    assert place.nothing_is_left()

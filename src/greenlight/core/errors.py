@@ -9,7 +9,8 @@
     │   └── BadInput              a malformed value in a request or a file
     ├── DataError                 data that cannot be had or cannot be trusted
     │   ├── MissingData           a data set or encoder that is not here and cannot be fetched
-    │   └── Tampered              bytes that do not match their digest
+    │   ├── Tampered              bytes that do not match their digest
+    │   └── Unwritable            a folder that takes nothing: full, read-only, another's
     ├── StoreError                the store said no
     │   ├── Conflict              somebody else was first; load again and retry
     │   └── LostLease             no longer the leader; stop and start over
@@ -72,6 +73,10 @@ class MissingData(DataError):
 
 class Tampered(DataError):
     """Bytes that do not match their digest."""
+
+
+class Unwritable(DataError):
+    """A folder that takes nothing: the disk is full, or it may not be written to."""
 
 
 class StoreError(GreenlightError):

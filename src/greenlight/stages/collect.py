@@ -1,21 +1,33 @@
-"""Collect: rows as they came, in a sealed folder that never changes."""
+"""Collect: rows as they came but for personal data, in a sealed folder that never changes.
+
+Nothing is written before `core.pii` has seen it, and what was written is read again: a row in
+which something is found then ends the run.
+"""
 
 from __future__ import annotations
 
-import tempfile
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from greenlight.core import jsonl
+from greenlight import artifacts
+from greenlight.core import curation, pii
 from greenlight.core.curation import Row
-from greenlight.core.errors import MissingData
+from greenlight.core.errors import BadInput, MissingData
 from greenlight.core.records import StageResult
-from greenlight.ports import Blobs, Records
+from greenlight.ports import Blobs, Progress, Records
 from greenlight.recording import Step, finish_dataset
+from greenlight.watching import Meter, silent, steady
 
 FORMAT = "greenlight.dataset.raw/1"
+
+MAX_LABELS = 10_000
+"""More different labels than this are no labels."""
+
+_TOLD = 1000
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class Source(Protocol):
@@ -76,34 +88,161 @@ def collect(
     source: Source,
     *,
     step: Step,
-    size: Callable[[], int],
     now: Callable[[], int],
     workdir: str | Path,
+    size: Callable[[], int] = steady,
+    progress: Progress = silent,
 ) -> StageResult:
-    """Seal a source's rows, untouched, and record them; the same rows again change nothing.
+    """Seal a source's rows without personal data and record them; the same rows again change
+    nothing.
+
+    A text with characters that no file can hold (lone surrogates) keeps its row: each becomes
+    U+FFFD, and the manifest counts such rows as `unreadable`. Everything else in a text, control
+    characters too, stays until curation.
+
+    Args:
+        records: where the dataset goes.
+        raw: takes its folder.
+        source: hands over the rows.
+        step: the stage.
+        now: microseconds since 1970-01-01 UTC.
+        workdir: for what is half made.
+        size: how many rows to hold at a time.
+        progress: told after each chunk; what it raises ends the stage.
 
     Raises:
         MissingData: a split of the source is empty.
-        BadInput: a row that cannot be read.
+        BadInput: a row that cannot be read; personal data where none can be taken out (a label,
+            the source's name or origin), or left in what was written; a unit that is no pseudonym.
+        Unwritable: the disk is full, or may not be written to.
     """
-    counts: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory(prefix="dataset-", dir=workdir) as folder:
-        for split, rows in source.chunks(size):
-            counts[split] += len(rows)
-            with Path(folder, f"{split}.jsonl").open("ab") as file:
-                file.write(jsonl.encode(rows))
+    meter = Meter(size, now, progress)
+    about = {
+        **source.details,
+        "name": source.name,
+        "origin": source.origin,
+        "licence": source.licence,
+        "citation": source.citation,
+    }
+    _refuse_in_manifest(about)
+    gate = _Gate()
+    with artifacts.half_made(workdir) as folder:
+        with artifacts.RowFiles(folder) as files:
+            for split, rows in source.chunks(meter.size):
+                files.write(split, curation.encode(gate.pass_through(split, rows)))
+                meter.rows += len(rows)
+                meter.tell(0.0, f"{source.name}: {meter.rows:,} rows read")
         for split in ("train", "test") if source.own_split else ("rows",):
-            if not counts[split]:
+            if not gate.counts[split]:
                 raise MissingData(f"data set {source.name}: {split} has no rows; check its source")
+        _check_again(folder, gate.counts, meter)
         body = {
+            **about,
             "format": FORMAT,
-            "name": source.name,
             "task": step.task,
-            "origin": source.origin,
-            "licence": source.licence,
-            "citation": source.citation,
-            "counts": dict(counts),
-            **source.details,
+            "counts": dict(gate.counts),
+            "exclusions": dict(source.exclusions),
+            "pii": {"scrubbed": dict(gate.scrubbed), "rows": gate.rows, "unresolved": 0},
+            "unreadable": gate.unreadable,
         }
-        report = {"exclusions": dict(source.exclusions), "queries": source.queries}
+        report = {
+            **meter.report(),
+            "exclusions": body["exclusions"],
+            "pii": body["pii"],
+            "queries": source.queries,
+        }
         return finish_dataset(records, raw, folder, body, step=step, report=report, now=now())
+
+
+class _Gate:
+    """Lets rows through without personal data, and counts what it took out."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.scrubbed: Counter[str] = Counter()
+        self.rows = 0
+        self.unreadable = 0
+        self._labels: set[str] = set()
+
+    def pass_through(self, split: str, rows: Sequence[Row]) -> list[Row]:
+        """The rows as they may be written.
+
+        Raises:
+            BadInput: one may not be; the message names it.
+        """
+        passed: list[Row] = []
+        try:
+            for row in rows:
+                passed.append(self._row(row))
+        except BadInput as error:
+            number = self.counts[split] + len(passed) + 1
+            raise BadInput(f"{split}: row {number}: {error}") from error
+        self.counts[split] += len(passed)
+        return passed
+
+    def _row(self, row: Row) -> Row:
+        if row.label not in self._labels:
+            self._check_label(row.label)
+        if row.unit and not _DIGEST.fullmatch(row.unit):
+            raise BadInput("the unit is no pseudonym; a source hands over its digest")
+        text = row.text
+        if not text.isascii():
+            text = curation.readable(text)
+            self.unreadable += text != row.text
+        if pii.find(text):
+            text, found = pii.scrub(text)
+            self.scrubbed.update(found)
+            self.rows += 1
+        return row if text is row.text else Row(text, row.label, row.unit, row.inference)
+
+    def _check_label(self, label: str) -> None:
+        if label != curation.readable(label):
+            raise BadInput("the label has characters that no file can hold; correct it")
+        found = pii.find(label)
+        if found:
+            raise BadInput(
+                f"personal data in the label ({_kinds(found)}); correct it in the source"
+            )
+        self._labels.add(label)
+        if len(self._labels) > MAX_LABELS:
+            raise BadInput(f"more than {MAX_LABELS:,} labels; is this the right column?")
+
+
+def _refuse_in_manifest(value: object, where: str = "") -> None:
+    """What names a data set is shown to everyone, so that nothing may hide in it."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            _refuse_in_manifest(item, f"{where}.{name}" if where else str(name))
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value, start=1):
+            _refuse_in_manifest(item, f"{where} {number}")
+    elif isinstance(value, str):
+        found = pii.find(value)
+        if found:
+            raise BadInput(
+                f"data set: personal data in {where} ({_kinds(found)}); name the source otherwise"
+            )
+
+
+def _check_again(folder: str, counts: Mapping[str, int], meter: Meter) -> None:
+    """Read what was written: nothing may be found in it."""
+    seen = 0
+    for split in counts:
+        labels: set[str] = set()
+        for number, row in enumerate(artifacts.iter_rows(folder, split, Row), start=1):
+            found = pii.find(row.text)
+            if row.label not in labels:
+                found += pii.find(row.label)
+                labels.add(row.label)
+            if found:
+                raise BadInput(
+                    f"{split}: row {number}: personal data was left in it ({_kinds(found)}); "
+                    "nothing was kept; correct the row in its source"
+                )
+            seen += 1
+            if seen % _TOLD == 0:
+                meter.tell(seen / meter.rows, f"{seen:,} rows checked for personal data")
+
+
+def _kinds(found: Sequence[pii.Finding]) -> str:
+    return ", ".join(sorted({one.kind for one in found}))

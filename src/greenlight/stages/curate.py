@@ -1,19 +1,43 @@
-"""Curate: from rows as they came to rows to learn from, every exclusion counted."""
+"""Curate: from rows as they came to rows to learn from, every exclusion counted.
+
+The rows are read twice and never held. The first time each leaves its keys in an index on disk,
+where they are compared with each other; the second time those that stay are written out.
+"""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from greenlight import artifacts
-from greenlight.core import curation, fingerprint, jsonl
-from greenlight.core.errors import BadInput, NotFound
+from greenlight.core import curation, fingerprint
+from greenlight.core.curation import SPLITS, TEST, TRAIN, VALIDATION, Row
+from greenlight.core.errors import BadInput, MissingData, NotFound
 from greenlight.core.records import Dataset, StageResult
-from greenlight.ports import Blobs, Records
+from greenlight.ports import Blobs, Progress, Records
 from greenlight.recording import Step, finish_dataset
+from greenlight.scratch import Scratch
+from greenlight.watching import Meter, silent, steady
 
 FORMAT = "greenlight.dataset/1"
+
+REASONS = (
+    "empty",
+    "empty_label",
+    "over_max_rows",
+    "contradiction",
+    "in_test",
+    "in_validation",
+    "duplicate",
+    "unknown_label",
+)
+"""Why a row is left out, in this order: it has no text or no label; it is older than the newest
+`max_rows`; its text stands under two labels (every copy goes); its text stands in test, or in
+validation; an earlier row of its split has the same text and label; nothing is learnt of its label.
+"""
 
 
 def curate(
@@ -26,43 +50,278 @@ def curate(
     seed: int,
     now: Callable[[], int],
     workdir: str | Path,
+    min_rows: int = 0,
+    max_rows: int | None = None,
+    size: Callable[[], int] = steady,
+    progress: Progress = silent,
 ) -> StageResult:
-    """Prepare a collected dataset; the same dataset and seed again change nothing.
+    """Prepare a collected dataset; the same dataset and settings again change nothing.
 
     The result is a sealed folder: train.jsonl, validation.jsonl, test.jsonl, and a manifest with
-    the labels (sorted by code point: the order of every score vector), counts and exclusions.
+    the labels (sorted by code point: the order of every score vector), counts, exclusions by
+    reason (`REASONS`), and all that the collected dataset's manifest says.
+
+    Where the source has train and test, test is the benchmark: no row of it is left out, and a
+    tenth of each label's training rows becomes validation. Elsewhere the unit decides
+    (`core.curation.place`), and what is said below of training rows holds of all.
+
+    Args:
+        records: where the dataset is, and the prepared one goes.
+        raw: holds the collected folder.
+        processed: takes the prepared one.
+        dataset_digest: the collected dataset.
+        step: the stage.
+        seed: of every draw.
+        now: microseconds since 1970-01-01 UTC.
+        workdir: for what is half made.
+        min_rows: fewer training rows than this, after all exclusions, are too few.
+        max_rows: of the training rows only this many, the last of their source, are looked at.
+        size: how many rows to hold at a time.
+        progress: told after each chunk; what it raises ends the stage.
 
     Raises:
         NotFound: no such dataset.
         Tampered: its rows are not those that were collected.
-        BadInput: a prepared dataset, or rows that cannot be learnt from (`core.curation.curate`).
+        BadInput: a prepared dataset, or rows that cannot be learnt from.
+        MissingData: too few rows.
+        Unwritable: the disk is full, or may not be written to.
     """
     parent = records.get(Dataset, dataset_digest)
     if parent is None:
         name = fingerprint.short(dataset_digest)
         raise NotFound(f"dataset {name}: not recorded; collect it first")
-    folder = raw.path(dataset_digest)
-    manifest = artifacts.unseal(folder, dataset_digest)
+    meter = Meter(size, now, progress)
+    came = raw.path(dataset_digest)
+    manifest = artifacts.unseal(came, dataset_digest)
     if manifest.get("parent") is not None:
         raise BadInput(f"dataset {parent.name}: prepared already; curate the one it came from")
-    train, test = (artifacts.read_rows(folder, split, curation.Row) for split in ("train", "test"))
-    result = curation.curate(train, test, seed)
-    splits = {"train": result.train, "validation": result.validation, "test": result.test}
-    body = {
-        "format": FORMAT,
-        "name": parent.name,
-        "task": step.task,
-        "licence": manifest["licence"],
-        "citation": manifest["citation"],
-        "source": manifest["origin"],
-        "parent": dataset_digest,
-        "labels": result.labels,
-        "exclusions": result.exclusions,
-        "overlaps": result.overlaps,
-        "seed": seed,
-        "counts": {split: len(rows) for split, rows in splits.items()},
-    }
-    with tempfile.TemporaryDirectory(prefix="dataset-", dir=workdir) as scratch:
-        for split, rows in splits.items():
-            Path(scratch, f"{split}.jsonl").write_bytes(jsonl.encode(rows))
-        return finish_dataset(records, processed, scratch, body, step=step, report={}, now=now())
+    with artifacts.half_made(workdir) as folder:
+        with artifacts.half_made(workdir) as aside, Scratch(aside, meter.pulse) as index:
+            work = _Curation(came, manifest, index, meter, seed)
+            work.take_in(max_rows)
+            work.leave_out()
+            work.check(min_rows)
+            work.divide()
+            found = work.write(folder)
+        body = {
+            **{name: value for name, value in manifest.items() if name not in ("files", "origin")},
+            **found,
+            "format": FORMAT,
+            "task": step.task,
+            "source": manifest["origin"],
+            "parent": dataset_digest,
+            "seed": seed,
+        }
+        report = meter.report()
+        return finish_dataset(records, processed, folder, body, step=step, report=report, now=now())
+
+
+class _Curation:
+    """One dataset on its way through the index; the methods are called in the order they stand."""
+
+    def __init__(
+        self, folder: str, manifest: Mapping[str, Any], index: Scratch, meter: Meter, seed: int
+    ) -> None:
+        self._folder = folder
+        self._came: Mapping[str, Any] = manifest
+        self._index = index
+        self._meter = meter
+        self._seed = seed
+        self._own = "rows" not in manifest["counts"]
+        self._judged = TEST if self._own else TEST + 1
+        """Splits below this are cleaned; from it on, rows stay."""
+        self._labels: dict[str, int] = {}
+        self._gone: Counter[str] = Counter(dict.fromkeys(REASONS, 0))
+        self._changed: Counter[str] = Counter(text=0, label_whitespace=0)
+        self._overlaps: dict[str, int] = {}
+
+    def take_in(self, max_rows: int | None) -> None:
+        """Read every row, and put its keys into the index."""
+        self._index.run(
+            "CREATE TABLE row (n INTEGER PRIMARY KEY, split INTEGER, label INTEGER, "
+            "exact BLOB, lower BLOB, words BLOB, rank INTEGER)"
+        )
+        first = "train" if self._own else "rows"
+        older = 0 if max_rows is None else max(0, self._came["counts"][first] - max_rows)
+        self._gone["over_max_rows"] = older
+        for name, start, rows in self._chunks("rows compared", 0.0, 0.4):
+            self._meter.rows += len(rows)
+            entries = [self._entry(name, n, row) for n, row in enumerate(rows, start) if n >= older]
+            self._index.fill("INSERT INTO row VALUES (?, ?, ?, ?, ?, ?, ?)", filter(None, entries))
+
+    def leave_out(self) -> None:
+        """Take out of the index what may not be learnt from, and count it by reason."""
+        index, judged = self._index, self._judged
+        self._meter.tell(0.4, "looking for texts that stand in two places")
+        # Texts that are equal by any notion have equal words, so that one pass over all rows is
+        # enough; what follows looks at few.
+        index.run(
+            "CREATE TABLE alike AS SELECT * FROM row WHERE words IN"
+            " (SELECT words FROM row GROUP BY words HAVING count(*) > 1)"
+        )
+        self._overlaps = {key: self._count_overlaps(key) for key in curation.Keys._fields}
+        self._meter.tell(0.5, "looking for duplicates and contradictions")
+        index.run(
+            "CREATE TABLE shared (lower BLOB PRIMARY KEY, top INTEGER, torn INTEGER, stays INTEGER)"
+            " WITHOUT ROWID"
+        )
+        index.run(
+            # Of equal texts the first of the highest split stays: test before validation before
+            # train. Both are packed into one number, so that one pass finds it.
+            "INSERT INTO shared SELECT lower, max(split),"
+            " ifnull(min(label) FILTER (WHERE split < ?1)"
+            " < max(label) FILTER (WHERE split < ?1), 0),"
+            " min(((2 - split) << 48) | n) & ((1 << 48) - 1)"
+            " FROM alike GROUP BY lower HAVING count(*) > 1",
+            judged,
+        )
+        index.run("CREATE TABLE gone (n INTEGER PRIMARY KEY, reason TEXT)")
+        index.run(
+            "INSERT INTO gone SELECT n, CASE WHEN torn THEN 'contradiction'"
+            " WHEN split < top THEN iif(top = ?, 'in_test', 'in_validation')"
+            " ELSE 'duplicate' END"
+            " FROM alike CROSS JOIN shared USING (lower) WHERE split < ? AND (torn OR n <> stays)",
+            TEST,
+            judged,
+        )
+        self._gone.update(dict(index.ask("SELECT reason, count(*) FROM gone GROUP BY reason")))
+        index.run("DELETE FROM row WHERE n IN (SELECT n FROM gone)")
+        if not self._own:
+            self._gone["unknown_label"] = index.run(
+                "DELETE FROM row WHERE split > ? AND label NOT IN"
+                " (SELECT label FROM row WHERE split = ?)",
+                TRAIN,
+                TRAIN,
+            )
+
+    def check(self, min_rows: int) -> None:
+        """See whether anything can be learnt and judged from the rows that are left.
+
+        Raises:
+            BadInput: a test label that nothing is left to learn from, or fewer than two labels.
+            MissingData: fewer rows than asked for, or a split without any.
+        """
+        learnt = self._labels_in(TRAIN)
+        unknown = [name for name in self._labels_in(TEST) if name not in learnt]
+        if not learnt or unknown:
+            raise BadInput(f"train: no row to learn from for {', '.join(unknown) or 'any label'}")
+        if len(learnt) == 1:
+            raise BadInput(
+                f"train: every row has the label {learnt[0]!r}; with one label there is nothing to "
+                "tell apart: collect rows of another"
+            )
+        left = self._index.number("SELECT count(*) FROM row WHERE split < ?", self._judged)
+        if left < min_rows:
+            raise MissingData(
+                f"{left:,} rows are left{self._of_what()}, and min_rows asks for {min_rows:,}; "
+                "collect more (a longer window, a wider filter), or lower min_rows"
+            )
+        for split in () if self._own else (VALIDATION, TEST):
+            if not self._index.number("SELECT count(*) FROM row WHERE split = ?", split):
+                raise MissingData(
+                    f"{SPLITS[split]}: no row{self._of_what()}; each unit is in one split, and "
+                    "there are too few of them: collect rows of more units"
+                )
+
+    def divide(self) -> None:
+        """Split validation off a source's own training rows: a share of every label."""
+        if not self._own:
+            return
+        self._meter.tell(0.55, "splitting off validation")
+        index = self._index
+        index.run("CREATE TABLE held (label INTEGER PRIMARY KEY, rows INTEGER)")
+        counts = index.ask("SELECT label, count(*) FROM row WHERE split = ? GROUP BY label", TRAIN)
+        index.fill(
+            "INSERT INTO held VALUES (?, ?)",
+            [(label, curation.held_out(count)) for label, count in counts],
+        )
+        index.run(
+            "UPDATE row SET split = ? WHERE n IN (SELECT n FROM"
+            " (SELECT n, label, row_number() OVER (PARTITION BY label ORDER BY rank, n) AS place"
+            " FROM row WHERE split = ?) JOIN held USING (label) WHERE place <= held.rows)",
+            VALIDATION,
+            TRAIN,
+        )
+
+    def write(self, folder: str) -> dict[str, Any]:
+        """Write out what is left, in the order of the source; returns what the manifest says."""
+        staying = self._index.ask("SELECT n, split FROM row ORDER BY n")
+        per_label: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+        at, split = next(staying, (-1, TRAIN))
+        with artifacts.RowFiles(folder) as files:
+            for _, start, rows in self._chunks("rows written", 0.6, 0.9):
+                parts: dict[str, list[Row]] = {split: [] for split in SPLITS}
+                for n, row in enumerate(rows, start):
+                    if n == at:
+                        parts[SPLITS[split]].append(curation.clean(row))
+                        at, split = next(staying, (-1, TRAIN))
+                for name, part in parts.items():
+                    files.write(name, curation.encode(part))
+                    per_label[name].update(row.label for row in part)
+        self._meter.tell(0.9, "sealing")
+        return {
+            "labels": sorted({*per_label["train"], *per_label["validation"]}),
+            "exclusions": self._exclusions(),
+            "changed": dict(self._changed),
+            "overlaps": self._overlaps,
+            "counts": {name: counts.total() for name, counts in per_label.items()},
+            "per_label": {name: dict(counts) for name, counts in per_label.items()},
+        }
+
+    def _exclusions(self) -> dict[str, int]:
+        """Reason → rows, those that the source itself left out included."""
+        counts = Counter(self._gone)
+        counts.update(self._came.get("exclusions", {}))
+        return dict(counts)
+
+    def _chunks(self, words: str, begin: float, end: float) -> Iterator[tuple[str, int, list[Row]]]:
+        """File, number of the first row, and rows, in order."""
+        total, n = sum(self._came["counts"].values()), 0
+        for name in ("train", "test") if self._own else ("rows",):
+            rows = artifacts.iter_rows(self._folder, name, Row)
+            while chunk := list(islice(rows, self._meter.size())):
+                yield name, n, chunk
+                n += len(chunk)
+                self._meter.tell(begin + (end - begin) * n / total, f"{n:,} {words}")
+
+    def _entry(self, name: str, n: int, came: Row) -> tuple[Any, ...] | None:
+        """What the index holds of a row; None if it is counted as left out."""
+        row = curation.clean(came)
+        if not row.text or not row.label:
+            missing = "text" if not row.text else "label"
+            if name == "test":
+                number = n - self._came["counts"]["train"] + 1
+                raise BadInput(
+                    f"test: row {number} has no {missing}; a benchmark row cannot be left out"
+                )
+            self._gone["empty_label" if row.text else "empty"] += 1
+            return None
+        self._changed["text"] += row.text != came.text
+        self._changed["label_whitespace"] += row.label != came.label
+        split, rank = TEST if name == "test" else TRAIN, 0
+        if name == "rows":
+            split = curation.place(self._seed, row)
+        elif name == "train":
+            rank = curation.rank(self._seed, row.text)
+        label = self._labels.setdefault(row.label, len(self._labels))
+        return n, split, label, *curation.keys(came.text, row.text), rank
+
+    def _count_overlaps(self, key: str) -> int:
+        """How many rows stand in a higher split too, by one notion of the same text."""
+        return self._index.number(
+            "SELECT sum(CASE WHEN tests THEN all_rows - tests WHEN held THEN all_rows - held END)"
+            " FROM (SELECT count(*) AS all_rows, sum(split = 2) AS tests, sum(split = 1) AS held"
+            f" FROM alike GROUP BY {key} HAVING count(*) > 1)"
+        )
+
+    def _labels_in(self, split: int) -> list[str]:
+        """The labels of a split, by code point."""
+        names = list(self._labels)
+        asked = self._index.ask("SELECT DISTINCT label FROM row WHERE split = ?", split)
+        return sorted(names[label] for (label,) in asked)
+
+    def _of_what(self) -> str:
+        """` of 412 (left out: duplicate 12, empty 3)`, for messages."""
+        first = "train" if self._own else "rows"
+        out = ", ".join(f"{reason} {count:,}" for reason, count in self._gone.items() if count)
+        return f" of {self._came['counts'][first]:,}" + (f" (left out: {out})" if out else "")

@@ -134,15 +134,20 @@ def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
             shop.raw,
             shop.load_source(run, plan.dataset, progress),
             step=step,
-            size=shop.chunk,
             now=now,
             workdir=folder,
+            size=shop.chunk,
+            progress=progress,
         ),
     )
     raw = collected.output["dataset"]
+    names = ("min_rows", "max_rows")
+    bounds: dict[str, Any] = {
+        name: value for name, value in plan.dataset.items() if name in names and value is not None
+    }
     curated = carry(
         "curate",
-        {"dataset": raw, "seed": plan.seed},
+        {"dataset": raw, "seed": plan.seed, **bounds},
         lambda step, progress, folder: curate(
             records,
             shop.raw,
@@ -152,6 +157,9 @@ def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
             seed=plan.seed,
             now=now,
             workdir=folder,
+            size=shop.chunk,
+            progress=progress,
+            **bounds,
         ),
     )
     prepared = curated.output["dataset"]

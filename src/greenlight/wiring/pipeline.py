@@ -26,12 +26,12 @@ from greenlight.ports import Model, Progress, Trainer
 from greenlight.stages.loop import Plan, Turn, Workshop
 from greenlight.stages.pipeline import LEASE_TTL, FineTuningPipeline, InHand
 from greenlight.stages.runs import active
+from greenlight.watching import Watch
 from greenlight.wiring.app import App
 from greenlight.wiring.data import load_source
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "onnx", "onnxruntime", "tokenizers", "safetensors")
 IN_PROCESS: Mapping[str, Any] = {"kind": "in_process"}
-CHUNK = 1000
 SILENCE = 3 * SECOND
 """A run whose last sign of life is older has probably lost its process."""
 BEAT = 1.0
@@ -51,7 +51,7 @@ def open_pipeline(app: App) -> FineTuningPipeline:
         trainer=_trainer,
         load_model=_load_model,
         clock=app.clock,
-        chunk=lambda: CHUNK,
+        chunk=Watch(resident_memory, app.settings.worker.memory),
         memory=resident_memory,
         workdir=str(work),
     )
