@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,7 +14,9 @@ from greenlight.core.approval import Person, Quorum, Verify
 from greenlight.core.errors import BadInput, NotFound, Refused, Tampered
 from greenlight.core.policy import ApprovalPolicy
 from greenlight.core.records import (
+    SECOND,
     Approval,
+    Dataset,
     Decision,
     Epoch,
     LedgerEntry,
@@ -25,12 +28,14 @@ from greenlight.core.records import (
     Version,
     VersionStatus,
 )
-from greenlight.ports import Records
+from greenlight.ports import Blobs, Records
 
 R = TypeVar("R", bound=Record)
 I = TypeVar("I", Rollout, Decision)  # noqa: E741 (records that go by an id)
 
 PAGE = 1000
+PURGE = "purge"
+"""The kind of the ledger's entries on what was erased."""
 SHORTEST_PREFIX = 4
 _LABEL = re.compile(r"[\w.-]+@[\w.-]+")
 
@@ -133,6 +138,65 @@ def find_by_id(records: Records, kind: type[I], name: str) -> I:
     if len(found) > 1:
         raise BadInput(f"{what} {name!r} fits {len(found)} of them: give more of the id", "id")
     return found[0]
+
+
+def find_dataset(records: Records, name: str) -> Dataset:
+    """A dataset by its digest or the beginning of it.
+
+    Raises:
+        NotFound: nothing goes by that digest.
+        BadInput: it fits more than one.
+    """
+    exact = records.get(Dataset, name)
+    if exact is not None:
+        return exact
+    found = []
+    prefix = name.removeprefix("sha256:")
+    if len(prefix) >= SHORTEST_PREFIX:
+        known = everything(records, Dataset)
+        found = [d for d in known if d.digest.removeprefix("sha256:").startswith(prefix)]
+    if not found:
+        raise NotFound(f"dataset {name!r}: no such digest; see: greenlight datasets list")
+    if len(found) > 1:
+        raise BadInput(f"dataset {name!r} fits {len(found)} of them: give more of it", "dataset")
+    return found[0]
+
+
+def ancestry(records: Records, digest: str) -> list[Dataset]:
+    """A dataset, the one that it was made of, and so on to the one that was collected."""
+    found: list[Dataset] = []
+    dataset = records.get(Dataset, digest)
+    while dataset is not None and dataset not in found:
+        found.append(dataset)
+        dataset = records.get(Dataset, str(dataset.manifest.get("parent")))
+    return found
+
+
+def erasure_of(records: Records, digest: str) -> LedgerEntry | None:
+    """The ledger's entry of the purge that took a dataset's folder; None if none did."""
+    for entry in everything(records, LedgerEntry, {"kind": PURGE}, newest_first=True):
+        if digest in entry.body["folders"]:
+            return entry
+    return None
+
+
+def folder_of(records: Records, blobs: Blobs, digest: str) -> str:
+    """Where a dataset's folder lies.
+
+    Raises:
+        NotFound: it is not there; the message says if it was erased, and where that stands.
+    """
+    try:
+        return blobs.path(digest)
+    except NotFound:
+        entry = erasure_of(records, digest)
+        if entry is None:
+            raise
+    day = datetime.fromtimestamp(entry.at // SECOND, tz=UTC).strftime("%Y-%m-%d")
+    raise NotFound(
+        f"dataset {fingerprint.short(digest)}: erased by purge on {day}, ledger entry {entry.seq}; "
+        "collect anew"
+    )
 
 
 def initiators(records: Records, version: Version) -> frozenset[str]:

@@ -250,6 +250,44 @@ def test_waiting_exposures_are_read_in_order_without_sorting(url: str) -> None:
             ]
 
 
+def left_in(url: str, text: str) -> int:
+    """How often a text stands in the bytes of the file and its log."""
+    paths = [Path(file_of(url)), Path(file_of(url) + "-wal")]
+    return sum(path.read_bytes().count(text.encode()) for path in paths if path.exists())
+
+
+def test_what_was_deleted_leaves_the_disk(url: str) -> None:
+    """D11: also rows that were deleted long ago, by an SQLite that does not overwrite them."""
+    with opened(url) as store:
+        events = [inference(f"i{n:03}", unit=f"ana.smith {n}", at=n) for n in range(200)]
+        store.ingest(events, [])
+        with contextlib.closing(sqlite3.connect(file_of(url))) as raw:
+            raw.execute("PRAGMA secure_delete = OFF")
+            for table in ("inferences", "exposures", "pending"):
+                raw.execute(f"DELETE FROM {table} WHERE unit <> 'ana.smith 7'")
+            raw.commit()
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert left_in(url, "ana.smith 1") > 0
+        store.compact()
+        assert left_in(url, "ana.smith 1") == 0
+        assert [held.unit for held in store.scan(Inference)] == ["ana.smith 7"]
+
+
+def test_a_reader_is_named_as_what_keeps_the_disk_from_being_cleared(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D11: what was erased still stands in the log then, so nobody may be told it is gone."""
+    monkeypatch.setattr(sqlite, "BUSY_MS", 50)
+    with opened(url) as store:
+        store.ingest([inference("i1")], [])
+        with contextlib.closing(sqlite3.connect(file_of(url), isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM inferences").fetchall()
+            with pytest.raises(StoreError, match="somebody is reading it"):
+                store.compact()
+        store.compact()
+
+
 # Several processes and threads
 
 

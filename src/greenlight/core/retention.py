@@ -10,10 +10,29 @@ from collections.abc import Callable
 
 import msgspec
 
+from greenlight.core.labelling import pseudonym
+
 PREFIX = "erased:"
 """How the name of an erased unit begins in the journal."""
 
 _BYTES = 16
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants erased: everything of a task received before a moment, or of one unit
+    all that was received until now."""
+
+    task: str
+    unit: str | None
+    """The unit's own name; None erases by age."""
+    before: int
+    """Received before this moment (µs since 1970-01-01 UTC)."""
+    initiator: str
+
+    @property
+    def pseudonym(self) -> str | None:
+        """What stands for the unit in datasets and on the ledger."""
+        return None if self.unit is None else pseudonym(self.task, self.unit)
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):
