@@ -10,10 +10,12 @@ import msgspec
 
 from greenlight import artifacts
 from greenlight.adapters.blobs import FolderBlobs
+from greenlight.adapters.caches.memory import MemoryCache
 from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core.policy import GateRule
 from greenlight.datasets import PublicSource
 from greenlight.ports import Example, Prediction, Progress, Trained
+from greenlight.remembering import Predictor
 from greenlight.stages.loop import Plan, Workshop
 from greenlight.stages.pipeline import FineTuningPipeline
 from greenlight.testing import FakeClock
@@ -84,14 +86,22 @@ class Site:
         self.trainer = FirstWord()
         self.rows = 40
         self.used = 100_000_000
+        bundles = FolderBlobs(root / "bundles")
         self.shop = Workshop(
             records=self.records,
             raw=FolderBlobs(root / "raw"),
             processed=FolderBlobs(root / "processed"),
-            bundles=FolderBlobs(root / "bundles"),
+            bundles=bundles,
             load_source=lambda *_: self.source(),
             trainer=lambda _: self.trainer,
             load_model=self.trainer.load,
+            predictor=Predictor(
+                bundles,
+                lambda version: self.trainer.load(bundles.path(version.bundle)),
+                MemoryCache(2**20),
+                code="1",
+                packages="1",
+            ),
             clock=self.clock,
             chunk=lambda: 7,
             memory=lambda: self.used,

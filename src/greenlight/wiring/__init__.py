@@ -6,6 +6,8 @@ that needs them: `greenlight status` does not wait for a model runtime.
 
 from __future__ import annotations
 
+from greenlight.stages.evaluate import MEASURED
+from greenlight.wiring.admin import newest_runs
 from greenlight.wiring.app import (
     App,
     authorise,
@@ -32,13 +34,22 @@ from greenlight.wiring.data import (
     load_public,
     relabel_queue,
 )
+from greenlight.wiring.evaluating import (
+    compare_versions,
+    evaluation_of,
+    measure_parts,
+    seal_evaluation,
+    warnings_of,
+)
 from greenlight.wiring.ledger import Random, new_ledger_key
+from greenlight.wiring.papers import write_card
 from greenlight.wiring.pipeline import find_encoder, open_pipeline, turn
 from greenlight.wiring.registry import Origin, add_version, adopt
 from greenlight.wiring.serving import build_gateway
 from greenlight.wiring.worker import times, work
 
 __all__ = [
+    "MEASURED",
     "App",
     "Origin",
     "Random",
@@ -47,6 +58,8 @@ __all__ = [
     "adopt",
     "authorise",
     "build_gateway",
+    "compare_versions",
+    "evaluation_of",
     "export_ledger",
     "export_rows",
     "find_encoder",
@@ -55,14 +68,17 @@ __all__ = [
     "label_answer",
     "load_public",
     "look",
+    "measure_parts",
     "new_ledger_key",
     "new_person",
+    "newest_runs",
     "open_app",
     "open_cache",
     "open_pipeline",
     "person_of",
     "public_key",
     "relabel_queue",
+    "seal_evaluation",
     "sign_off",
     "signed_head",
     "standing",
@@ -71,5 +87,7 @@ __all__ = [
     "turn",
     "verify_export",
     "verify_ledger",
+    "warnings_of",
     "work",
+    "write_card",
 ]

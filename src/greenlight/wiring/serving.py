@@ -21,6 +21,7 @@ def build_gateway(app: App, replica: str) -> Gateway:
     """
     from greenlight.serving.app import Gateway
     from greenlight.serving.settings import Settings, SpoolSettings
+    from greenlight.wiring.admin import build_admin, newest_of_each
 
     settings = app.settings
     return Gateway(
@@ -35,6 +36,8 @@ def build_gateway(app: App, replica: str) -> Gateway:
         spool_folder=settings.state / "spool",
         replica=replica,
         config_digest=settings.config_digest,
+        admin=build_admin(app),
+        pipeline=lambda: newest_of_each(app),
         settings=Settings(
             poll=settings.gateway.poll,
             spool=SpoolSettings(

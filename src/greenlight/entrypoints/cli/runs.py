@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from greenlight import wiring
-from greenlight.core.records import SECOND, Run, RunStatus
+from greenlight.core.records import SECOND, RunStatus
 from greenlight.entrypoints.cli.common import (
     facts,
     json_option,
@@ -17,7 +17,7 @@ from greenlight.entrypoints.cli.common import (
     show_json,
     table,
 )
-from greenlight.lookup import everything, find_run, run_view
+from greenlight.lookup import find_run, run_view
 
 WATCH_SECONDS = 1.0
 MEGABYTE = 1_000_000
@@ -36,9 +36,7 @@ def runs() -> None:
 def list_runs(context: click.Context, task: str | None, limit: int, as_json: bool) -> None:
     """List runs, the newest first."""
     with opened(context) as app:
-        where = {"task": app.settings.task(task).name} if task else {}
-        found = sorted(everything(app.store, Run, where), key=lambda run: -run.at)[:limit]
-        views = [run_view(app.store, run) for run in found]
+        views = wiring.newest_runs(app, task, limit)
     if as_json:
         show_json(views)
         return
