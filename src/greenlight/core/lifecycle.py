@@ -169,9 +169,9 @@ def _next(targets: Mapping[tuple[S, str], S], status: S, event: str, what: str) 
         return target
     open_to = [name for source, name in targets if source == status]
     if not open_to:
-        raise Refused(f"a {what} that is {status} stays so: {event!r} has no place there")
+        raise Refused(f"a {what} that is {status} stays so: {str(event)!r} has no place there")
     raise Refused(
-        f"a {what} that is {status} cannot take {event!r}; it can take: {', '.join(open_to)}"
+        f"a {what} that is {status} cannot take {str(event)!r}; it can take: {', '.join(open_to)}"
     )
 
 

@@ -23,10 +23,11 @@ PATH = click.Path(path_type=Path)
     type=PATH,
     help="JSON list that names the model's outputs by index; the bundle's own labels without it.",
 )
-def main(bundle: Path, host: str, port: int, labels: Path | None) -> None:
+@click.option("--digest", help="The bundle's digest; anything else is refused.")
+def main(bundle: Path, host: str, port: int, labels: Path | None, digest: str | None) -> None:
     """Serve a bundle: POST /predict, GET /healthz."""
     try:
-        serve(build_model_server(bundle, labels), host, port, name="model server")
+        serve(build_model_server(bundle, labels, digest), host, port, name="model server")
     except GreenlightError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -45,19 +45,20 @@ class _Answer(msgspec.Struct, frozen=True):
 _DECODER = msgspec.json.Decoder(_Request)
 
 
-def open_bundle(folder: Path, labels: Path | None) -> ModelServer:
+def open_bundle(folder: Path, labels: Path | None, digest: str | None = None) -> ModelServer:
     """The server of a bundle.
 
     Args:
         folder: the bundle.
         labels: a JSON list that names the model's outputs by index; without it they go by the
             bundle's own labels.
+        digest: of the bundle that it has to be; without it any bundle that is as it was sealed.
 
     Raises:
         BadInput: no bundle, or no list of as many names as the model has outputs.
-        Tampered: the bundle was changed.
+        Tampered: the bundle was changed, or is another one.
     """
-    return ModelServer(bundle.load(folder), None if labels is None else _names_in(labels))
+    return ModelServer(bundle.load(folder, digest), None if labels is None else _names_in(labels))
 
 
 class ModelServer:

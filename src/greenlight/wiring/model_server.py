@@ -7,6 +7,6 @@ from pathlib import Path
 from greenlight.serving.model_server import ModelServer, open_bundle
 
 
-def build_model_server(bundle: Path, labels: Path | None) -> ModelServer:
+def build_model_server(bundle: Path, labels: Path | None, digest: str | None = None) -> ModelServer:
     """An ASGI application that serves a bundle; see `serving.model_server.open_bundle`."""
-    return open_bundle(bundle, labels)
+    return open_bundle(bundle, labels, digest)
