@@ -21,7 +21,7 @@ from greenlight.sources.watched import Fault, Place, Watched
 BATCH = 1000
 """Rows of a Parquet file that are decoded at a time."""
 
-Reader = Callable[[Watched, Columns, Fault, Place], Iterator[Cells]]
+Reader = Callable[[Watched, Columns, Fault], Iterator[Cells]]
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 _KINDS = {bool: "a truth value", int: "a number", float: "a number", list: "a list"}
@@ -127,10 +127,9 @@ def read(file: Watched, columns: Columns, fault: Fault) -> Iterator[Cells]:
         Tampered: the file changed meanwhile.
     """
     reader = reader_of(file.path, file.name)
-    place = Place(file.name)
-    yield from reader(file, columns, fault, place)
+    yield from reader(file, columns, fault)
     file.check(read_whole=reader is not _parquet)
-    if place.row == 0:
+    if file.place.row == 0:
         raise BadInput(f"{file.name}: the file has no rows")
 
 
@@ -147,9 +146,10 @@ def reader_of(path: Path, name: str) -> Reader:
     return reader
 
 
-def _csv(file: Watched, columns: Columns, fault: Fault, place: Place) -> Iterator[Cells]:
-    table = csv.reader(file.lines(fault, place), strict=True)
-    head = _next(table, fault, place)
+def _csv(file: Watched, columns: Columns, fault: Fault) -> Iterator[Cells]:
+    place = file.place
+    table = csv.reader(file.lines(fault), strict=True)
+    head = _next(table, place)
     if head is None:
         raise BadInput(f"{file.name}: the file is empty; the first line names the columns")
     _check_head(file.name, head, columns)
@@ -159,18 +159,19 @@ def _csv(file: Watched, columns: Columns, fault: Fault, place: Place) -> Iterato
         try:
             for row in table:
                 if len(row) == count:
-                    place.row += 1
                     yield row[text], row[label], row[unit[0]] if unit else ""
                 elif row:
-                    fault(f"{place.of_row(place.line)}: {_wrong_width(row, head)}")
-                    place.row += 1
+                    fault(f"{place}: {_wrong_width(row, head)}")
+                else:
+                    continue
+                place.row += 1
             return
         except csv.Error as error:
-            fault(f"{place.of_row(place.line)}: {_csv_words(error)}")
+            fault(f"{place}: {_csv_words(error)}")
             place.row += 1
 
 
-def _next(table: Iterator[list[str]], fault: Fault, place: Place) -> list[str] | None:
+def _next(table: Iterator[list[str]], place: Place) -> list[str] | None:
     try:
         return next(table, None)
     except csv.Error as error:
@@ -185,7 +186,8 @@ def _check_head(name: str, head: Sequence[str], columns: Columns) -> None:
         raise BadInput(f"{name}: {missing}{hint}")
     twice = [name for name in columns.names if head.count(name) > 1]
     if twice:
-        raise BadInput(f"{name}: {len(twice)} columns go by the name {twice[0]!r}; rename one")
+        count = head.count(twice[0])
+        raise BadInput(f"{name}: {count} columns go by the name {twice[0]!r}; rename one")
 
 
 def _wrong_width(row: Sequence[str], head: Sequence[str]) -> str:
@@ -202,17 +204,18 @@ def _csv_words(error: csv.Error) -> str:
     return f"{words}; a double quote within a text is written twice"
 
 
-def _jsonl(file: Watched, columns: Columns, fault: Fault, place: Place) -> Iterator[Cells]:
+def _jsonl(file: Watched, columns: Columns, fault: Fault) -> Iterator[Cells]:
+    place = file.place
     decode = msgspec.json.Decoder(_line_of(columns)).decode
     has_unit = columns.unit is not None
-    for line in file.lines(fault, place):
+    for line in file.lines(fault):
         try:
             found = decode(line)
             yield found.text, found.label, (found.unit or "") if has_unit else ""
         except msgspec.DecodeError:
             if not line.strip():
                 continue
-            fault(f"{place.of_row(place.line)}: {_json_fault(line, columns)}")
+            fault(f"{place}: {_json_fault(line, columns)}")
         place.row += 1
 
 
@@ -263,13 +266,14 @@ def kind_of(value: object) -> str:
     return "empty" if value is None else _KINDS.get(type(value), type(value).__name__)
 
 
-def _parquet(file: Watched, columns: Columns, fault: Fault, place: Place) -> Iterator[Cells]:
+def _parquet(file: Watched, columns: Columns, fault: Fault) -> Iterator[Cells]:
     try:
         parquet = importlib.import_module("pyarrow.parquet")
     except ModuleNotFoundError:
         raise MissingData(
             f"{file.name}: Parquet takes pyarrow; pip install 'greenlight-ml[parquet]'"
         ) from None
+    place = file.place
     try:
         with parquet.ParquetFile(file.path, pre_buffer=False) as table:
             missing = columns.missing(table.schema_arrow.names)
@@ -282,7 +286,7 @@ def _parquet(file: Watched, columns: Columns, fault: Fault, place: Place) -> Ite
                     try:
                         yield _cells(row, columns)
                     except ValueError as error:
-                        fault(f"{place.of_row()}: {error}")
+                        fault(f"{place}: {error}")
                     place.row += 1
                 file.read = file.size * place.row // total
     except (OSError, ValueError) as error:  # pyarrow's own errors are of these

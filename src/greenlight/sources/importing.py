@@ -105,7 +105,7 @@ def _checked(copy: Path, shown: str, columns: Columns, progress: Progress) -> Im
             rows += 1
             labels[label] += 1
             if label and labels[label] == 1 and pii.find(label):
-                fault(f"{shown}: row {rows}: the label holds personal data; give it another name")
+                fault(f"{file.place}: the label holds personal data; give it another name")
             if len(labels) > MAX_LABELS:
                 raise BadInput(
                     f"{shown}: more than {MAX_LABELS} labels in {columns.label!r}; "

@@ -38,21 +38,25 @@ Fault = Callable[[str], None]
 
 
 class Place:
-    """Where in a file one is: rows read whole, lines begun (both from 1)."""
+    """Where in a file one is: how many rows are done with, how many lines were begun."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.row = 0
         self.line = 0
 
-    def of_row(self, line: int | None = None) -> str:
-        """The row at hand, for messages."""
-        where = f" (line {line})" if line is not None else ""
+    def __str__(self) -> str:
+        """The row at hand, from 1, for messages."""
+        where = f" (line {self.line})" if self.line else ""
         return f"{self.name}: row {self.row + 1}{where}"
 
 
 class Watched:
-    """An open file. `name` is what to call it, `digest` its content, `size` its bytes."""
+    """An open file.
+
+    `name` is what to call it, `digest` its content, `size` its bytes, `read` how many of them are
+    read, `place` where in it one is.
+    """
 
     def __init__(self, path: Path, name: str) -> None:
         """Open a file and take its digest.
@@ -79,6 +83,7 @@ class Watched:
         self.size = self._before.st_size
         self._hash = hashlib.sha256()
         self.read = 0
+        self.place = Place(name)
         start = os.pread(self._file.fileno(), 8, 0)
         if not start:
             self.close()
@@ -89,8 +94,8 @@ class Watched:
         """Close the file."""
         self._file.close()
 
-    def lines(self, fault: Fault, place: Place) -> Iterator[str]:
-        """The lines as text, each with its line break; `place.line` counts them.
+    def lines(self, fault: Fault) -> Iterator[str]:
+        """The lines as text, each with its line break; `place` counts them.
 
         A line that is no UTF-8 or holds a NUL is a fault and left out. A byte order mark is no
         part of the first line.
@@ -106,13 +111,13 @@ class Watched:
             end = block.rfind(b"\n") + 1
             whole, rest = block[:end], block[end:]
             if len(rest) > MAX_LINE:
-                number = place.line + whole.count(b"\n") + 1
+                number = self.place.line + whole.count(b"\n") + 1
                 raise BadInput(
                     f"{self.name}: line {number} is longer than {MAX_LINE} bytes; "
                     "rows end with a line break"
                 )
-            yield from self._texts(whole, fault, place)
-        yield from self._texts(rest, fault, place)
+            yield from self._texts(whole, fault)
+        yield from self._texts(rest, fault)
 
     def check(self, *, read_whole: bool = True) -> None:
         """See that the file is what it was before the first row.
@@ -144,8 +149,9 @@ class Watched:
             "copy it to where nobody writes, and take the copy"
         )
 
-    def _texts(self, data: bytes, fault: Fault, place: Place) -> Iterator[str]:
+    def _texts(self, data: bytes, fault: Fault) -> Iterator[str]:
         """The lines of some bytes that end with a line (or with the file)."""
+        place = self.place
         if place.line == 0:
             data = data.removeprefix(codecs.BOM_UTF8)
         if b"\0" not in data:
@@ -163,7 +169,7 @@ class Watched:
             if (wrong := _no_text(raw)) is None:
                 yield raw.decode()
             else:
-                fault(f"{place.of_row(place.line)}: {wrong}")
+                fault(f"{place}: {wrong}")
                 place.row += 1
 
     def _refuse_packed(self, start: bytes) -> None:

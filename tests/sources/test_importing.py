@@ -1,0 +1,105 @@
+"""D6, D8: a file of one's own is checked whole before it is taken."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from greenlight.core import fingerprint
+from greenlight.core.errors import BadInput, Tampered
+from greenlight.sources import importing
+from greenlight.sources.importing import bring_in
+from greenlight.sources.rows import Columns
+
+
+def silent(share: float, words: str) -> None:
+    return None
+
+
+def imported(path: Path, digest: str | None = None) -> importing.Imported:
+    return bring_in(path, path.parent / "kept", Columns(), silent, digest=digest)
+
+
+def test_a_file_in_order_is_copied_under_the_name_of_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\nmail jo@example.com or al@example.com,x\nb,x\nc,y\n")
+    found = imported(path)
+    digest = fingerprint.digest_bytes(path.read_bytes())
+    assert found.path == tmp_path / "kept" / f"{digest[7:]}.csv"
+    assert found.path.read_bytes() == path.read_bytes()
+    assert (found.rows, found.labels) == (3, {"x": 2, "y": 1})
+    assert found.personal_data == {"email": 2} and found.problems == []
+    assert imported(path, digest).path == found.path
+    assert [one.name for one in (tmp_path / "kept").iterdir()] == [found.path.name]
+    assert found.path.stat().st_mode & 0o077 == 0, "it may hold personal data"
+    with pytest.raises(Tampered, match=r"a\.csv: SHA-256 is .*, expected sha256:00"):
+        imported(path, "sha256:" + "0" * 64)
+
+
+def test_every_row_is_checked_and_the_first_problems_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = ["a,x", "b", "c,x,y", "caf\xe9,x", '"a" b,x', "d,jo@example.com", *["e"] * 30, "f,x"]
+    path.write_bytes(("text,label\n" + "\n".join(rows) + "\n").encode("latin-1"))
+    found = imported(path)
+    assert found.path is None and list((tmp_path / "kept").iterdir()) == []
+    assert (found.rows, found.problem_count, len(found.problems)) == (3, 35, 20)
+    assert [problem.split(":")[1] for problem in found.problems[:5]] == [
+        " row 2 (line 3)",
+        " row 3 (line 4)",
+        " row 4 (line 5)",
+        " row 5 (line 6)",
+        " row 6 (line 7)",
+    ]
+    assert "the label holds personal data" in found.problems[4]
+    assert "jo@example.com" not in str(found.problems)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
+def test_problems_of_other_kinds_of_files(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "a.jsonl":
+        path.write_text('{"text":"a","label":"x"}\n{"text":"b"}\n[]\n{"text":"c","label":"y"}\n')
+    else:
+        import pyarrow
+        import pyarrow.parquet
+
+        table = {"text": ["a", None, "b", "c"], "label": ["x", "x", None, "y"]}
+        pyarrow.parquet.write_table(pyarrow.table(table), path)
+    found = imported(path)
+    assert (found.rows, found.problem_count) == (2, 2)
+    assert [" row 2" in found.problems[0], " row 3" in found.problems[1]] == [True, True]
+
+
+def test_what_is_no_such_file_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("txt,label\na,x\n")
+    with pytest.raises(BadInput, match="did you mean 'txt'"):
+        imported(path)
+    with pytest.raises(BadInput, match="no kind of file"):
+        imported(tmp_path / "a.xls")
+    path.write_text("text,label\n" + "".join(f"a,{n}\n" for n in range(30)))
+    monkeypatch.setattr(importing, "MAX_LABELS", 20)
+    with pytest.raises(BadInput, match=r"more than 20 labels in 'label'; name the column"):
+        imported(path)
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_a_file_that_changes_while_it_is_copied_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\na,x\n")
+    copy = importing.shutil.copyfile
+
+    def slow(source: Path, target: Path) -> None:
+        copy(source, target)
+        os.utime(source, ns=(1, 1))
+
+    monkeypatch.setattr(importing.shutil, "copyfile", slow)
+    with pytest.raises(Tampered, match="changed while it was read"):
+        imported(path)
+    assert list((tmp_path / "kept").iterdir()) == []
