@@ -10,7 +10,7 @@ import pytest
 
 from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core import ledger
-from greenlight.core.errors import NotFound, Refused
+from greenlight.core.errors import NotFound, Refused, Tampered
 from greenlight.core.evidence import begin, fold, freeze
 from greenlight.core.policy import DecisionPolicy, RolloutPolicy, Step
 from greenlight.core.records import (
@@ -223,17 +223,23 @@ def test_a_silent_gateway_holds() -> None:
     assert (decision.action, decision.code) == (Action.HOLD, "stale")
 
 
-@pytest.mark.parametrize("status", [VersionStatus.REJECTED, VersionStatus.LIVE])
+@pytest.mark.parametrize(
+    ("status", "fault"),
+    [
+        (VersionStatus.REJECTED, NotFound("version 'intent@2': nothing goes by that label")),
+        (VersionStatus.LIVE, Tampered("intent@2: the record is not what its digest names")),
+    ],
+)
 def test_nothing_that_is_wrong_with_a_version_keeps_it_from_being_rolled_back(
-    status: VersionStatus,
+    status: VersionStatus, fault: Exception
 ) -> None:
-    """O1: a status that a rollout does not expect, or a version that is gone from the store."""
+    """O1: a status that a rollout does not expect, a version that is gone or was changed."""
     it = case(GOOD, POOR)
     candidate = it.store.scan(Version, {"label": "intent@2"})[0]
     it.store.commit(swap=[(candidate, msgspec.structs.replace(candidate, status=status))])
 
     def authorise(rollout: Rollout) -> None:
-        raise NotFound("version 'intent@2': nothing goes by that label or digest")
+        raise fault
 
     assert it.run(MINUTE, authorise=authorise).status == RolloutStatus.ROLLED_BACK
     assert it.status("intent@2") == status

@@ -22,7 +22,7 @@ from greenlight.ports import Blobs, Records
 FIRST = 10
 """Ids that a lineage shows."""
 
-_DULL = frozenset({"citation", "files", "format", "labels", "name", "parent", "task"})
+_DULL = frozenset({"citation", "files", "format", "labels", "name", "parent", "per_label", "task"})
 """What a manifest says that tells nothing of where rows come from."""
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from greenlight.core.errors import NotFound, UserError
+from greenlight.core.errors import DataError, NotFound, UserError
 from greenlight.core.gates import GateResult
 from greenlight.core.policy import DecisionPolicy, GateRule
 from greenlight.core.records import (
@@ -260,7 +260,7 @@ def reconcile(
     Args:
         store: records and events.
         task: the task's name.
-        authorise: raises a `UserError` unless the rollout's candidate is (still) approved.
+        authorise: raises unless the rollout's candidate is (still) approved, and genuine.
         fence: the leader's lease.
         now: microseconds since 1970-01-01 UTC.
         random: gives that many random bytes (for ids).
@@ -309,6 +309,6 @@ def _refusal(authorise: Callable[[Rollout], None], rollout: Rollout) -> str | No
     """Why the candidate may not get more traffic. Asking must not keep it from losing traffic."""
     try:
         authorise(rollout)
-    except UserError as refusal:
+    except (UserError, DataError) as refusal:
         return str(refusal)
     return None

@@ -114,7 +114,7 @@ def show_lineage(app: wiring.App, version: Version, as_json: bool) -> None:
 def _lineage(told: lineage.Lineage) -> Iterator[tuple[str, object]]:
     yield "version", f"{told.label} ({fingerprint.short(told.version)})"
     if told.run is None:
-        yield from told.origin.items()
+        yield from ((name, value) for name, value in told.origin.items() if value)
     else:
         yield "run", f"{told.run.id}, {told.run.trigger} by {told.run.initiator}"
     for stage in told.stages:
@@ -124,7 +124,8 @@ def _lineage(told: lineage.Lineage) -> Iterator[tuple[str, object]]:
     for link in told.datasets:
         gone = f"  {link.gone}" if link.gone else ""
         yield "dataset", f"{link.name} ({fingerprint.short(link.digest)}){gone}"
-        yield from ((f"  {name}", inline(value)) for name, value in link.facts.items())
+        told_of = {name: value for name, value in link.facts.items() if value not in ({}, [], None)}
+        yield from ((f"  {name}", inline(value)) for name, value in told_of.items())
     if told.count is None:
         yield "inferences", "not to be told: their rows are gone"
         return
