@@ -7,9 +7,12 @@ process that has loaded everything makes a run cost a fraction of a second.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import importlib
 import json
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -122,6 +125,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     results: str
     begun: list[str]
     points: list[Point]
+    modules: list[str]
 
 
 def carry_out(root: Path, fatal: int | None, *, later: bool) -> Outcome:
@@ -142,6 +146,7 @@ def carry_out(root: Path, fatal: int | None, *, later: bool) -> Outcome:
             results=made.evaluation.document["results_digest"],
             begun=witness.begun,
             points=witness.points,
+            modules=list(sys.modules),
         )
 
 
@@ -179,9 +184,14 @@ def on_record(root: Path) -> dict[str, int]:
 
 
 def project(folder: Path) -> Path:
-    """An empty project."""
-    folder.mkdir()
-    (folder / config.FILE).write_text(CONFIG, encoding="utf-8")
+    """An empty project; its store is a copy of one that was opened before."""
+    template = folder.parent / "template"
+    if not template.exists():
+        template.mkdir()
+        (template / config.FILE).write_text(CONFIG, encoding="utf-8")
+        with wiring.open_app(config.load(template / config.FILE, {})):
+            pass
+    shutil.copytree(template, folder)
     return folder
 
 
@@ -216,14 +226,14 @@ def main(root: Path, every: int) -> None:
         root: an empty folder.
         every: of the events within a stage take each so-manieth; commits are all taken.
     """
-    source()  # what follows is forked from a process that has everything loaded
-    import onnxruntime  # noqa: F401
-    import sklearn.linear_model  # noqa: F401
 
     plain = in_fork(
         lambda: carry_out(project(root / "plain"), None, later=False), root / "plain.json"
     )
     assert plain is not None
+    for name in plain.modules:  # what is loaded here need not be loaded by every fork
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     again = in_fork(lambda: carry_out(root / "plain", None, later=True), root / "again.json")
     assert again is not None
     kills = [
