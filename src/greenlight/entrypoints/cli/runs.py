@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from time import sleep
 from typing import Any
 
 import click
@@ -75,7 +75,7 @@ def show_run(context: click.Context, run: str, watch: bool, as_json: bool) -> No
                     told = run_view(app.store, found)["progress"]
                     if told is not None:
                         progress(told["share"], f"{told['stage']}: {told['words']}")
-                    time.sleep(WATCH_SECONDS)
+                    sleep(WATCH_SECONDS)
                     found = find_run(app.store, run)
         view = run_view(app.store, found)
     if as_json:
