@@ -20,6 +20,15 @@ the machine, the commit and the command. This page is made from them by
 `python -m benchmarks.summary`. Machines differ and are busy: read ratios and medians.
 """
 
+CHAOS = """\
+SIGKILL at random moments to gateway, controller and the process that carries out the pipeline; each
+is begun again as it was. Users ask again and write down what was acknowledged. What is in the store
+and was never acknowledged was recorded just before a kill; the user asked again. Versions (by the
+digests of their bundles) and verdicts are held against those of the same seed undisturbed, runs and
+stages against the ledger, and `greenlight audit verify` has the last word. A pipeline that was
+killed waits until the lease of its dead process has run out (10 s)."""
+BOOK = ("acknowledged", "lost", "doubled", "unacknowledged")
+
 
 def page() -> str:
     """The page as the results have it."""
@@ -166,6 +175,45 @@ def _cache(found: dict[str, Any]) -> str:
     return text + _table(head, rows)
 
 
+def _chaos(found: dict[str, Any]) -> str:
+    runs = [run for run in found["runs"] if "besieged" in run]
+    killed = [
+        (run["seed"], name, life["kills"], life["restarts"], life["down_s"], life["longest_down_s"])
+        for run in runs
+        for name, life in run["besieged"]["processes"].items()
+    ]
+    books = [
+        (run["seed"], what, *(f"{run['besieged']['books'][f'{what}_{n}']:,}" for n in BOOK))
+        for run in runs
+        for what in ("inferences", "feedback")
+    ]
+    ends = [
+        (run["seed"], how, _ends(run[how]["rollouts"]), f"{run[how]['seconds']:.0f}")
+        for run in runs
+        for how in ("undisturbed", "besieged")
+    ]
+    faults = [
+        f"Seed {run['seed']}: {'; '.join(run['faults'])}." for run in found["runs"] if run["faults"]
+    ]
+    dataset = runs[0]["besieged"]["dataset"] if runs else "no data set"
+    said = " ".join(faults or ["Nothing was lost, doubled, done twice or decided otherwise."])
+    return "\n".join(
+        (
+            f"{CHAOS} The data set is {dataset}. {said}\n",
+            _table(("seed", "process", "kills", "restarts", "s down", "longest"), killed),
+            _table(("seed", "events", *BOOK), books),
+            _table(("seed", "", "verdicts", "seconds"), ends),
+        )
+    )
+
+
+def _ends(rollouts: Sequence[dict[str, Any]]) -> str:
+    return ", ".join(
+        f"{made['candidate']} {made['status'].replace('_', ' ')} in {made['seconds']:.0f} s"
+        for made in rollouts
+    )
+
+
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
@@ -174,6 +222,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 SECTIONS = (
     ("aa", "Two equal arms: how often chance decides", _aa),
     ("demo-better", "The demo, seed by seed", _demo),
+    ("chaos", "The demo under SIGKILL, seed by seed", _chaos),
     ("demo-same", "The demo as an A/A test, seed by seed", _demo),
     ("models", "The models, from their bundles", _models),
     ("gateway", "What the gateway costs", _gateway),

@@ -6,6 +6,11 @@ Users are sticky and come back: every round visits each of them once, in a new o
 in four asks twice. A share of the answers is judged, after a delay. Only ids, outputs and true
 labels are known here: no version, no variant. SIGTERM ends it; what was seen goes to standard
 output as one JSON line.
+
+With --patience these users ask again for so many seconds when nobody answers them, and a judgement
+carries an Idempotency-Key, so that it counts once however often it is sent. --acknowledged FILE is
+their own book of what the gateway owes them: a line {"inference"} for each answer and a line
+{"feedback", "inference", "value"} for each judgement that was accepted, written as it comes.
 """
 
 from __future__ import annotations
@@ -17,8 +22,9 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import aiohttp
 import msgspec
@@ -27,6 +33,8 @@ import numpy as np
 TIMEOUT_S = 10.0
 CONCURRENCY = 64
 ASKS_TWICE = 0.25
+ASKS_AGAIN_AFTER_S = 0.1
+UNAVAILABLE = 503
 
 
 class Habits(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +44,8 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     rate: float
     feedback_rate: float
     mean_delay: float
+    patience: float = 0.0
+    """For how many seconds to ask again when nobody answers."""
 
 
 class Client:
@@ -49,15 +59,19 @@ class Client:
         queries: list[tuple[str, str]],
         habits: Habits,
         rng: np.random.Generator,
+        book: TextIO | None = None,
     ) -> None:
+        """Set up; nothing is sent yet. What is acknowledged is written to `book`."""
         self._session = session
         self._predict = f"{base}/v1/tasks/{task}/predict"
         self._feedback = f"{base}/v1/feedback"
         self._queries = queries
         self._habits = habits
         self._rng = rng
+        self._book = book
         self._latencies: list[float] = []
-        self._counts = {"requests": 0, "failed": 0, "good": 0, "bad": 0, "feedback_failed": 0}
+        names = ("requests", "failed", "good", "bad", "feedback_failed", "again")
+        self._counts = dict.fromkeys(names, 0)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -111,6 +125,9 @@ class Client:
             self._counts["failed"] += 1
             return
         self._latencies.append((time.monotonic() - began) * 1000)
+        if answer["id"] is None:  # answered, but not recorded: there is nothing to judge
+            return
+        self._note({"inference": answer["id"]})
         if judged:
             self._spawn(self._judge(answer, truth, delay))
 
@@ -118,23 +135,44 @@ class Client:
         await asyncio.sleep(delay)
         value = "GOOD" if answer["output"]["label"] == truth else "BAD"
         body = {"inference_id": answer["id"], "metric": "quality", "value": value}
-        stored = await self._post(self._feedback, body)
+        key = {"Idempotency-Key": answer["id"]} if self._habits.patience else None
+        stored = await self._post(self._feedback, body, key)
         self._counts["feedback_failed" if stored is None else value.lower()] += 1
+        if stored is not None:
+            self._note({"feedback": stored["id"], "inference": answer["id"], "value": value})
 
-    async def _post(self, url: str, body: dict[str, Any]) -> dict[str, Any] | None:
-        """The answer, or None if there was none worth the name."""
-        try:
-            async with self._session.post(url, json=body) as response:
-                if response.status >= 300:
-                    return None
-                answer: dict[str, Any] = await response.json()
-                return answer
-        except (aiohttp.ClientError, TimeoutError):
-            return None
+    def _note(self, line: dict[str, Any]) -> None:
+        if self._book is not None:
+            self._book.write(json.dumps(line) + "\n")
+
+    async def _post(
+        self, url: str, body: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> dict[str, Any] | None:
+        """The answer, or None if there was none worth the name for as long as there is patience."""
+        until = time.monotonic() + self._habits.patience
+        while True:
+            try:
+                async with self._session.post(url, json=body, headers=headers) as response:
+                    if response.status < 300:
+                        answer: dict[str, Any] = await response.json()
+                        return answer
+                    if response.status != UNAVAILABLE:
+                        return None
+            except (aiohttp.ClientError, TimeoutError):
+                pass  # nobody there, or gone in the middle of the answer
+            if time.monotonic() >= until:
+                return None
+            self._counts["again"] += 1
+            await asyncio.sleep(ASKS_AGAIN_AFTER_S)
 
 
 async def replay(
-    base: str, task: str, queries: list[tuple[str, str]], habits: Habits, seed: int
+    base: str,
+    task: str,
+    queries: list[tuple[str, str]],
+    habits: Habits,
+    seed: int,
+    book: TextIO | None = None,
 ) -> dict[str, Any]:
     """Replay until SIGTERM or SIGINT; returns what was seen."""
     stop = asyncio.Event()
@@ -143,7 +181,7 @@ async def replay(
         loop.add_signal_handler(name, stop.set)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with aiohttp.ClientSession(timeout=timeout) as session:
-        client = Client(session, base, task, queries, habits, np.random.default_rng(seed))
+        client = Client(session, base, task, queries, habits, np.random.default_rng(seed), book)
         await client.run(stop)
     return client.report()
 
@@ -158,6 +196,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=150.0, help="requests per second")
     parser.add_argument("--feedback-rate", type=float, default=0.6, help="share that is judged")
     parser.add_argument("--mean-delay", type=float, default=0.7, help="seconds to the judgement")
+    parser.add_argument("--patience", type=float, default=0.0, help="seconds to ask again for")
+    parser.add_argument("--acknowledged", type=Path, help="file to note what was acknowledged in")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     lines = Path(given.queries).read_text(encoding="utf-8").splitlines()
@@ -167,9 +207,15 @@ def main() -> None:
         rate=given.rate,
         feedback_rate=given.feedback_rate,
         mean_delay=given.mean_delay,
+        patience=given.patience,
     )
     queries = [(row["text"], row["label"]) for row in rows]
-    seen = asyncio.run(replay(given.gateway, given.task, queries, habits, given.seed))
+    with ExitStack() as open_files:
+        book = None
+        if given.acknowledged is not None:
+            # Line by line, so that whoever reads along, or kills this process, misses nothing.
+            book = open_files.enter_context(given.acknowledged.open("a", buffering=1))
+        seen = asyncio.run(replay(given.gateway, given.task, queries, habits, given.seed, book))
     json.dump(seen, sys.stdout)
     print()
 

@@ -7,15 +7,15 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from greenlight import config, wiring
-from greenlight.core import fingerprint, model_card
+from greenlight import artifacts, config, wiring
+from greenlight.core import fingerprint
 from greenlight.core.errors import GreenlightError, Refused
 from greenlight.core.evidence import thaw, thresholds
 from greenlight.core.gates import passed
@@ -23,7 +23,6 @@ from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
     SECOND,
     Action,
-    Approval,
     Decision,
     EvidenceState,
     Rollout,
@@ -31,6 +30,7 @@ from greenlight.core.records import (
     Variant,
     Version,
 )
+from greenlight.entrypoints.demo.apart import finished, made_by
 from greenlight.entrypoints.demo.plan import choose
 from greenlight.entrypoints.demo.processes import Processes, free_port
 from greenlight.entrypoints.demo.project import PEOPLE, TASK, Bar, prepare, write_config
@@ -45,6 +45,8 @@ INITIATOR = "demo"
 LOOK_S = 0.5
 PATIENCE_S = 60
 """How long past its horizon a rollout may take to end before the demo gives up on it."""
+ACKNOWLEDGED = "acknowledged.jsonl"
+"""The users' own book of what was acknowledged, under `kills_expected`; see `traffic`."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +58,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     source: Literal["banking77", "sample"] = "banking77"
     rate: float = 150.0
     quiet: bool = False
+    kills_expected: bool = False
+    """Processes may be killed, and whoever looks after them begins them again: the pipeline runs in
+    one of its own, and users ask again for a minute and keep a book."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,8 +75,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-def run(options: Options) -> Result:
+def run(options: Options, processes: Callable[[Path], Processes] = Processes) -> Result:
     """Run the demo from an empty folder to its report.
+
+    Args:
+        options: how.
+        processes: looks after the processes, with their logs in a folder.
 
     Raises:
         Refused: the folder holds something else.
@@ -81,7 +90,8 @@ def run(options: Options) -> Result:
     stage = Stage(options.quiet)
     keys = prepare(Path(options.folder), secrets.token_bytes)
     demo = _Demo(options, stage, keys)
-    traffic = demo.play()
+    with processes(Path(options.folder).resolve() / "logs") as started:
+        traffic = demo.play(started)
     with demo.app() as app:
         summary, paths = demo.write_papers(app)
     stage.summary(summary)
@@ -107,18 +117,17 @@ class _Demo:
         self.plan = choose(stage, options.source)
         self._turns: list[Turn] = []
 
-    def play(self) -> dict[str, dict[str, Any]]:
+    def play(self, processes: Processes) -> dict[str, dict[str, Any]]:
         """Everything up to the last verdict; returns what the client saw of each rollout."""
-        with Processes(self._folder / "logs") as processes:
-            first = self._first_version()
-            self._open_gateway(processes)
-            if self._options.candidate == "same":
-                return {first.label: self._roll_out(processes, first, aa=True)}
-            seen = {}
-            for make in (self._next_version, lambda: self._remote_version(processes)):
-                version = make()
-                seen[version.label] = self._roll_out(processes, version, aa=False)
-            return seen
+        first = self._first_version(processes)
+        self._open_gateway(processes)
+        if self._options.candidate == "same":
+            return {first.label: self._roll_out(processes, first, aa=True)}
+        seen = {}
+        for make in (self._next_version, self._remote_version):
+            version = make(processes)
+            seen[version.label] = self._roll_out(processes, version, aa=False)
+        return seen
 
     @contextmanager
     def app(self) -> Iterator[wiring.App]:
@@ -131,15 +140,9 @@ class _Demo:
         paths = {"folder": str(self._folder), "configuration": str(self._folder / config.FILE)}
         for made in self._turns:
             version = app.store.get(Version, made.version.digest) or made.version
-            card = self._papers(version.label) / "model_card.md"
-            approvals = app.store.scan(Approval, {"version": version.digest})
-            card.write_text(
-                model_card.render(
-                    version, made.run, made.dataset, made.evaluation, made.gates, approvals
-                ),
-                encoding="utf-8",
-            )
-            paths[version.label] = str(card.parent)
+            folder = self._papers(version.label)
+            wiring.write_card(app, version, folder)
+            paths[version.label] = str(folder)
         log = self._folder / "decisions.jsonl"
         lines = [msgspec.json.encode(decision) for decision in everything(app.store, Decision)]
         log.write_bytes(b"\n".join(lines) + b"\n")
@@ -155,21 +158,21 @@ class _Demo:
         paths["open it again"] = f"{_command()} -C {self._folder} up"
         return gathered.summary, paths
 
-    def _first_version(self) -> Version:
+    def _first_version(self, processes: Processes) -> Version:
         self._stage.headline(f"v1: a plain model goes live ({self.plan.source})")
         self._configure(self.plan.first)
         with self.app() as app:
-            version = self._make(app)
+            version = self._make(app, processes)
             wiring.go_live(app, version, initiator=INITIATOR)
         self._stage.say(f"{version.label} takes all traffic: there is nothing to compare it with")
         return version
 
-    def _next_version(self) -> Version:
+    def _next_version(self, processes: Processes) -> Version:
         bar = self.plan.second
         self._stage.headline(f"v2: a better model, and a higher bar (accuracy ≥ {bar.accuracy})")
         self._configure(bar)
         with self.app() as app:
-            return self._make(app)
+            return self._make(app, processes)
 
     def _remote_version(self, processes: Processes) -> Version:
         self._stage.headline("v3: a remote model whose server has its labels in another order")
@@ -177,7 +180,7 @@ class _Demo:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         with self.app() as app:
-            version = self._make(app, runtime={"kind": "http", "url": url})
+            version = self._make(app, processes, runtime={"kind": "http", "url": url})
             bundle = app.bundles.path(version.bundle)
         labels = json.loads((Path(bundle) / "manifest.json").read_text(encoding="utf-8"))["labels"]
         deployed = self._folder / "v3-labels.json"
@@ -195,19 +198,25 @@ class _Demo:
         )
         return version
 
-    def _make(self, app: wiring.App, runtime: dict[str, Any] | None = None) -> Version:
+    def _make(
+        self, app: wiring.App, processes: Processes, runtime: dict[str, Any] | None = None
+    ) -> Version:
         """One turn of the pipeline, and the signatures of two people."""
-        label = f"v{len(self._turns) + 1}"
-        papers = self._papers(f"{TASK}@{len(self._turns) + 1}")
-        with self._stage.progress(label) as progress:
-            made = wiring.turn(
-                app,
-                TASK,
-                initiator=INITIATOR,
-                progress=progress,
-                runtime=runtime,
-                out=papers / "eval.json",
-            )
+        number = len(self._turns) + 1
+        document = self._papers(f"{TASK}@{number}") / "eval.json"
+        if self._options.kills_expected and runtime is None:
+            made = self._made_apart(app, processes)
+            artifacts.write_document(document, made.evaluation.document)
+        else:
+            with self._stage.progress(f"v{number}") as progress:
+                made = wiring.turn(
+                    app,
+                    TASK,
+                    initiator=INITIATOR,
+                    progress=progress,
+                    runtime=runtime,
+                    out=document,
+                )
         self._turns.append(made)
         accuracy = made.evaluation.document["intent"]["test"]["accuracy"]
         rows = made.dataset.manifest["counts"]["train"]
@@ -237,6 +246,17 @@ class _Demo:
         assert version is not None
         return version
 
+    def _made_apart(self, app: wiring.App, processes: Processes) -> Turn:
+        """A turn of the pipeline in a process of its own, which may be killed and begun again."""
+        due = len(self._turns) + 1
+        processes.see_through(
+            "pipeline",
+            "greenlight.entrypoints.cli",
+            *("-C", str(self._folder), "run", TASK, "--json"),
+            done=lambda: len(finished(app.store, TASK)) == due,
+        )
+        return made_by(app.store, finished(app.store, TASK)[-1])
+
     def _open_gateway(self, processes: Processes) -> None:
         here = ("-C", str(self._folder))
         processes.start("gateway", "greenlight.entrypoints.cli", *here, "gateway")
@@ -254,6 +274,7 @@ class _Demo:
             "greenlight.entrypoints.traffic",
             *("--gateway", self._url, "--task", TASK, "--queries", str(queries)),
             *("--rate", str(options.rate), "--seed", f"{options.seed}{len(self._turns)}"),
+            *self._book(),
         )
         self._stage.say("9,000 users ask test queries and judge 60 % of the answers")
 
@@ -294,6 +315,12 @@ class _Demo:
     def _configure(self, bar: Bar) -> None:
         public = {name: wiring.public_key(secret) for name, secret in self._keys.items()}
         write_config(self._folder, public, self.plan.source, bar, self._port)
+
+    def _book(self) -> tuple[str, ...]:
+        """How the users are told to be patient, and where to keep their book."""
+        if not self._options.kills_expected:
+            return ()
+        return "--patience", "60", "--acknowledged", str(self._folder / ACKNOWLEDGED)
 
     def _papers(self, label: str) -> Path:
         path = self._folder / "versions" / label

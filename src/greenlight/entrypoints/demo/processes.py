@@ -7,9 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,6 +20,7 @@ from greenlight.core.errors import GreenlightError
 
 READY_WITHIN_S = 60.0
 STOPS_WITHIN_S = 20.0
+LOOK_S = 0.1
 
 
 class DidNotStart(GreenlightError):
@@ -25,11 +28,18 @@ class DidNotStart(GreenlightError):
 
 
 class Processes:
-    """Starts `python -m MODULE …` by name and stops everything in the end, the newest first."""
+    """Starts `python -m MODULE …` by name and stops everything in the end, the newest first.
+
+    What ends by itself is a failure here; a subclass may begin it again instead (`ended`), also
+    from a thread of its own.
+    """
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
+        self._commands: dict[str, list[str]] = {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._jobs: dict[str, Callable[[], bool]] = {}
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
         self._logs.mkdir(parents=True, exist_ok=True)
@@ -46,21 +56,65 @@ class Processes:
 
     def start(self, name: str, module: str, *arguments: str) -> None:
         """Start a process; its output goes to logs/NAME.log (standard output to NAME.out)."""
+        with self._lock:
+            self._commands[name] = [sys.executable, "-m", module, *arguments]
+            self._log(name).unlink(missing_ok=True)
+            self._output(name).unlink(missing_ok=True)
+            self.restart(name)
+
+    def restart(self, name: str) -> None:
+        """Begin a process that has ended again, as it was started; its log goes on."""
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-        with self._log(name).open("wb") as log, self._output(name).open("wb") as out:
+        with (
+            self._lock,
+            self._log(name).open("ab") as log,
+            self._output(name).open("ab") as out,
+        ):
             self._running[name] = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
+                self._commands[name],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=log,
                 env=environment,
             )
 
+    def see_through(
+        self, name: str, module: str, *arguments: str, done: Callable[[], bool]
+    ) -> None:
+        """Run a process until its work is done.
+
+        Args:
+            name: what to call it.
+            module: what to run.
+            arguments: what to run it with.
+            done: whether its work is done; asked when it has ended.
+
+        Raises:
+            DidNotStart: it ended before its work was done.
+        """
+        with self._lock:
+            self._jobs[name] = done
+            self.start(name, module, *arguments)
+        while not self._is_over(name):
+            time.sleep(LOOK_S)
+        with self._lock:
+            del self._running[name], self._jobs[name]
+
     def check(self) -> None:
-        """Raise `DidNotStart` if any process has ended by itself."""
-        for name, process in self._running.items():
-            if process.poll() is not None:
-                raise DidNotStart(self._complaint(name, f"ended with {process.returncode}"))
+        """See to what has ended by itself; see `ended`."""
+        with self._lock:
+            for name, process in list(self._running.items()):
+                over = process.poll() is not None
+                if over and not (name in self._jobs and self._jobs[name]()):
+                    self.ended(name, process.returncode)
+
+    def ended(self, name: str, code: int) -> None:
+        """A process has ended that should not have, with this exit code (−9: SIGKILL).
+
+        Raises:
+            DidNotStart: always, here.
+        """
+        raise DidNotStart(self._complaint(name, f"ended with {code}"))
 
     def await_ready(self, name: str, url: str) -> None:
         """Wait until `url` answers 200.
@@ -75,12 +129,13 @@ class Processes:
                 with urllib.request.urlopen(url, timeout=2):
                     return
             except (urllib.error.URLError, OSError):
-                time.sleep(0.1)
+                time.sleep(LOOK_S)
         raise DidNotStart(self._complaint(name, f"was not ready after {READY_WITHIN_S:.0f} s"))
 
     def stop(self, name: str) -> str:
         """Ask a process to end (then make it) and return what it wrote to standard output."""
-        process = self._running.pop(name)
+        with self._lock:
+            process = self._running.pop(name)
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(STOPS_WITHIN_S)
@@ -88,6 +143,12 @@ class Processes:
             process.kill()
             process.wait()
         return self._output(name).read_text(encoding="utf-8", errors="replace")
+
+    def _is_over(self, name: str) -> bool:
+        """Whether a process has ended with its work done."""
+        self.check()
+        with self._lock:
+            return self._running[name].poll() is not None and self._jobs[name]()
 
     def _complaint(self, name: str, what: str) -> str:
         tail = self._log(name).read_text(encoding="utf-8", errors="replace")[-2000:]
