@@ -214,6 +214,29 @@ def _ends(rollouts: Sequence[dict[str, Any]]) -> str:
     )
 
 
+def _curation(found: dict[str, Any]) -> str:
+    rows = [
+        (
+            f"{run['rows']:,}",
+            stage,
+            f"{run[stage]['rows_per_s']:,}",
+            f"{run[stage]['cpu_seconds']:.1f}",
+            run[stage]["peak_mb"],
+        )
+        for run in found["runs"]
+        for stage in ("collect", "curate")
+    ]
+    last = found["runs"][-1]
+    text = (
+        f"\nOf {last['rows']:,} rows {last['collect']['pii']['rows']:,} held personal data and were "
+        f"scrubbed, {last['curate']['exclusions']['duplicate']:,} were duplicates. Both stages "
+        f"together take {last['rows_per_s']:,} rows a second. Ten times the rows take "
+        f"{found['peak_ratio']['collect']:.2f} times the memory to collect and "
+        f"{found['peak_ratio']['curate']:.2f} times to curate.\n"
+    )
+    return _table(("rows", "stage", "rows/s", "CPU s", "peak MB"), rows) + text
+
+
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
@@ -228,6 +251,7 @@ SECTIONS = (
     ("gateway", "What the gateway costs", _gateway),
     ("stores", "What the SQLite store costs", _stores),
     ("cache", "What the evaluation cache spares", _cache),
+    ("curation", "Rows through collect and curate", _curation),
 )
 
 

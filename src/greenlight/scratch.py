@@ -11,7 +11,7 @@ from typing import Any
 from greenlight import artifacts
 from greenlight.core.errors import Unwritable
 
-CACHE_KIB = 32 * 1024
+CACHE_KIB = 8 * 1024
 """The most that the index holds in memory."""
 
 _STEPS = 2_000_000
