@@ -325,6 +325,109 @@ def test_the_choices_are_those_that_exist() -> None:
     assert set(get_args(get_type_hints(config.TrainSettings)["backend"])) == set(TRAINERS)
 
 
+DATA = VALID.replace("{", "{{").replace("}", "}}").replace('source = "banking77"', "{}")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        'source = "feedback"',
+        'source = "feedback"\nwindow = "7d"\nfilter = "rate > 0.06"\nbase = "banking77"\n'
+        'min_rows = 10\nmax_rows = 20\nflip = ["wrong"]\nlabels = ["yes", "no"]',
+        'source = "feedback"\nbase = "old/rows.csv"\ntext = "q"\nunit = "who"',
+        'source = "file"\npath = "a.CSV"\nlicence = "CC0"\ncitation = "us"\nmin_rows = 1',
+        'source = "sql"\nurl = "postgresql+psycopg://me@db/x?sslmode=require"\n'
+        'password = "env:DB_PASSWORD"\nquery = "SELECT text, label FROM t"',
+    ],
+)
+def test_where_rows_may_come_from(tmp_path: Path, table: str) -> None:
+    task = config.load(write(tmp_path, DATA.format(table)), {}).task("intent")
+    assert task.dataset.source in table
+
+
+def test_feedback_has_bounds_of_its_own(tmp_path: Path) -> None:
+    """D2: a week, at least 100 rows, at most 10,000; elsewhere what is written down."""
+    found = config.DatasetSettings(source="feedback")
+    assert (found.since, found.bounds) == (7 * DAY, (100, 10_000))
+    assert config.DatasetSettings(source="feedback", min_rows=0, max_rows=5).bounds == (0, 5)
+    assert config.DatasetSettings(source="file", path="a.csv").bounds == (None, None)
+    judge = config.DatasetSettings(source="feedback", flip=("x",), labels=("a", "b")).labelling
+    assert (judge.flip, judge.labels, judge.conditions) == ({"x"}, ("a", "b"), ())
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (
+            'source = "file"\nwindow = "7d"\nurl = "x"',
+            {
+                "window: means nothing for file, only for feedback; take it out",
+                "url: means nothing for file, only for sql; take it out",
+                "path: file needs it; name the file; a relative path starts at the folder of "
+                "greenlight.toml",
+            },
+        ),
+        (
+            'source = "sample"\nmin_rows = 5',
+            {"min_rows: means nothing for sample, only for feedback and file and sql; take it out"},
+        ),
+        (
+            'source = "feedback"\nfilter = "stars >"\nflip = ["x"]\nwindow = "0s"\nmin_rows = 9\n'
+            'max_rows = 8\nbase = "banking7"',
+            {
+                "filter: a number must follow 'stars' >, nothing follows",
+                "flip: the other label follows only where there are two; write them down, as in "
+                'labels = ["APPROVE", "REJECT"]',
+                "window: must be longer than zero",
+                "min_rows: 9 is above max_rows (8)",
+                "base: 'banking7' is no file that can be read (.csv, .jsonl, .parquet, or one of "
+                "banking77, sample)",
+            },
+        ),
+        (
+            'source = "feedback"\nlabels = ["a", "a"]\nmin_rows = -1\nmax_rows = 0',
+            {
+                "labels: name at least two, each once",
+                "min_rows: -1 is below zero",
+                "max_rows: 0 is below one",
+            },
+        ),
+        (
+            'source = "file"\npath = "a.xlsx"\ntext = "label"',
+            {
+                "path: 'a.xlsx' is no file that can be read (.csv, .jsonl, .parquet)",
+                "text: text, label and unit are columns of their own",
+            },
+        ),
+        (
+            'source = "sql"\nurl = "pg://me:hush@db/x"\npassword = "hush"\nquery = "DELETE"',
+            {
+                'url: no password here; write password = "env:NAME"',
+                "password: name the variable that holds it, as in env:SALES_DB_PASSWORD",
+                "query: it begins with DELETE; write one SELECT",
+            },
+        ),
+        (
+            'source = "sql"\nurl = "postgresql://db/x?password=hush"\nquery = "SELECT 1"',
+            {'url: no password here; write password = "env:NAME"'},
+        ),
+        (
+            'source = "sql"\nurl = "desk.db"',
+            {
+                "url: this is no database; write dialect://user@host/name",
+                "query: sql needs it; write the SELECT that gives the rows",
+            },
+        ),
+    ],
+)
+def test_what_a_source_lacks_or_cannot_use_is_told_at_once(
+    tmp_path: Path, table: str, expected: set[str]
+) -> None:
+    found = faults(tmp_path, DATA.format(table))
+    assert {fault.partition("tasks.intent.dataset.")[2] for fault in found} == expected
+    assert not any("hush" in fault for fault in found)
+
+
 @pytest.mark.parametrize(
     ("text", "microseconds"),
     [("250ms", 250 * MILLISECOND), ("0s", 0), ("1.5h", 90 * MINUTE), ("14d", 14 * DAY)],

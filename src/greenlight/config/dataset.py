@@ -87,7 +87,8 @@ class DatasetSettings(Policy, frozen=True, kw_only=True):
         # Asked of a draft, too, that has the fields and nothing else (`config.reader`).
         yield from _belonging(self)
         yield from _selecting(self)
-        yield from _connecting(self)
+        if self.source == "sql":
+            yield from _connecting(self)
         for name in ("path", "base"):
             value = getattr(self, name)
             if value is not None and (name == "path" or value not in PUBLIC):

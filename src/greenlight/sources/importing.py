@@ -30,7 +30,7 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     `personal_data` counts findings by kind, in texts; `problems` are the first ones.
     """
 
-    path: Path | None
+    path: str | None
     digest: str
     rows: int
     labels: dict[str, int]
@@ -82,7 +82,7 @@ def bring_in(
             return found
         kept = folder / f"{found.digest.removeprefix('sha256:')}{suffix}"
         os.replace(copy, kept)
-        return msgspec.structs.replace(found, path=kept)
+        return msgspec.structs.replace(found, path=str(kept))
     finally:
         copy.unlink(missing_ok=True)
 

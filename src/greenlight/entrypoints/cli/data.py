@@ -64,7 +64,7 @@ def import_data(
         columns = DatasetSettings(source="file", path="-.csv", text=text, label=label, unit=unit)
         found = wiring.import_file(app, address, columns=columns, sha256=sha256, progress=progress)
         root = Path(app.settings.root)
-    place = found.path.relative_to(root).as_posix() if found.path else None
+    place = Path(found.path).relative_to(root).as_posix() if found.path else None
     lines = _configuration(task, place, columns) if place else []
     if as_json:
         show_json(msgspec.to_builtins(found) | {"path": place, "configuration": lines})
