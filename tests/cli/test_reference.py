@@ -41,5 +41,5 @@ def test_every_option_is_documented(command: str, option: str) -> None:
 
 def test_no_option_is_documented_that_does_not_exist() -> None:
     for command, text in SECTIONS.items():
-        said = set(re.findall(r"^\|.*?`(--[a-z-]+)", text, re.M))
+        said = set(re.findall(r"^\|.*?`(--[a-z0-9-]+)", text, re.M))
         assert said <= {option for name, option in OPTIONS if name == command}, command
