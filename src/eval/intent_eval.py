@@ -1,7 +1,7 @@
 """How predictions of one label per text are judged. Frozen: `protocol_digest` names this file.
 
 Alone: `python -m eval.intent_eval predictions.jsonl`, with a line
-`{"gold": …, "predicted": …, "score": …}` per text.
+`{"gold": …, "predicted": …, "score": …}` per text; `score` may be left out or null.
 """
 
 from __future__ import annotations
@@ -22,32 +22,41 @@ from greenlight.core.errors import BadInput
 from greenlight.core.stats.intervals import wilson
 
 BINS = 15
+NONE = ""
+"""Stands for a label where none was given."""
 
 
 class _Line(msgspec.Struct, frozen=True):
     gold: str
     predicted: str
-    score: float
+    score: float | None = None
 
 
 def evaluate(
-    gold: Sequence[str], predicted: Sequence[str], scores: Sequence[float], labels: Sequence[str]
+    gold: Sequence[str],
+    predicted: Sequence[str],
+    scores: Sequence[float | None],
+    labels: Sequence[str],
 ) -> dict[str, Any]:
     """Judge predictions.
 
     Args:
         gold: the true labels, n of them.
-        predicted: the label given to each text.
-        scores: the score of the label given, in [0, 1].
+        predicted: the label given to each text; empty where none was given, which is wrong.
+        scores: the score of the label given, in [0, 1]; None where the model gives none.
         labels: every label there is; rows and columns of `confusion` follow this order.
 
     Returns:
         accuracy: share of equal labels with its 95 % Wilson interval, `correct` and `n`.
         macro_f1: mean F1 of the labels that occur, in gold or predicted.
         ece: expected calibration error, 15 bins of equal width (Guo, Pleiss, Sun, Weinberger,
-            "On calibration of modern neural networks", ICML 2017).
+            "On calibration of modern neural networks", ICML 2017); a reason where a score is
+            missing.
+        reliability: for each bin that holds predictions its edges (low, high], their number `n`,
+            mean `score` and `accuracy`; empty where a score is missing.
         per_label: precision, recall, F1 and support; null where nothing defines the number.
         confusion: counts; rows are gold, columns predicted.
+        unanswered: texts that were given no label; they stand in no column.
 
     Raises:
         BadInput: no rows, unequal lengths, a label that is not in `labels`, a score out of range.
@@ -63,11 +72,8 @@ def evaluate(
     if len(places) != len(labels):
         raise BadInput("labels: a label is named twice", "labels")
     rows = _places(gold, places, "gold")
-    columns = _places(predicted, places, "predicted")
-    for score in scores:
-        if not 0 <= score <= 1:
-            raise BadInput(f"score {score}: outside [0, 1]", "scores")
-    confusion = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    columns = _places(predicted, {**places, NONE: len(labels)}, "predicted")
+    confusion = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)
     np.add.at(confusion, (rows, columns), 1)
     per_label = [_label(label, confusion, place) for label, place in places.items()]
     hits = rows == columns
@@ -77,10 +83,11 @@ def evaluate(
     return {
         "accuracy": {"value": correct / n, "low": low, "high": high, "correct": correct, "n": n},
         "macro_f1": {"value": math.fsum(defined) / len(defined)},
-        "ece": {"value": _ece(hits, np.asarray(scores, dtype=np.float64)), "bins": BINS},
+        **_calibration(hits, scores),
         "per_label": per_label,
         "labels": list(labels),
-        "confusion": confusion.tolist(),
+        "confusion": confusion[:, : len(labels)].tolist(),
+        "unanswered": int(confusion[:, len(labels)].sum()),
     }
 
 
@@ -108,11 +115,34 @@ def _label(label: str, confusion: NDArray[np.int64], place: int) -> dict[str, An
     }
 
 
-def _ece(hits: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
+def _calibration(hits: NDArray[np.bool_], scores: Sequence[float | None]) -> dict[str, Any]:
     """Sum over bins ((i-1)/15, i/15] of their share of rows times |accuracy - mean score|."""
-    bins = np.clip(np.ceil(scores * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    gaps = np.bincount(bins, weights=hits - scores, minlength=BINS)
-    return float(np.abs(gaps).sum() / len(scores))
+    given = [score for score in scores if score is not None]
+    for score in given:
+        if not 0 <= score <= 1:
+            raise BadInput(f"score {score}: outside [0, 1]", "scores")
+    if len(given) < len(scores):
+        lacking = f"{len(scores) - len(given)} of {len(scores)} predictions have no score"
+        return {"ece": {"reason": f"cannot compute: {lacking}"}, "reliability": []}
+    values = np.asarray(given, dtype=np.float64)
+    bins = np.clip(np.ceil(values * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    counts = np.bincount(bins, minlength=BINS)
+    right = np.bincount(bins, weights=hits, minlength=BINS)
+    total = np.bincount(bins, weights=values, minlength=BINS)
+    gaps = np.bincount(bins, weights=hits - values, minlength=BINS)
+    reliability = [
+        {
+            "low": place / BINS,
+            "high": (place + 1) / BINS,
+            "n": int(counts[place]),
+            "score": float(total[place] / counts[place]),
+            "accuracy": float(right[place] / counts[place]),
+        }
+        for place in range(BINS)
+        if counts[place]
+    ]
+    value = float(np.abs(gaps).sum() / len(values))
+    return {"ece": {"value": value, "bins": BINS}, "reliability": reliability}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -123,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         lines = jsonl.decode(path.read_bytes(), _Line, path.name)
         gold, predicted = [line.gold for line in lines], [line.predicted for line in lines]
-        labels = sorted({*gold, *predicted})
+        labels = sorted({*gold, *predicted} - {NONE})
         document = evaluate(gold, predicted, [line.score for line in lines], labels)
     except (BadInput, OSError, ValueError) as error:
         print(f"{path}: {error}", file=sys.stderr)

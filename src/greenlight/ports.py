@@ -285,6 +285,8 @@ class Trainer(Protocol):
     """Turns examples into a bundle."""
 
     name: str
+    free: bool
+    """Whether a training costs no money, so that one more may be made to check on another."""
 
     def train(
         self,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
+from greenlight import artifacts
 from greenlight.core import fingerprint
-from greenlight.ports import Cache, Prediction
+from greenlight.core.records import Version
+from greenlight.ports import Blobs, Cache, Model, Prediction, Progress
 
 PARTS = ("bundle", "rows", "code", "packages")
 """What predictions depend on: the model, the texts in their order, the code that runs the one on
@@ -17,6 +20,100 @@ the other, and the versions of the packages under it. Each is named by a digest.
 
 _FORM = "1"
 """Of the bytes below; it goes into the key, so that another form is another entry."""
+
+
+BATCH = 512
+"""Texts that a model is given at once."""
+
+
+class Predicted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version answers to some texts, in their order."""
+
+    predictions: list[Prediction]
+    seconds: float | None
+    """How long predicting took; None where they were remembered."""
+
+
+class Predictor:
+    """Asks versions offline. A bundle is held against its digest before it is asked (R3)."""
+
+    def __init__(
+        self,
+        bundles: Blobs,
+        open_model: Callable[[Version], Model],
+        cache: Cache,
+        *,
+        code: str,
+        packages: str,
+        elsewhere: frozenset[str] = frozenset(),
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+            bundles: bundles by digest.
+            open_model: opens a version for offline use.
+            cache: remembers predictions.
+            code: digest of the code that runs bundles on texts.
+            packages: digest of the versions of the packages under it.
+            elsewhere: kinds of bundles whose model lies somewhere else. What it answers may change
+                at any time, so it is never remembered.
+        """
+        self._bundles = bundles
+        self._open = open_model
+        self._cache = cache
+        self._parts = {"code": code, "packages": packages}
+        self._elsewhere = elsewhere
+
+    def labels(self, version: Version) -> tuple[str, ...] | None:
+        """The labels that a version's bundle names, in its order; None if it names none.
+
+        Raises:
+            NotFound: the bundle is not here.
+            Tampered: it is not as it was sealed.
+        """
+        named = self._manifest(version).get("labels")
+        return None if named is None else tuple(named)
+
+    def predict(self, version: Version, texts: Sequence[str], progress: Progress) -> Predicted:
+        """What a version answers, asked now or remembered.
+
+        Args:
+            version: is asked by its bundle.
+            texts: any number of texts.
+            progress: told the share of texts done.
+
+        Raises:
+            NotFound: the bundle is not here.
+            Tampered: it is not as it was sealed.
+            BadInput: it is none that can be asked here.
+            ModelFailed: a model somewhere else did not answer.
+        """
+        kind = self._manifest(version).get("kind")
+        seconds: list[float] = []
+
+        def compute() -> list[Prediction]:
+            model = self._open(version)
+            start = time.perf_counter()
+            found: list[Prediction] = []
+            for first in range(0, len(texts), BATCH):
+                found += model.predict(texts[first : first + BATCH])
+                progress(min(first + BATCH, len(texts)) / len(texts), "predicting")
+            seconds.append(time.perf_counter() - start)
+            return found
+
+        if kind in self._elsewhere:
+            return Predicted(predictions=compute(), seconds=seconds[0])
+        parts = {
+            **self._parts,
+            "bundle": version.bundle,
+            "runtime": fingerprint.digest(version.runtime),
+            "rows": fingerprint.digest(list(texts)),
+        }
+        found = remembered_predictions(self._cache, parts, compute)
+        return Predicted(predictions=found, seconds=seconds[0] if seconds else None)
+
+    def _manifest(self, version: Version) -> dict[str, Any]:
+        return artifacts.unseal(self._bundles.path(version.bundle), version.bundle)
 
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

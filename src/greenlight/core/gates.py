@@ -1,5 +1,8 @@
 """Gates: the bars that an evaluation must clear before people are asked. They fail closed.
 
+What the evaluation itself warns of (overfit, shuffled labels) is shown as `warn` where no gate of
+that metric warns or fails already.
+
 what the evaluation says of the live version    a gate with `min_delta`
 the difference, with its interval               holds the difference, or its lower end, to the bar
 there is none (`{"none": true}`, or nothing)    passes: there is nothing to compare with
@@ -14,6 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from greenlight.core import evaluation
 from greenlight.core.metrics import COMPARED, METRICS, Metric
 from greenlight.core.policy import GateRule
 
@@ -61,6 +65,9 @@ class _Seen(msgspec.Struct, frozen=True, kw_only=True):
 def check(document: Mapping[str, Any], rules: Mapping[str, GateRule]) -> list[GateResult]:
     """Hold an evaluation document against every rule, in the order of the rules.
 
+    The document's own warnings come after them. Without a rule there is no result, for a warning
+    lets nothing pass.
+
     A rule with `min_delta` gives a second result, of the difference from the live version. A metric
     that is unknown, absent or no number fails, and so does a bound without an interval: what cannot
     be computed cannot pass.
@@ -70,7 +77,7 @@ def check(document: Mapping[str, Any], rules: Mapping[str, GateRule]) -> list[Ga
         results.append(_check(document, name, rule))
         if rule.min_delta is not None:
             results.append(_check_delta(document, name, rule, rule.min_delta))
-    return results
+    return [*results, *_warnings(document, results)] if results else []
 
 
 def passed(results: Sequence[GateResult]) -> bool:
@@ -92,6 +99,21 @@ def exit_code(results: Sequence[GateResult], *, fail_on_warn: bool = False) -> i
     if not passed(results):
         return FAILED
     return WARNED if fail_on_warn and warned(results) else 0
+
+
+def _warnings(document: Mapping[str, Any], results: Sequence[GateResult]) -> list[GateResult]:
+    """What the document warns of and no gate speaks of yet."""
+    spoken = {result.metric for result in results if result.outcome != "pass"}
+    return [
+        GateResult(
+            metric=warning["metric"],
+            outcome="warn",
+            value=_number(warning["value"]),
+            reason=warning["reason"],
+        )
+        for warning in evaluation.warnings(document)
+        if warning["metric"] not in spoken
+    ]
 
 
 def _check(document: Mapping[str, Any], name: str, rule: GateRule) -> GateResult:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 
 import msgspec
@@ -18,13 +16,12 @@ from greenlight.reporting import style
 from greenlight.reporting.figures import TEST_NAMES
 from greenlight.reporting.gallery import Picture
 from greenlight.reporting.history import History, Proportion
+from greenlight.reporting.markup import Cell, Markup, document, escape, pictures, section, table
 from greenlight.reporting.summary import RolloutSummary, Summary, VersionSummary
 from greenlight.reporting.words import duration, rate
 
 _TOLD = 3
 """Rollouts that the headline tells of: the newest ones."""
-
-_CONTROLS = {code: "\ufffd" for code in range(32) if chr(code) not in "\t\n"}
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,16 +40,6 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """Microseconds since 1970."""
 
 
-class Markup(str):
-    """Text that is HTML already. Everything else is escaped."""
-
-    __slots__ = ()
-
-
-Cell = str | tuple[str, str]
-"""A cell's text, or (its class, its text)."""
-
-
 def write(path: str | Path, context: Context) -> None:
     """Write the page, making its folder if need be."""
     target = Path(path)
@@ -63,28 +50,21 @@ def write(path: str | Path, context: Context) -> None:
 def page(context: Context) -> str:
     """The page as text; equal contexts give equal pages."""
     task = context.summary.task
-    css = resources.files("greenlight.reporting").joinpath("report.css").read_text("utf-8")
     colours = style.colours([version.digest for version in context.summary.versions])
     parts = [
         _header(context),
         _notes(context),
-        _section("Versions", [_versions(context.summary.versions, colours)]),
-        _section("Rollouts", [_rollouts(context.summary.rollouts)]),
-        _pictures(context.pictures) if context.pictures else "",
-        _section("Decisions", [_decisions(context.histories)]),
-        _section("Approvals", [_approvals(context)]),
-        _section("Where it came from", [_lineage(context.summary)]),
-        _section("Files", [_files(context.files)]) if context.files else "",
+        section("Versions", [_versions(context.summary.versions, colours)]),
+        section("Rollouts", [_rollouts(context.summary.rollouts)]),
+        section("What happened", pictures(context.pictures)) if context.pictures else "",
+        section("Decisions", [_decisions(context.histories)]),
+        section("Approvals", [_approvals(context)]),
+        section("Where it came from", [_lineage(context.summary)]),
+        section("Files", [_files(context.files)]) if context.files else "",
         "<footer>Written by Greenlight. The ledger holds every decision and approval shown here; "
         "<code>greenlight audit verify</code> checks it.</footer>",
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(task)}: rollout report</title>\n<style>\n{css}</style>\n</head>\n"
-        "<body>\n<main>\n" + "\n".join(part for part in parts if part) + "\n</main>\n</body>\n"
-        "</html>\n"
-    )
+    return document(f"{task}: rollout report", parts)
 
 
 def headline(summary: Summary) -> str:
@@ -195,7 +175,7 @@ def _versions(found: Sequence[VersionSummary], colours: dict[str, str]) -> str:
         ]
         for version in found
     ]
-    return _table(
+    return table(
         "Offline: accuracy on the test rows. Live: share of outcomes that are GOOD. Both with 95% "
         "intervals.",
         ["version", "backend", ("number", "offline"), ("number", "live"), "status"],
@@ -220,20 +200,7 @@ def _rollouts(found: Sequence[RolloutSummary]) -> str:
     head: list[Cell] = ["candidate", "against", "result"]
     head += [("number", name) for name in ("took", "largest share")]
     head += [("number", name) for name in ("users met", "requests answered", "outcomes tested")]
-    return _table("What each candidate was given, and what it cost to find out.", head, rows)
-
-
-def _pictures(drawn: Sequence[Picture]) -> str:
-    parts = []
-    for number, picture in enumerate(drawn, start=1):
-        caption = escape(picture.caption)
-        opening = f'<svg role="img" aria-label="{caption}" '
-        drawing = style.svg(picture.figure, picture.name).replace("<svg ", opening, 1)
-        parts.append(
-            f"<figure>\n{drawing}\n"
-            f"<figcaption><b>Figure {number}.</b> {caption}</figcaption>\n</figure>"
-        )
-    return _section("What happened", parts)
+    return table("What each candidate was given, and what it cost to find out.", head, rows)
 
 
 def _decisions(told: Sequence[History]) -> str:
@@ -251,7 +218,7 @@ def _decisions(told: Sequence[History]) -> str:
         for decision in item.decisions
     ]
     since = f" Times count from {_stamp(start)}." if told else ""
-    return _table(
+    return table(
         Markup(f"Everything the controller decided; what changes nothing is not repeated.{since}"),
         [
             ("number", "time"),
@@ -284,7 +251,7 @@ def _approvals(context: Context) -> str:
         ]
         for word in context.approvals
     ]
-    return _table(
+    return table(
         "Each word carries its speaker's signature and names the evaluation that they saw.",
         ["version", "who", "role", "word", "when", "evaluation", "why"],
         rows,
@@ -303,47 +270,14 @@ def _lineage(summary: Summary) -> str:
             ("evaluation", version.evaluation or "none"),
         )
     ]
-    return _table("Equal digests mean equal content.", ["version", "what", "digest or id"], rows)
+    return table("Equal digests mean equal content.", ["version", "what", "digest or id"], rows)
 
 
 def _files(files: Sequence[tuple[str, str]]) -> str:
     rows: list[list[Cell]] = [
         [what, Markup(f"<code>{escape(path)}</code>")] for what, path in files
     ]
-    return _table("Everything that was written.", ["what", "path"], rows)
-
-
-def escape(text: str) -> str:
-    """Text as it may stand in HTML, in an attribute too; control characters become `\ufffd`."""
-    if isinstance(text, Markup):
-        return text
-    return html.escape(text.translate(_CONTROLS), quote=True)
-
-
-def _section(title: str, parts: Iterable[str]) -> str:
-    return f"<section>\n<h2>{escape(title)}</h2>\n" + "\n".join(parts) + "\n</section>"
-
-
-def _table(caption: str, head: Sequence[Cell], rows: Sequence[Sequence[Cell]]) -> str:
-    """A table whose first cell of a row names the row."""
-    top = "".join(_cell("th", cell, ' scope="col"') for cell in head)
-    body = "".join(
-        "<tr>"
-        + _cell("th", row[0], ' scope="row"')
-        + "".join(_cell("td", cell) for cell in row[1:])
-        + "</tr>\n"
-        for row in rows
-    )
-    return (
-        f'<div class="scroll"><table>\n<caption>{escape(caption)}</caption>\n'
-        f"<thead><tr>{top}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>"
-    )
-
-
-def _cell(tag: str, cell: Cell, more: str = "") -> str:
-    kind, text = cell if isinstance(cell, tuple) else ("", cell)
-    named = f' class="{kind}"' if kind else ""
-    return f"<{tag}{more}{named}>{escape(text)}</{tag}>"
+    return table("Everything that was written.", ["what", "path"], rows)
 
 
 _TONES = {

@@ -117,7 +117,7 @@ def colours(digests: Sequence[str]) -> dict[str, str]:
     return {digest: VERSIONS[place % len(VERSIONS)] for place, digest in enumerate(digests)}
 
 
-def plain(text: str) -> str:
+def plain(text: str, longest: int = _LONGEST) -> str:
     """A label as it can be drawn: one line, not too long, only characters that the font has."""
     from matplotlib import font_manager
 
@@ -126,7 +126,7 @@ def plain(text: str) -> str:
         letter if letter.isprintable() and font.get_char_index(ord(letter)) else "□"
         for letter in text
     )
-    return drawn if len(drawn) <= _LONGEST else drawn[: _LONGEST - 1] + "…"
+    return drawn if len(drawn) <= longest else drawn[: longest - 1] + "…"
 
 
 def title(figure: Figure, text: str) -> None:

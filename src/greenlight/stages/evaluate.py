@@ -1,35 +1,61 @@
-"""Evaluate: what the shipped bundle does on rows that nobody chose anything by."""
+"""Evaluate: what a version does on rows that nobody chose anything by.
+
+Each part of an evaluation (`core.evaluation`) is a file, and is there once it is finished: whoever
+was killed in between goes on with the parts that are missing.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from eval import intent_eval
 from greenlight import artifacts
 from greenlight.core import fingerprint
-from greenlight.core.errors import BadInput, NotFound
+from greenlight.core.comparison import compare
+from greenlight.core.errors import BadInput, ModelFailed, NotFound
+from greenlight.core.evaluation import FOLDER, Part, Subject, decode, merge
 from greenlight.core.records import Dataset, Evaluation, StageResult, Version
-from greenlight.ports import Blobs, Example, Model, Prediction, Progress, Records
+from greenlight.lookup import folder_of
+from greenlight.ports import Blobs, Example, Progress, Records
 from greenlight.recording import Step, finish
+from greenlight.remembering import Predicted, Predictor
 
-BATCH = 128
-NO_IMAGE = "GREENLIGHT_IMAGE_DIGEST is not set: not run from an image"
+MEASURED = ("intent", "live", "sanity")
+"""The parts that are measured here."""
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """A version to be judged, and everything that its parts depend on."""
+
+    version: Version
+    dataset: str
+    """Digest of the prepared dataset whose test rows it answers."""
+    training: dict[str, Any]
+    """`train_accuracy` and `validation_accuracy` of the fit on train alone; the shipped model is
+    fitted on both, so its own figures there would flatter it. Where one is missing the document
+    says so and holds no number."""
+    sanity: dict[str, Any]
+    """What the stage `sanity` reports."""
+    live: Version | None
+    """The version that is live now."""
+    environment: dict[str, Any]
+    """Hardware and packages as found, `code`, and `image_digest` if run from an image."""
 
 
 def evaluate(
     records: Records,
     processed: Blobs,
-    bundles: Blobs,
-    load_model: Callable[[str], Model],
+    predictor: Predictor,
+    case: Case,
     *,
     step: Step,
-    version: Version,
-    dataset_digest: str,
-    training_report: Mapping[str, Any],
-    environment: Mapping[str, Any],
+    folder: str | Path,
     now: Callable[[], int],
     progress: Progress,
 ) -> StageResult:
@@ -38,112 +64,245 @@ def evaluate(
     Args:
         records: where the evaluation goes, with an entry on the ledger. No status changes here.
         processed: prepared datasets.
-        bundles: bundles by digest.
-        load_model: opens a bundle's folder.
-        step: the stage; the version and the dataset must belong to its task.
-        version: what is judged.
-        dataset_digest: the prepared dataset.
-        training_report: `train_accuracy` and `validation_accuracy` of the fit on train alone; the
-            shipped model is fitted on both, so its own figures there would flatter it. Where one
-            is missing the document says so and holds no number.
-        environment: hardware and packages as found; `image_digest` if run from an image.
+        predictor: asks versions.
+        case: what is judged; version and dataset must belong to the step's task.
+        step: the stage.
+        folder: where finished parts lie, below `parts`, and stay.
         now: the time, in microseconds since 1970-01-01 UTC.
-        progress: told the share of rows done.
+        progress: told the share of the work done.
 
     Raises:
         NotFound: no such dataset, or its folder or the bundle's is missing.
         BadInput: version or dataset of another task, or a model that answers with other labels.
         Tampered: files that are not as sealed.
+        ModelFailed: a model somewhere else did not answer.
     """
-    dataset = records.get(Dataset, dataset_digest)
-    if dataset is None:
-        name = fingerprint.short(dataset_digest)
-        raise NotFound(f"dataset {name}: not recorded; curate it first")
-    for what, owner in (("version", version.task), ("dataset", dataset.task)):
-        if owner != step.task:
-            raise BadInput(f"{what} belongs to task {owner!r}, not to {step.task!r}", "task")
-    folder = Path(processed.path(dataset_digest))
-    manifest = artifacts.unseal(folder, dataset_digest)
-    bundle = bundles.path(version.bundle)
-    artifacts.unseal(bundle, version.bundle)
-    rows = artifacts.read_rows(folder, "test", Example)
-    started = time.perf_counter()
-    predictions = _predict(load_model(bundle), rows, progress)
-    seconds = time.perf_counter() - started
-    document = {
-        "schema": 1,
-        "task": step.task,
-        "version": version.digest,
-        "bundle": version.bundle,
-        "dataset": {
-            "digest": dataset_digest,
-            "name": dataset.name,
-            "splits": manifest["files"],
-        },
-        "protocol": {
-            "module": intent_eval.__name__,
-            "digest": intent_eval.protocol_digest(),
-        },
-        "intent": _intent(rows, predictions, manifest["labels"], training_report),
-        "environment": dict(environment),
-        **_image(environment),
-        "wall_clock_s": round(seconds, 3),
-        "rows_per_s": round(len(rows) / seconds, 1),
-    }
-    at = now()
+    if case.version.task != step.task:
+        raise BadInput(f"version belongs to task {case.version.task!r}, not {step.task!r}", "task")
+    parts = measure(records, processed, predictor, case, folder=folder, progress=progress)
+    document = merge(parts)
     evaluation = Evaluation(
-        digest=fingerprint.digest(document), version=version.digest, document=document, at=at
+        digest=fingerprint.digest(document),
+        version=case.version.digest,
+        document=document,
+        at=now(),
     )
-    body = {"evaluation": evaluation.digest, "version": version.digest, "dataset": dataset_digest}
+    body = {
+        "evaluation": evaluation.digest,
+        "version": case.version.digest,
+        "dataset": case.dataset,
+        "results": document["results_digest"],
+    }
     return finish(
         records,
         step,
-        {"evaluation": evaluation.digest},
+        {"evaluation": evaluation.digest, "results": document["results_digest"]},
         {},
-        now=at,
+        now=evaluation.at,
         entries=[("evaluation", body)],
         append=[evaluation],
     )
 
 
-def _predict(model: Model, rows: Sequence[Example], progress: Progress) -> list[Prediction]:
-    found: list[Prediction] = []
-    for start in range(0, len(rows), BATCH):
-        batch = rows[start : start + BATCH]
-        found += model.predict([row.text for row in batch])
-        progress(min(start + BATCH, len(rows)) / len(rows), "predicting test rows")
+def protocol() -> dict[str, str]:
+    """The rules by which predictions are judged: `module` and `digest`."""
+    return {"module": intent_eval.__name__, "digest": intent_eval.protocol_digest()}
+
+
+def measure(
+    records: Records,
+    processed: Blobs,
+    predictor: Predictor,
+    case: Case,
+    *,
+    folder: str | Path,
+    wanted: Sequence[str] = MEASURED,
+    progress: Progress,
+) -> list[Part]:
+    """Make parts, each into a file; one that is there with the same inputs is left as it is.
+
+    Args:
+        records: knows the dataset.
+        processed: prepared datasets.
+        predictor: asks versions.
+        case: what is judged.
+        folder: the parts go below `parts` in it.
+        wanted: which of `MEASURED`.
+        progress: told the share of the work done.
+
+    Raises:
+        NotFound, BadInput, Tampered, ModelFailed: as `evaluate`.
+    """
+    dataset = records.get(Dataset, case.dataset)
+    if dataset is None:
+        name = fingerprint.short(case.dataset)
+        raise NotFound(f"dataset {name}: not recorded; curate it first")
+    if dataset.task != case.version.task:
+        raise BadInput(
+            f"dataset belongs to task {dataset.task!r}, not to {case.version.task!r}", "task"
+        )
+    bench = _Bench(Path(folder_of(records, processed, case.dataset)), dataset, predictor, case)
+    share = 1 / len(wanted)
+    found = []
+    for number, name in enumerate(wanted):
+
+        def told(done: float, words: str, number: int = number, name: str = name) -> None:
+            progress((number + done) * share, f"{name}: {words}")
+
+        path = Path(folder, FOLDER, f"{name}.json")
+        part = bench.kept(path, name)
+        if part is None:
+            part = bench.make(name, told)
+            artifacts.write_document(path, msgspec.to_builtins(part))
+        told(1.0, "measured")
+        found.append(part)
     return found
 
 
-def _intent(
-    rows: Sequence[Example],
-    predictions: Sequence[Prediction],
-    labels: Sequence[str],
-    report: Mapping[str, Any],
-) -> dict[str, Any]:
-    test = intent_eval.evaluate(
-        [row.label for row in rows],
-        [prediction.label for prediction in predictions],
-        [prediction.score for prediction in predictions],
-        labels,
-    )
-    train, validation = report.get("train_accuracy"), report.get("validation_accuracy")
-    gap = None if train is None or validation is None else train - validation
-    return {
-        "test": test,
-        "validation": {"accuracy": _reported("validation accuracy", validation)},
-        "train": {"accuracy": _reported("train accuracy", train)},
-        "train_val_gap": _reported("train and validation accuracy", gap),
-    }
+class _Bench:
+    """The test rows, and what is to be known of a version on them."""
+
+    def __init__(self, folder: Path, dataset: Dataset, predictor: Predictor, case: Case) -> None:
+        self._case = case
+        self._folder = folder
+        self._predictor = predictor
+        self._manifest = artifacts.unseal(folder, case.dataset)
+        self._subject = Subject(
+            task=case.version.task,
+            version=case.version.digest,
+            bundle=case.version.bundle,
+            dataset={
+                "digest": case.dataset,
+                "name": dataset.name,
+                "splits": self._manifest["files"],
+            },
+            protocol=protocol(),
+            code=str(case.environment.get("code", "unknown")),
+        )
+        self._answers: Predicted | None = None
+
+    def kept(self, path: Path, name: str) -> Part | None:
+        """The part that is there already, if it is of the same inputs."""
+        try:
+            part = decode(path.read_bytes(), name)
+        except (OSError, BadInput):
+            return None
+        same = part.subject == self._subject and part.inputs == self._inputs(name)
+        return part if same else None
+
+    def make(self, name: str, progress: Progress) -> Part:
+        """Measure a part."""
+        makers: dict[str, Callable[[Progress], dict[str, Any]]] = {
+            "intent": self._intent,
+            "live": self._live,
+            "sanity": self._sanity,
+        }
+        start = time.perf_counter()
+        result = makers[name](progress)
+        seconds = time.perf_counter() - start
+        pace = None
+        if name == "intent" and self._answers is not None and self._answers.seconds:
+            pace = round(len(self._rows) / self._answers.seconds, 1)
+        return Part(
+            part=name,
+            subject=self._subject,
+            inputs=self._inputs(name),
+            result={key: value for key, value in result.items() if key != "seconds"},
+            environment=self._case.environment,
+            wall_clock_s=round(seconds + result.get("seconds", 0.0), 3),
+            rows_per_s=pace,
+        )
+
+    def _inputs(self, name: str) -> str:
+        """Everything that a part depends on, beside its subject."""
+        case, live = self._case, self._case.live
+        given = {
+            "intent": case.training,
+            "live": None if live is None else [live.digest, live.label],
+            "sanity": case.sanity,
+        }[name]
+        return fingerprint.digest(
+            {"part": name, "given": given, "packages": case.environment.get("packages")}
+        )
+
+    @cached_property
+    def _rows(self) -> list[Example]:
+        return artifacts.read_rows(self._folder, "test", Example)
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        return [row.text for row in self._rows]
+
+    @cached_property
+    def _gold(self) -> list[str]:
+        return [row.label for row in self._rows]
+
+    def _answered(self, progress: Progress) -> Predicted:
+        if self._answers is None:
+            self._answers = self._predictor.predict(self._case.version, self._texts, progress)
+        return self._answers
+
+    def _intent(self, progress: Progress) -> dict[str, Any]:
+        predictions = self._answered(progress).predictions
+        training = self._case.training
+        train, validation = training.get("train_accuracy"), training.get("validation_accuracy")
+        gap = None if train is None or validation is None else train - validation
+        return {
+            "test": intent_eval.evaluate(
+                self._gold,
+                [made.label for made in predictions],
+                [made.score for made in predictions],
+                self._manifest["labels"],
+            ),
+            "validation": {"accuracy": _reported("validation accuracy", validation)},
+            "train": {"accuracy": _reported("train accuracy", train)},
+            "train_val_gap": _reported("train and validation accuracy", gap),
+        }
+
+    def _live(self, progress: Progress) -> dict[str, Any]:
+        """The difference from the live version on the same rows, or why there is none."""
+        version, live = self._case.version, self._case.live
+        if live is None:
+            return {"none": True, "reason": "no version is live"}
+        if live.digest == version.digest:
+            return {"reason": f"{live.label} is what is live"}
+        try:
+            labels = self._predictor.labels(live)
+            if labels is not None and set(labels) != set(self._manifest["labels"]):
+                return {"reason": f"{live.label}, which is live, has other labels"}
+            theirs = self._predictor.predict(live, self._texts, progress).predictions
+        except (NotFound, BadInput, ModelFailed) as error:
+            return {"reason": f"{live.label}, which is live, cannot be asked: {error}"}
+        mine = self._answered(progress).predictions
+        found = compare(self._gold, [made.label for made in theirs], [made.label for made in mine])
+        told = found.paired
+        return {
+            "version": live.digest,
+            "label": live.label,
+            "bundle": live.bundle,
+            "accuracy": {"value": told.difference, "low": told.low, "high": told.high},
+            "p_value": told.p_value,
+            "n": told.n,
+            "both": told.both,
+            "only_live": told.only_a,
+            "only_candidate": told.only_b,
+            "neither": told.neither,
+            "per_label": [
+                {
+                    "label": entry.label,
+                    "n": entry.n,
+                    "only_live": entry.only_a,
+                    "only_candidate": entry.only_b,
+                }
+                for entry in found.labels
+            ],
+        }
+
+    def _sanity(self, progress: Progress) -> dict[str, Any]:
+        """As the run's stage found it."""
+        return dict(self._case.sanity)
 
 
 def _reported(what: str, value: float | None) -> dict[str, Any]:
     """A number, or why there is none: what cannot be computed never looks like a number."""
-    return {"reason": f"the run reports no {what}"} if value is None else {"value": value}
-
-
-def _image(environment: Mapping[str, Any]) -> dict[str, str]:
-    digest = environment.get("image_digest")
-    if digest:
-        return {"image_digest": str(digest)}
-    return {"image_digest": "none", "image_digest_reason": NO_IMAGE}
+    return {"reason": f"no run reports {what}"} if value is None else {"value": value}

@@ -8,6 +8,7 @@ observe → decide                                                  a look: from
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -29,16 +30,18 @@ from greenlight.core.records import (
 )
 from greenlight.ports import Blobs, Clock, Model, Progress, Records, Store, Trainer
 from greenlight.recording import Step
+from greenlight.remembering import Predictor
 from greenlight.stages import roll_out
 from greenlight.stages.collect import Source, collect
 from greenlight.stages.curate import curate
 from greenlight.stages.decide import decide
-from greenlight.stages.evaluate import evaluate
+from greenlight.stages.evaluate import Case, evaluate, protocol
 from greenlight.stages.observe import observe
 from greenlight.stages.register import gate, register
+from greenlight.stages.sanity import sanity
 from greenlight.stages.train import train
 
-STAGES = ("collect", "curate", "train", "register", "evaluate", "gate")
+STAGES = ("collect", "curate", "train", "sanity", "register", "evaluate", "gate")
 """The stages of a turn, in order."""
 
 R = TypeVar("R", bound=Record)
@@ -59,6 +62,9 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
     run, so that a run that is resumed collects the same rows."""
     trainer: Callable[[str], Trainer]
     load_model: Callable[[str], Model]
+    """Opens a bundle's folder."""
+    predictor: Predictor
+    """Asks versions offline."""
     clock: Clock
     chunk: Callable[[], int]
     """How many rows to hold at a time, as memory allows just now."""
@@ -108,7 +114,7 @@ class Carry(Protocol):
             stage: its name.
             given: everything that goes in, by content: equal values mean equal results.
             work: does it, with the step to finish, whom to tell of progress, and a folder of its
-                own for what is half made.
+                own for what is half made, within the run's.
         """
         ...
 
@@ -186,6 +192,23 @@ def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
             progress=progress,
         ),
     )
+    checked = carry(
+        "sanity",
+        fit,
+        lambda step, progress, folder: sanity(
+            records,
+            shop.processed,
+            shop.trainer(plan.backend),
+            shop.load_model,
+            step=step,
+            dataset_digest=prepared,
+            config=plan.options,
+            seed=plan.seed,
+            workdir=folder,
+            now=now,
+            progress=progress,
+        ),
+    )
     bundle = trained.output["bundle"]
     registered = carry(
         "register",
@@ -206,19 +229,31 @@ def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
         ),
     )
     digest = registered.output["version"]
+    live = live_version(records, run.task)
     evaluated = carry(
         "evaluate",
-        {"version": digest, "dataset": prepared, "training": trained.inputs},
+        {
+            "version": digest,
+            "dataset": prepared,
+            "training": trained.inputs,
+            "sanity": checked.output["sanity"],
+            "live": None if live is None else live.digest,
+            "protocol": protocol(),
+        },
         lambda step, progress, folder: evaluate(
             records,
             shop.processed,
-            shop.bundles,
-            shop.load_model,
+            shop.predictor,
+            Case(
+                version=_get(records, Version, digest),
+                dataset=prepared,
+                training=trained.report,
+                sanity=checked.report,
+                live=live,
+                environment=run.environment,
+            ),
             step=step,
-            version=_get(records, Version, digest),
-            dataset_digest=prepared,
-            training_report=trained.report,
-            environment=run.environment,
+            folder=Path(folder).parent,
             now=now,
             progress=progress,
         ),
@@ -239,6 +274,12 @@ def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
         evaluation=evaluation,
         gates=msgspec.convert(judged.report["results"], list[GateResult]),
     )
+
+
+def live_version(records: Records, task: str) -> Version | None:
+    """What serves as a task's control now; None where nothing is live."""
+    epoch = roll_out.current_epoch(records, task)
+    return None if epoch is None else records.get(Version, epoch.control)
 
 
 def lead(store: Store, holder: str, now: int) -> Lease | None:

@@ -38,7 +38,7 @@ LEASE_TTL = 10 * SECOND
 ATTEMPTS = 3
 """How often to do a stage anew when somebody changed a record meanwhile."""
 
-TAKEN_OVER = frozenset({"curate", "train", "evaluate"})
+TAKEN_OVER = frozenset({"curate", "train", "sanity", "evaluate"})
 """Stages whose result follows from their inputs alone."""
 
 
@@ -274,7 +274,7 @@ class InHand:
         elif (
             fresh is not None
             and place < STAGES.index(fresh)
-            and step.stage in ("collect", "curate", "train")
+            and step.stage in ("collect", "curate", "train", "sanity")
         ):
             where = {"name": step.stage, "task": step.task}
         else:

@@ -9,12 +9,13 @@ import msgspec
 
 from greenlight.core import gates
 from greenlight.core.errors import Refused
+from greenlight.core.gates import GateResult
 from greenlight.core.lifecycle import FIRST_VERSION_STATUS, Event, allowed, next_status
 from greenlight.core.policy import GateRule
 from greenlight.core.records import Evaluation, StageResult, Version
 from greenlight.lookup import free_label, version_digest
 from greenlight.ports import Records
-from greenlight.recording import Step, finish
+from greenlight.recording import Step, finish, record
 
 
 def register(
@@ -89,6 +90,46 @@ def gate(
         Refused: the evaluation is of another version.
         Conflict: somebody moved the version meanwhile.
     """
+    moved, body = _judged(version, evaluation, rules)
+    return finish(
+        records,
+        step,
+        {"version": version.digest, "evaluation": evaluation.digest},
+        {"passed": body["passed"], "results": body["results"]},
+        now=now,
+        entries=[("gates", body)],
+        swap=[(version, moved)] if moved != version else [],
+    )
+
+
+def judge(
+    records: Records,
+    version: Version,
+    evaluation: Evaluation,
+    rules: Mapping[str, GateRule],
+    *,
+    now: int,
+) -> list[GateResult]:
+    """As `gate`, for an evaluation that no run made; returns what each gate said.
+
+    Raises:
+        Refused: the evaluation is of another version.
+        Conflict: somebody moved the version meanwhile.
+    """
+    moved, body = _judged(version, evaluation, rules)
+    record(
+        records,
+        [("gates", body)],
+        swap=[(version, moved)] if moved != version else [],
+        now=now,
+    )
+    return msgspec.convert(body["results"], list[GateResult])
+
+
+def _judged(
+    version: Version, evaluation: Evaluation, rules: Mapping[str, GateRule]
+) -> tuple[Version, dict[str, Any]]:
+    """The version as the gates leave it, and the ledger entry that says what they said."""
     if evaluation.version != version.digest:
         raise Refused(
             f"evaluation {evaluation.digest} is of {evaluation.version}, not {version.label}"
@@ -99,20 +140,12 @@ def gate(
     moved = version
     if event in allowed(version.status):
         moved = msgspec.structs.replace(version, status=next_status(version.status, event))
-    said = {"passed": passed, "results": msgspec.to_builtins(results)}
     body = {
         "version": version.digest,
         "label": version.label,
         "evaluation": evaluation.digest,
-        **said,
+        "passed": passed,
+        "results": msgspec.to_builtins(results),
         "status": moved.status.value,
     }
-    return finish(
-        records,
-        step,
-        {"version": version.digest, "evaluation": evaluation.digest},
-        said,
-        now=now,
-        entries=[("gates", body)],
-        swap=[(version, moved)] if moved != version else [],
-    )
+    return moved, body

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from greenlight.config import Settings
 from greenlight.core.approval import Person, Quorum
 from greenlight.core.errors import Refused
 from greenlight.core.records import Approval, Version
-from greenlight.ports import Blobs, Clock, Store
+from greenlight.ports import Blobs, Cache, Clock, Store
 from greenlight.stages import approve
+from greenlight.wiring.caching import open_cache
 from greenlight.wiring.ledger import Publisher, Random, note_configuration
 
 
@@ -37,6 +39,8 @@ class App:
     bundles: Blobs
     publisher: Publisher
     """Publishes the ledger's head when it has moved."""
+    cache: Callable[[], Cache]
+    """The cache, opened when it is first asked for."""
 
     def act(self) -> None:
         """Put the configuration on the ledger, where it is news: this process is about to act."""
@@ -51,6 +55,7 @@ def open_app(settings: Settings) -> Iterator[App]:
         StoreError: the store cannot be opened.
     """
     store = SqlStore(settings.store_url)
+    stack = ExitStack()
     try:
         clock, random = SystemClock(), secrets.token_bytes
         publisher = Publisher(settings, store, clock, random)
@@ -64,10 +69,12 @@ def open_app(settings: Settings) -> Iterator[App]:
                 datasets=FolderBlobs(Path(settings.root) / "data" / "processed"),
                 bundles=FolderBlobs(settings.state / "bundles"),
                 publisher=publisher,
+                cache=functools.cache(lambda: stack.enter_context(open_cache(settings))),
             )
         finally:
             publisher.publish()
     finally:
+        stack.close()
         store.close()
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import os
 import platform
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,10 +14,8 @@ from typing import Any
 
 import msgspec
 
-import greenlight
-from greenlight import __version__, artifacts
+from greenlight import artifacts
 from greenlight.config.settings import TaskSettings
-from greenlight.core import fingerprint
 from greenlight.core.errors import BadInput, Refused, StoreError
 from greenlight.core.records import SECOND, Run, RunProgress
 from greenlight.ports import Model, Progress, Trainer
@@ -29,8 +25,9 @@ from greenlight.stages.runs import active
 from greenlight.watching import Watch
 from greenlight.wiring.app import App
 from greenlight.wiring.data import load_source
+from greenlight.wiring.evaluating import predictor
+from greenlight.wiring.surroundings import environment
 
-PACKAGES = ("numpy", "scipy", "scikit-learn", "onnx", "onnxruntime", "tokenizers", "safetensors")
 IN_PROCESS: Mapping[str, Any] = {"kind": "in_process"}
 SILENCE = 3 * SECOND
 """A run whose last sign of life is older has probably lost its process."""
@@ -49,7 +46,8 @@ def open_pipeline(app: App) -> FineTuningPipeline:
         bundles=app.bundles,
         load_source=functools.partial(load_source, app),
         trainer=_trainer,
-        load_model=_load_model,
+        load_model=_load_bundle,
+        predictor=predictor(app),
         clock=app.clock,
         chunk=Watch(resident_memory, app.settings.worker.memory),
         memory=resident_memory,
@@ -104,6 +102,7 @@ def turn(
         Refused: another process is carrying out a run of this task; the message names it.
     """
     wanted = app.settings.task(task)
+    app.act()
     works = open_pipeline(app)
     run = active(app.store, task)
     if run is None:
@@ -181,21 +180,6 @@ def find_encoder(progress: Progress) -> None:
     encoder.find(os.environ, progress)
 
 
-def environment() -> dict[str, Any]:
-    """What a training or an evaluation ran on: versions, hardware, commit."""
-    found: dict[str, Any] = {
-        "greenlight": __version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cores": os.cpu_count(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "code_commit": _commit(),
-        "code": _code_digest(),
-    }
-    image = os.environ.get("GREENLIGHT_IMAGE_DIGEST")
-    return found | ({"image_digest": image} if image else {})
-
-
 def _trainer(backend: str) -> Trainer:
     from greenlight.adapters.trainers import TRAINERS
 
@@ -204,31 +188,7 @@ def _trainer(backend: str) -> Trainer:
     return TRAINERS[backend]()
 
 
-def _load_model(folder: str) -> Model:
+def _load_bundle(folder: str) -> Model:
     from greenlight.models import bundle
 
     return bundle.load(folder)
-
-
-def _code_digest() -> str:
-    """Digest of the source that runs: results of other code are never taken for its own."""
-    root = Path(greenlight.__file__).parent
-    names = {path.relative_to(root).as_posix(): path for path in root.rglob("*.py")}
-    files = {name: artifacts.file_digest(path) for name, path in sorted(names.items())}
-    return fingerprint.digest(files)
-
-
-def _commit() -> str:
-    """The commit of the source tree that runs, if it is one."""
-    here = Path(__file__).parent
-    try:
-        found = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return found.stdout.strip() or "unknown"

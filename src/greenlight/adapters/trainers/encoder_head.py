@@ -47,6 +47,7 @@ class EncoderHeadTrainer:
     """A `ports.Trainer`."""
 
     name = "encoder-head"
+    free = True
 
     def __init__(
         self,

@@ -23,6 +23,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 class SparseTrainer:
     """A `ports.Trainer`."""
 
+    free = True
+
     def __init__(self, name: bundle.Kind, terms: TermSettings) -> None:
         """Make a trainer.
 

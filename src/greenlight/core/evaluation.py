@@ -1,0 +1,210 @@
+"""The evaluation document: parts that agree on what was judged, merged into one.
+
+| part | says | without it |
+|---|---|---|
+| `intent` | what the protocol makes of the predictions on the test rows | there is no document |
+| `live` | the difference from the version that is live, on the same rows | a reason |
+| `sanity` | what a model of shuffled labels can do | a reason |
+| `load` | the load test | a reason |
+
+A part that could not be measured holds a `reason` and no number. `results_digest` covers all that
+depends on inputs alone, so that two evaluations can be told to be equal although one took longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from greenlight.core import fingerprint
+from greenlight.core.errors import BadInput, Tampered
+
+SCHEMA = 1
+
+OVERFIT = 0.03
+"""A train-validation gap of accuracy above this is a warning, never a block (REQUIREMENTS T7)."""
+
+ABSENT: Mapping[str, Mapping[str, str]] = {
+    "live": {"reason": "not compared: this part was not measured"},
+    "sanity": {"reason": "not measured: no training on shuffled labels is on record"},
+    "load": {"reason": "not measured: no load test has written this part"},
+}
+"""What stands in the document for a part that nobody wrote."""
+
+PARTS = ("intent", *ABSENT)
+
+FOLDER, FILE = "parts", "eval.json"
+"""Where an evaluation's parts and its document lie, below its own folder."""
+
+NO_IMAGE = "GREENLIGHT_IMAGE_DIGEST is not set: not run from an image"
+
+_RESULTS = (
+    "schema",
+    "task",
+    "version",
+    "bundle",
+    "dataset",
+    "protocol",
+    "intent",
+    "live",
+    "sanity",
+    "warnings",
+)
+"""What depends on inputs alone. A load test measures time."""
+
+_TINY = 1e-9
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What is judged, on which rows, by which rules, with which code: all parts agree on it."""
+
+    task: str
+    version: str
+    bundle: str
+    dataset: dict[str, Any]
+    """`digest`, `name`, and the digest of each split under `splits`."""
+    protocol: dict[str, str]
+    """`module` and `digest`."""
+    code: str
+    """Digest of the source that ran."""
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One part of an evaluation, as it lies in a file."""
+
+    part: str
+    subject: Subject
+    inputs: str
+    """Digest of all that went in: a part whose inputs are the same need not be made again."""
+    result: dict[str, Any]
+    environment: dict[str, Any]
+    """What it was measured on: hardware, packages, commit."""
+    wall_clock_s: float
+    rows_per_s: float | None = None
+    """Of predicting; None where nothing was predicted, or predictions were remembered."""
+
+
+def decode(data: bytes, name: str) -> Part:
+    """A part from the bytes of its file.
+
+    Raises:
+        BadInput: these bytes are no part of that name.
+    """
+    try:
+        part = msgspec.json.decode(data, type=Part)
+    except msgspec.DecodeError as error:
+        raise BadInput(f"{name}.json: no readable part ({error}); measure it again") from error
+    if part.part != name:
+        raise BadInput(f"{name}.json: holds part {part.part!r}; measure {name} again")
+    return part
+
+
+def merge(parts: Sequence[Part]) -> dict[str, Any]:
+    """One document of parts that agree.
+
+    Raises:
+        BadInput: there is no part `intent`, two parts of a name, or parts of different subjects.
+    """
+    named = {part.part: part for part in parts}
+    if len(named) != len(parts):
+        raise BadInput("cannot seal: a part is there twice")
+    if "intent" not in named:
+        raise BadInput("cannot seal: there is no part intent; measure it first")
+    judged = named["intent"]
+    subject = judged.subject
+    for part in parts:
+        _agree(subject, part)
+    document: dict[str, Any] = {
+        "schema": SCHEMA,
+        "task": subject.task,
+        "version": subject.version,
+        "bundle": subject.bundle,
+        "dataset": subject.dataset,
+        "protocol": subject.protocol,
+        "intent": judged.result,
+        **{name: named[name].result if name in named else ABSENT[name] for name in ABSENT},
+    }
+    document["warnings"] = _warnings(document)
+    return {
+        **document,
+        "results_digest": results_digest(document),
+        "environment": judged.environment,
+        **_image(judged.environment),
+        "wall_clock_s": round(sum(part.wall_clock_s for part in parts), 3),
+        "rows_per_s": judged.rows_per_s
+        if judged.rows_per_s is not None
+        else {"reason": "the predictions were remembered from an earlier evaluation"},
+    }
+
+
+def results_digest(document: Mapping[str, Any]) -> str:
+    """Names what an evaluation found: not when, how fast and on which machine."""
+    return fingerprint.digest({name: document[name] for name in _RESULTS if name in document})
+
+
+def check(document: Mapping[str, Any]) -> None:
+    """See that a sealed document still says what it was sealed with.
+
+    Raises:
+        Tampered: its results are not those that its `results_digest` names.
+    """
+    if document.get("results_digest") != results_digest(document):
+        raise Tampered("the document's results are not those that it was sealed with")
+
+
+def warnings(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a document warns of: `metric`, `value`, `limit` and `reason` of each warning."""
+    return list(document.get("warnings", ()))
+
+
+def _agree(subject: Subject, part: Part) -> None:
+    for name in Subject.__struct_fields__:
+        mine, other = getattr(subject, name), getattr(part.subject, name)
+        if mine != other:
+            raise BadInput(
+                f"cannot seal: part {part.part} was made with another {name} than part intent "
+                f"({_short(other)}, not {_short(mine)}); measure it again"
+            )
+
+
+def _short(value: object) -> str:
+    if isinstance(value, Mapping):
+        value = value.get("digest", value)
+    return fingerprint.short(str(value))
+
+
+def _warnings(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    gap = document["intent"].get("train_val_gap", {}).get("value")
+    if gap is not None and gap > OVERFIT + _TINY:
+        found.append(
+            {
+                "metric": "train_val_gap",
+                "value": gap,
+                "limit": OVERFIT,
+                "reason": f"overfit: accuracy on train is {gap:.4f} above validation, more than "
+                f"{OVERFIT:g}",
+            }
+        )
+    shuffled = document["sanity"].get("shuffled_labels", {})
+    if shuffled.get("at_chance") is False:
+        value, chance = shuffled["accuracy"]["value"], shuffled["chance"]
+        found.append(
+            {
+                "metric": "sanity_accuracy",
+                "value": value,
+                "limit": chance,
+                "reason": f"trained on shuffled labels the accuracy is {value:.4f}, above chance "
+                f"({chance:.4f}): true labels leak past the training rows",
+            }
+        )
+    return found
+
+
+def _image(environment: Mapping[str, Any]) -> dict[str, str]:
+    digest = environment.get("image_digest")
+    if digest:
+        return {"image_digest": str(digest)}
+    return {"image_digest": "none", "image_digest_reason": NO_IMAGE}

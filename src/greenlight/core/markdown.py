@@ -1,0 +1,49 @@
+"""Sections as Markdown. Texts of others stay text: no line, cell or markup of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from greenlight.core.model_card import Cell, Code, Section, Table
+
+
+def render(title: str, sections: Iterable[Section]) -> str:
+    """Sections under a title, as Markdown."""
+    parts = [f"# {_text(title)}"]
+    for section in sections:
+        blocks = [f"## {section.title}"]
+        if section.warnings:
+            blocks.append("\n".join(f"- **Warning**: {_text(line)}" for line in section.warnings))
+        if section.text:
+            blocks.append(_text(section.text))
+        if section.items:
+            blocks.append("\n".join(f"- {_text(name)}: {_cell(it)}" for name, it in section.items))
+        if section.table is not None:
+            blocks.append("\n".join(_table(section.table)))
+        parts.append("\n\n".join(blocks))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(table: Table) -> list[str]:
+    if not table.rows:
+        return ["None."]
+    lines = [table.head, ["---"] * len(table.head)]
+    lines += [[_cell(cell) for cell in row] for row in table.rows]
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def _cell(cell: Cell) -> str:
+    return _code(cell) if isinstance(cell, Code) else _text(cell)
+
+
+def _code(value: str) -> str:
+    """A name as it is; a code span knows no escape but that of a table's cell."""
+    return "`" + " ".join(value.split()).replace("`", "'").replace("|", "\\|") + "`"
+
+
+def _text(value: object) -> str:
+    """Text of others inside a line of Markdown: no new line, no cell, no markup of its own."""
+    flat = " ".join(str(value).split())
+    for sign in ("\\", "|", "`", "<", "[", "*"):
+        flat = flat.replace(sign, "\\" + sign)
+    return flat
