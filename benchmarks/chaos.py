@@ -35,8 +35,8 @@ from greenlight.entrypoints.demo.project import TASK
 from greenlight.lookup import everything
 
 VICTIMS = {
-    "gateway": Victim(gap=(1.0, 30.0)),
-    "controller": Victim(gap=(0.5, 15.0)),
+    "gateway": Victim(gap=(1.0, 24.0)),
+    "controller": Victim(gap=(0.5, 12.0)),
     "pipeline": Victim(gap=(0.0, 5.0), working=True, most=4),
 }
 """A step soaks for 10 s from when the gateway last took it over, so it needs that long in peace."""

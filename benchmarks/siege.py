@@ -23,6 +23,8 @@ import numpy as np
 from greenlight.entrypoints.demo.processes import LOOK_S, READY_WITHIN_S, DidNotStart, Processes
 
 LOOKS_EVERY_S = 0.02
+USERS = "traffic"
+"""The process that stands for users; kills while it runs are felt by somebody."""
 REFUSED = 2
 """What a command ends with that finds its work in other hands, such as those of a process that was
 killed a moment ago."""
@@ -50,6 +52,7 @@ class Life(msgspec.Struct, kw_only=True):
     down_since: float | None = None
     up: bool = False
     kills: int = 0
+    felt: int = 0
     restarts: int = 0
     down: list[float] = []
 
@@ -129,15 +132,18 @@ class Siege(Processes):
             os.kill(self._running[name].pid, signal.SIGKILL)
             self._running[name].wait()
             life.kills += 1
+            life.felt += USERS in self._running
             life.left = None if life.left is None else life.left - 1
             life.up, life.due = False, None
             life.down_since = now if life.down_since is None else life.down_since
 
     def report(self) -> dict[str, dict[str, Any]]:
-        """By process: kills, restarts, and the seconds from a kill until it was up again."""
+        """By process: kills, those while users were there, restarts (a job's also after it found
+        its work in a killed one's hands), and the seconds from a kill until it was up again."""
         return {
             name: {
                 "kills": life.kills,
+                "with_users": life.felt,
                 "restarts": life.restarts,
                 "down_s": round(sum(life.down), 1),
                 "longest_down_s": round(max(life.down, default=0.0), 1),
