@@ -27,6 +27,7 @@ and was never acknowledged was recorded just before a kill; the user asked again
 digests of their bundles) and verdicts are held against those of the same seed undisturbed, runs and
 stages against the ledger, and `greenlight audit verify` has the last word. A pipeline that was
 killed waits until the lease of its dead process has run out (10 s)."""
+LIFE = ("kills", "with_users", "restarts", "down_s", "longest_down_s")
 BOOK = ("acknowledged", "lost", "doubled", "unacknowledged")
 
 
@@ -178,7 +179,7 @@ def _cache(found: dict[str, Any]) -> str:
 def _chaos(found: dict[str, Any]) -> str:
     runs = [run for run in found["runs"] if "besieged" in run]
     killed = [
-        (run["seed"], name, life["kills"], life["restarts"], life["down_s"], life["longest_down_s"])
+        (run["seed"], name, *(life[column] for column in LIFE))
         for run in runs
         for name, life in run["besieged"]["processes"].items()
     ]
@@ -200,7 +201,7 @@ def _chaos(found: dict[str, Any]) -> str:
     return "\n".join(
         (
             f"{CHAOS} The data set is {dataset}. {said}\n",
-            _table(("seed", "process", "kills", "restarts", "s down", "longest"), killed),
+            _table(("seed", "process", *(name.replace("_", " ") for name in LIFE)), killed),
             _table(("seed", "events", *BOOK), books),
             _table(("seed", "", "verdicts", "seconds"), ends),
         )
@@ -220,21 +221,23 @@ def _curation(found: dict[str, Any]) -> str:
             f"{run['rows']:,}",
             stage,
             f"{run[stage]['rows_per_s']:,}",
-            f"{run[stage]['cpu_seconds']:.1f}",
+            f"{run['rows'] / run[stage]['cpu_seconds']:,.0f}",
             run[stage]["peak_mb"],
         )
         for run in found["runs"]
         for stage in ("collect", "curate")
     ]
     last = found["runs"][-1]
+    cpu = sum(last[stage]["cpu_seconds"] for stage in ("collect", "curate"))
     text = (
-        f"\nOf {last['rows']:,} rows {last['collect']['pii']['rows']:,} held personal data and were "
-        f"scrubbed, {last['curate']['exclusions']['duplicate']:,} were duplicates. Both stages "
-        f"together take {last['rows_per_s']:,} rows a second. Ten times the rows take "
+        f"\nOf {last['rows']:,} rows {last['collect']['pii']['rows']:,} held personal data and "
+        f"were scrubbed, {last['curate']['exclusions']['duplicate']:,} were duplicates. Both "
+        f"stages together take {last['rows'] / cpu:,.0f} rows per second of CPU, and took "
+        f"{last['rows_per_s']:,} by the clock of a busy machine. Ten times the rows take "
         f"{found['peak_ratio']['collect']:.2f} times the memory to collect and "
         f"{found['peak_ratio']['curate']:.2f} times to curate.\n"
     )
-    return _table(("rows", "stage", "rows/s", "CPU s", "peak MB"), rows) + text
+    return _table(("rows", "stage", "rows/s", "rows per CPU s", "peak MB"), rows) + text
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
