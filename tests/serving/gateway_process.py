@@ -34,7 +34,7 @@ def main(folder: Path, linger: int) -> None:
     gateway = Gateway(
         records=store,
         events=store,
-        authorise=lambda digest: None,
+        authorise=lambda digest, variant: None,
         open_runtime=lambda version: Constant(),
         clock=SystemClock(),
         random=os.urandom,

@@ -129,6 +129,38 @@ async def test_one_key_gives_one_feedback(tmp_path: Path) -> None:
 
 
 @asynchronous
+async def test_two_bodies_under_one_key_are_both_kept_where_neither_is_seen(
+    tmp_path: Path,
+) -> None:
+    """Promise 5: while the store is away, no gateway can know what another one took under the key.
+    What it acknowledges must not be taken for a repetition."""
+    world = World(tmp_path)
+    world.epoch(1)
+    key = {"Idempotency-Key": "retry-7"}
+    async with (
+        serving(world.gateway()) as one,
+        serving(world.gateway(replica="gateway-2")) as other,
+    ):
+        id, _ = await one.ask("user-1")
+        await eventually(lambda: id in world.inferences())
+        world.store.down = True
+        good, bad = ({"inference_id": id, "value": value} for value in ("GOOD", "BAD"))
+        first, again = [await client.post(FEEDBACK, good, key) for client in (one, other)]
+        key = {"Idempotency-Key": "retry-8"}
+        second, third = await one.post(FEEDBACK, bad, key), await other.post(FEEDBACK, good, key)
+        world.store.down = False
+    assert [status for status, _, _ in (first, again, second, third)] == [200, 202, 200, 202]
+    made = [answer["id"] for _, answer, _ in (first, again, second, third)]
+    assert made[0] == made[1]
+    said = {id: kept.value for id, kept in world.feedback().items()}
+    assert said == {made[0]: 1.0, made[2]: 0.0, made[3]: 1.0}
+    for body, status in ((bad, 200), (good, 200), ({**good, "comment": "really"}, 409)):
+        async with serving(world.gateway()) as client:
+            assert (await client.post(FEEDBACK, body, key))[0] == status
+    assert world.feedback().keys() == said.keys()
+
+
+@asynchronous
 async def test_a_key_of_a_refused_request_is_free_again(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.epoch(1)

@@ -139,6 +139,33 @@ async def test_a_killed_gateway_loses_nothing_acknowledged(tmp_path: Path, linge
 
 
 @asynchronous
+async def test_who_asks_again_after_a_kill_is_heard_once(tmp_path: Path) -> None:
+    """Promise 5: the answer to a judgement may be lost with the gateway; sent again under its key
+    it is the same feedback, although the first has not reached the store yet."""
+    store = installation(tmp_path)
+    key = {"Idempotency-Key": "judged-1"}
+    with process("tests.serving.gateway_process", str(tmp_path), "60000") as (first, url):
+        async with aiohttp.ClientSession(url) as session:
+            client = Client(session)
+            id, _ = await client.ask("user-1")
+            body = {"inference_id": id, "value": "GOOD"}
+            _, told, _ = await client.post("/v1/feedback", body, key)
+        first.kill()
+    assert ids_in(store, Feedback) == set()
+    with process("tests.serving.gateway_process", str(tmp_path), "60000") as (second, url):
+        async with aiohttp.ClientSession(url) as session:
+            status, again, _ = await Client(session).post("/v1/feedback", body, key)
+        second.kill()
+    with process("tests.serving.gateway_process", str(tmp_path), "1") as (third, _):
+        third.send_signal(signal.SIGTERM)
+        assert third.wait(20) == 0
+    assert (status, again["id"]) == (202, told["id"]), "its inference is on its way, too"
+    assert ids_in(store, Feedback) == {told["id"]}
+    assert ids_in(store, Inference) == {id}
+    store.close()
+
+
+@asynchronous
 async def test_a_stopped_gateway_drains_and_signs_off(tmp_path: Path) -> None:
     """SIGTERM: requests under way are answered, the spool is emptied, the exit code is 0."""
     store = installation(tmp_path)

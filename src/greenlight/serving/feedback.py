@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 STORED, PENDING = "stored", "pending"
 MAX_NAME = 128
 """Characters of a metric, a reason code, a reviewer or an idempotency key."""
+_OF_KEY = 7
+"""How many random bytes of an id are made of the idempotency key; the others, of what was said."""
 _SINGLE = msgspec.json.Decoder(FeedbackItem)
 _BATCH = msgspec.json.Decoder(FeedbackBatch)
 _BATCH_START = b'"feedback"'
@@ -156,7 +158,7 @@ class FeedbackDesk:
         new = []
         for made in feedback:
             try:
-                kept = await self._find(Feedback, made.id)
+                kept = await asyncio.to_thread(self._kept_under_key, made.id)
             except StoreError:
                 log.exception("feedback: the store could not be asked for %s", made.id)
                 kept = None
@@ -166,19 +168,20 @@ class FeedbackDesk:
                 raise Conflict("this idempotency-key was used for another body; use a new key")
         return new
 
+    def _kept_under_key(self, id: str) -> Feedback | None:
+        """The feedback of this id, or else one whose id has the same part made of the key."""
+        beginning = id[: -2 * (ids.RANDOM_BYTES - _OF_KEY)]
+        kept = self._records.get(Feedback, id)
+        others = [] if kept else self._records.scan(Feedback, after=(beginning,), limit=1)
+        return kept or next((other for other in others if other.id.startswith(beginning)), None)
+
     async def _find(self, kind: type[R], id: str) -> R | None:
         return await asyncio.to_thread(self._records.get, kind, id)
 
     def _make(
         self, item: FeedbackItem, value: float, at: int, number: int, key: str | None
     ) -> Feedback:
-        if key is None:
-            id = ids.fresh(at, self._random)
-        else:
-            # The same key on the same inference must give the same id, here and everywhere.
-            seed = msgspec.json.encode((item.inference_id, key, number))
-            made_at = ids.time_of(item.inference_id)
-            id = ids.uuid7(made_at, hashlib.blake2b(seed, digest_size=ids.RANDOM_BYTES).digest())
+        id = ids.fresh(at, self._random) if key is None else _keyed(item, number, key)
         return Feedback(
             id=id,
             inference_id=item.inference_id,
@@ -190,6 +193,20 @@ class FeedbackDesk:
             reviewer=item.reviewer,
             at=at,
         )
+
+
+def _keyed(item: FeedbackItem, number: int, key: str) -> str:
+    """An id that is the same, here and everywhere, for the same thing said under the same key.
+
+    The key comes first, so that what was said under it can be found in the store. What was said
+    comes after it: while the first body is on its way to the store, nobody can tell that another
+    one is sent under its key, and what is acknowledged must not vanish as a repetition.
+    """
+    place = msgspec.json.encode((item.inference_id, key, number))
+    of_key = hashlib.blake2b(place, digest_size=_OF_KEY).digest()
+    rest = ids.RANDOM_BYTES - _OF_KEY
+    said = hashlib.blake2b(msgspec.json.encode(item), digest_size=rest).digest()
+    return ids.uuid7(ids.time_of(item.inference_id), of_key + said)
 
 
 def _prefix(batch: bool, number: int) -> str:
