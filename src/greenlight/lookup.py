@@ -172,12 +172,10 @@ def ancestry(records: Records, digest: str) -> list[Dataset]:
     return found
 
 
-def erasure_of(records: Records, digest: str) -> LedgerEntry | None:
-    """The ledger's entry of the purge that took a dataset's folder; None if none did."""
-    for entry in everything(records, LedgerEntry, {"kind": PURGE}, newest_first=True):
-        if digest in entry.body["folders"]:
-            return entry
-    return None
+def erasures(records: Records) -> dict[str, LedgerEntry]:
+    """Digests of the datasets whose folders a purge took → the ledger's entry of it."""
+    entries = everything(records, LedgerEntry, {"kind": PURGE})
+    return {digest: entry for entry in entries for digest in entry.body["folders"]}
 
 
 def folder_of(records: Records, blobs: Blobs, digest: str) -> str:
@@ -189,7 +187,7 @@ def folder_of(records: Records, blobs: Blobs, digest: str) -> str:
     try:
         return blobs.path(digest)
     except NotFound:
-        entry = erasure_of(records, digest)
+        entry = erasures(records).get(digest)
         if entry is None:
             raise
     day = datetime.fromtimestamp(entry.at // SECOND, tz=UTC).strftime("%Y-%m-%d")

@@ -17,6 +17,7 @@ from greenlight.core import curation, fingerprint
 from greenlight.core.curation import SPLITS, TEST, TRAIN, VALIDATION, Row
 from greenlight.core.errors import BadInput, MissingData, NotFound
 from greenlight.core.records import Dataset, StageResult
+from greenlight.lookup import folder_of
 from greenlight.ports import Blobs, Progress, Records
 from greenlight.recording import Step, finish_dataset
 from greenlight.scratch import Scratch
@@ -80,7 +81,7 @@ def curate(
         progress: told after each chunk; what it raises ends the stage.
 
     Raises:
-        NotFound: no such dataset.
+        NotFound: no such dataset, or it was erased.
         Tampered: its rows are not those that were collected.
         BadInput: a prepared dataset, or rows that cannot be learnt from.
         MissingData: too few rows.
@@ -91,7 +92,7 @@ def curate(
         name = fingerprint.short(dataset_digest)
         raise NotFound(f"dataset {name}: not recorded; collect it first")
     meter = Meter(size, now, progress)
-    came = raw.path(dataset_digest)
+    came = folder_of(records, raw, dataset_digest)
     manifest = artifacts.unseal(came, dataset_digest)
     if manifest.get("parent") is not None:
         raise BadInput(f"dataset {parent.name}: prepared already; curate the one it came from")

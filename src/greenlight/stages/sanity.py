@@ -16,6 +16,7 @@ from greenlight.core import fingerprint
 from greenlight.core.records import StageResult
 from greenlight.core.sanity import judge, shuffle, some
 from greenlight.lookup import folder_of
+from greenlight.lookup import folder_of
 from greenlight.ports import Blobs, Example, Model, Progress, Records, Trainer
 from greenlight.recording import Step, finish
 
@@ -60,7 +61,7 @@ def sanity(
         progress: follows the training.
 
     Raises:
-        NotFound: there is no such dataset.
+        NotFound: there is no such dataset, or it was erased.
         Tampered: the dataset is not as it was sealed.
         BadInput: dataset or settings are not what the backend can use.
     """

@@ -164,3 +164,10 @@ def _is_left(line: bytes, order: Order) -> bool:
         return bool(meant and order.unit in (None, event["unit"]))
     except (msgspec.DecodeError, LookupError, TypeError):
         return order.unit is not None
+
+
+def naming(place: Path, unit: str) -> list[Path]:
+    """Files below a folder in which a unit's name stands, as such or in JSON."""
+    needles = [unit.encode(), msgspec.json.encode(unit)[1:-1]]
+    there = sorted(place.rglob("*"))
+    return [path for path in there if path.is_file() and _holds(path, needles)]

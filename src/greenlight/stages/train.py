@@ -12,6 +12,7 @@ import msgspec
 from greenlight import artifacts
 from greenlight.core.errors import BadInput
 from greenlight.core.records import StageResult
+from greenlight.lookup import folder_of
 from greenlight.ports import Blobs, Example, Progress, Records, Trainer
 from greenlight.recording import Step, finish
 
@@ -48,12 +49,12 @@ def train(
         progress: follows the training.
 
     Raises:
-        NotFound: there is no such dataset.
+        NotFound: there is no such dataset, or it was erased.
         Tampered: the dataset is not as it was sealed.
         BadInput: the dataset, or the settings, are not what the backend can use.
         MissingData: the backend needs what is not here, such as the encoder.
     """
-    folder = Path(datasets.path(dataset_digest))
+    folder = Path(folder_of(records, datasets, dataset_digest))
     labels = _labels(artifacts.unseal(folder, dataset_digest), folder)
     with tempfile.TemporaryDirectory(prefix="training-", dir=workdir) as scratch:
         trained = trainer.train(

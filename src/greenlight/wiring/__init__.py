@@ -45,6 +45,7 @@ from greenlight.wiring.ledger import Random, new_ledger_key
 from greenlight.wiring.papers import write_card
 from greenlight.wiring.pipeline import find_encoder, open_pipeline, turn
 from greenlight.wiring.registry import Origin, add_version, adopt
+from greenlight.wiring.retention import erasure_order, look_for, mentions, purge
 from greenlight.wiring.serving import build_gateway
 from greenlight.wiring.worker import times, work
 
@@ -59,6 +60,7 @@ __all__ = [
     "authorise",
     "build_gateway",
     "compare_versions",
+    "erasure_order",
     "evaluation_of",
     "export_ledger",
     "export_rows",
@@ -68,7 +70,9 @@ __all__ = [
     "label_answer",
     "load_public",
     "look",
+    "look_for",
     "measure_parts",
+    "mentions",
     "new_ledger_key",
     "new_person",
     "newest_runs",
@@ -77,6 +81,7 @@ __all__ = [
     "open_pipeline",
     "person_of",
     "public_key",
+    "purge",
     "relabel_queue",
     "seal_evaluation",
     "sign_off",

@@ -64,13 +64,27 @@ def compact(engine: Engine) -> None:
         assert isinstance(raw, sqlite3.Connection)
         try:
             raw.execute("VACUUM")
-            (busy, _, _) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            emptied = _empty_log(raw)
         except sqlite3.Error as error:
             raise StoreError(
                 f"{engine.url.database}: could not be written anew: {error}"
             ) from error
-    if busy:
+    if not emptied:
         raise StoreError(f"{engine.url.database}: somebody is reading it; try again in a moment")
+
+
+def _empty_log(connection: sqlite3.Connection) -> bool:
+    """Whether nothing is left in the write-ahead log.
+
+    SQLite does not wait here while another connection is moving the log into the file, so this
+    does.
+    """
+    give_up = time.monotonic() + BUSY_MS / 1000
+    while True:
+        (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if not busy or time.monotonic() > give_up:
+            return not busy
+        time.sleep(0.01)
 
 
 def _parse(url: str) -> URL:

@@ -35,6 +35,8 @@ COMMANDS = {
     "feedback": ("ask:feedback", "Say whether an answer was GOOD or BAD."),
     "audit": ("check:audit", "Check that nothing on record was changed."),
 }
+    "datasets": ("data_look:datasets", "List data sets, show one, or compare two."),
+    "purge": ("purge:purge", "Erase what people wrote, by age or by unit."),
 """Name → (module:attribute in this package, the line shown by --help)."""
 
 
