@@ -15,7 +15,6 @@ from greenlight.core.errors import BadInput, NotFound
 from greenlight.core.records import Dataset, Version
 from greenlight.core.stats.intervals import wilson
 from greenlight.lookup import folder_of
-from greenlight.lookup import folder_of
 from greenlight.ports import Blobs, Example, Progress, Records
 from greenlight.remembering import Predictor
 

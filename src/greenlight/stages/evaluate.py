@@ -22,7 +22,6 @@ from greenlight.core.errors import BadInput, ModelFailed, NotFound
 from greenlight.core.evaluation import FOLDER, Part, Subject, decode, merge
 from greenlight.core.records import Dataset, Evaluation, StageResult, Version
 from greenlight.lookup import folder_of
-from greenlight.lookup import folder_of
 from greenlight.ports import Blobs, Example, Progress, Records
 from greenlight.recording import Step, finish
 from greenlight.remembering import Predicted, Predictor

@@ -16,7 +16,6 @@ from greenlight.core import fingerprint
 from greenlight.core.records import StageResult
 from greenlight.core.sanity import judge, shuffle, some
 from greenlight.lookup import folder_of
-from greenlight.lookup import folder_of
 from greenlight.ports import Blobs, Example, Model, Progress, Records, Trainer
 from greenlight.recording import Step, finish
 
