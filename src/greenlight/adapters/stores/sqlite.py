@@ -53,7 +53,7 @@ def engine_for(url: str) -> tuple[Engine, Engine]:
 def compact(engine: Engine) -> None:
     """Write the file anew, without what was deleted, and empty the write-ahead log.
 
-    Writers wait meanwhile (about 15 s for 1 GB), readers do not. Needs as much free space as the
+    Writers wait meanwhile (some 10 s for 1 GB), readers do not. Needs as much free space as the
     file takes, twice.
 
     Raises:
