@@ -22,10 +22,10 @@ from typing import TypeVar
 
 from benchmarks.harness import provenance, save
 from greenlight.adapters.stores.sql import SqlStore
+from greenlight.core.answers import Exposure
 from greenlight.core.ids import uuid7
 from greenlight.core.records import (
     SECOND,
-    Exposure,
     Feedback,
     Inference,
     JournalEntry,

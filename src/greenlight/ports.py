@@ -7,16 +7,8 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from greenlight.core.records import (
-    ArmSummary,
-    Exposure,
-    Failure,
-    Feedback,
-    Inference,
-    Lease,
-    Record,
-    Replica,
-)
+from greenlight.core.answers import ArmSummary, Exposure, Failure, Lease
+from greenlight.core.records import Feedback, Inference, Record, Replica
 from greenlight.core.retention import Erasure
 
 R = TypeVar("R", bound=Record)

@@ -10,8 +10,9 @@ import msgspec
 
 from greenlight import artifacts
 from greenlight.core import ledger
+from greenlight.core.answers import Lease
 from greenlight.core.errors import Conflict
-from greenlight.core.records import Dataset, Lease, LedgerEntry, Record, StageResult
+from greenlight.core.records import Dataset, LedgerEntry, Record, StageResult
 from greenlight.ports import Blobs, Records
 
 ATTEMPTS = 20

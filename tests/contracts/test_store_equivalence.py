@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.adapters.stores.sql import SqlStore
+from greenlight.core.answers import Lease
 from greenlight.core.errors import Conflict, LostLease
 from greenlight.core.records import (
     Epoch,
     Feedback,
     Inference,
     JournalEntry,
-    Lease,
     Status,
     Variant,
     Version,

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from greenlight.core.answers import ArmSummary, Exposure, Failure
 from greenlight.core.errors import Conflict
-from greenlight.core.records import (
-    ArmSummary,
-    Exposure,
-    Failure,
-    Feedback,
-    Inference,
-    Replica,
-    Status,
-    Variant,
-)
+from greenlight.core.records import Feedback, Inference, Replica, Status, Variant
 from greenlight.ports import Store
 from tests.contracts.making import ROLLOUT, entry, feedback, inference, link
 

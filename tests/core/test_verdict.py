@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenlight.core.answers import ArmSummary
 from greenlight.core.evidence import ArmCounts, Evidence, begin, thresholds
 from greenlight.core.policy import DecisionPolicy, RolloutPolicy, Step
-from greenlight.core.records import HOUR, MINUTE, SECOND, Action, ArmSummary, Variant
+from greenlight.core.records import HOUR, MINUTE, SECOND, Action, Variant
 from greenlight.core.verdict import Situation, decide, error_excess
 
 POLICY = DecisionPolicy(

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from greenlight.core.answers import ArmSummary
 from greenlight.core.evidence import HARM_TESTS, Evidence, thresholds
 from greenlight.core.policy import DecisionPolicy
-from greenlight.core.records import SECOND, Action, ArmSummary, Variant
+from greenlight.core.records import SECOND, Action, Variant
 from greenlight.core.words import power
 
 NEUTRAL = 1e-9

@@ -13,15 +13,14 @@ from typing import TypeVar
 
 import msgspec
 
+from greenlight.core.answers import ArmSummary, Exposure
 from greenlight.core.evidence import Evidence, begin, fold, outcome, thresholds
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
     MINUTE,
     Action,
-    ArmSummary,
     Decision,
     Epoch,
-    Exposure,
     JournalEntry,
     Record,
     Rollout,

@@ -14,16 +14,15 @@ import msgspec
 
 from greenlight.core import evidence as ev
 from greenlight.core import ids, ledger
+from greenlight.core.answers import ArmSummary, Lease
 from greenlight.core.lifecycle import Event, allowed, next_rollout_status, next_status
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
     Action,
-    ArmSummary,
     Decision,
     Epoch,
     EvidenceState,
     JournalEntry,
-    Lease,
     Record,
     Rollout,
     Variant,

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from greenlight.core.answers import Lease
 from greenlight.core.errors import DataError, NotFound, UserError
 from greenlight.core.gates import GateResult
 from greenlight.core.policy import DecisionPolicy, GateRule
@@ -21,7 +22,6 @@ from greenlight.core.records import (
     Dataset,
     Decision,
     Evaluation,
-    Lease,
     Record,
     Rollout,
     Run,

@@ -11,20 +11,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from greenlight.core.answers import ArmSummary, Exposure
 from greenlight.core.assignment import interval
 from greenlight.core.evidence import outcome
 from greenlight.core.metrics import BAD
 from greenlight.core.policy import RolloutPolicy
-from greenlight.core.records import (
-    MINUTE,
-    ArmSummary,
-    Epoch,
-    EvidenceState,
-    Exposure,
-    JournalEntry,
-    Replica,
-    Rollout,
-)
+from greenlight.core.records import MINUTE, Epoch, EvidenceState, JournalEntry, Replica, Rollout
 from greenlight.lookup import everything
 from greenlight.ports import Store
 

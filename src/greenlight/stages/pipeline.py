@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from greenlight.core import fingerprint
+from greenlight.core.answers import Lease
 from greenlight.core.errors import (
     Aborted,
     BadInput,
@@ -27,7 +28,7 @@ from greenlight.core.errors import (
     Refused,
 )
 from greenlight.core.lifecycle import FIRST_RUN_STATUS, Event
-from greenlight.core.records import SECOND, Lease, Run, RunProgress, RunStatus, StageResult
+from greenlight.core.records import SECOND, Run, RunProgress, RunStatus, StageResult
 from greenlight.lookup import everything
 from greenlight.ports import Blobs, Progress, Records
 from greenlight.recording import Step, finish, record

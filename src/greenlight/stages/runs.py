@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from greenlight.core.answers import Lease
 from greenlight.core.lifecycle import Event, next_run_status
-from greenlight.core.records import Lease, Run, RunStatus
+from greenlight.core.records import Run, RunStatus
 from greenlight.lookup import everything
 from greenlight.ports import Records
 from greenlight.recording import record

@@ -10,18 +10,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from greenlight.core.answers import Exposure, Failure, Lease
 from greenlight.core.fingerprint import canonical
-from greenlight.core.records import (
-    Exposure,
-    Failure,
-    Feedback,
-    Inference,
-    JournalEntry,
-    Lease,
-    LedgerEntry,
-    Record,
-    Status,
-)
+from greenlight.core.records import Feedback, Inference, JournalEntry, LedgerEntry, Record, Status
 
 R = TypeVar("R", bound=Record)
 

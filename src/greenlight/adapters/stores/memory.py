@@ -10,20 +10,10 @@ from typing import Any, TypeVar, cast
 from greenlight.adapters.stores import common, in_memory
 from greenlight.adapters.stores.common import Arm, UnitKey
 from greenlight.adapters.stores.forgetting import Evidence, Forgetting, Key, evidence_of
+from greenlight.core.answers import ArmSummary, Exposure, Failure, Lease
 from greenlight.core.errors import Conflict, LostLease
 from greenlight.core.metrics import BAD, GOOD
-from greenlight.core.records import (
-    ArmSummary,
-    Exposure,
-    Failure,
-    Feedback,
-    Inference,
-    JournalEntry,
-    Lease,
-    Record,
-    Replica,
-    Variant,
-)
+from greenlight.core.records import Feedback, Inference, JournalEntry, Record, Replica, Variant
 
 R = TypeVar("R", bound=Record)
 

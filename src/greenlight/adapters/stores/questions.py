@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Select, Table, bindparam, case, exists, func,
 from greenlight.adapters.stores import common, tables
 from greenlight.adapters.stores.tables import codec
 from greenlight.core import ids
-from greenlight.core.records import ArmSummary, Exposure, Failure, Feedback, Inference, Variant
+from greenlight.core.answers import ArmSummary, Exposure, Failure
+from greenlight.core.records import Feedback, Inference, Variant
 
 CHUNK = 500
 """How many values one query compares with."""

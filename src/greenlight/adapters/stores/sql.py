@@ -15,18 +15,9 @@ from greenlight.adapters.stores import common, ingesting, purging, questions, ta
 from greenlight.adapters.stores.migrations import migrate
 from greenlight.adapters.stores.sqlite import compact, engine_for
 from greenlight.adapters.stores.tables import INSERT, codec, execute_many
+from greenlight.core.answers import ArmSummary, Exposure, Failure, Lease
 from greenlight.core.errors import Conflict, LostLease, StoreError
-from greenlight.core.records import (
-    ArmSummary,
-    Exposure,
-    Failure,
-    Feedback,
-    Inference,
-    JournalEntry,
-    Lease,
-    Record,
-    Replica,
-)
+from greenlight.core.records import Feedback, Inference, JournalEntry, Record, Replica
 from greenlight.core.retention import Erasure
 
 R = TypeVar("R", bound=Record)
