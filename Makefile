@@ -16,11 +16,12 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-slow check status clean
+.PHONY: help setup demo eval test test-slow check status clean
 
 help:
 	@echo "make setup    install Greenlight and the sentence encoder into $(VENV)"
 	@echo "make demo     the whole loop on BANKING77 (options in DEMO_ARGS)"
+	@echo "make eval     evaluate encoder-head on BANKING77 and seal artifacts/eval/eval.json"
 	@echo "make test     every test (options in PYTEST_ARGS)"
 	@echo "make test-slow   the long forms of some tests"
 	@echo "make check    style, types and import rules"
@@ -32,6 +33,9 @@ setup: $(VENV)/.base $(VENV)/.encoder
 
 demo: setup
 	@$(BIN)/greenlight demo $(DEMO_ARGS)
+
+eval: setup
+	@$(BIN)/python scripts/evaluation.py
 
 test: setup $(VENV)/.dev
 	@mkdir -p build
@@ -56,8 +60,8 @@ status: setup $(VENV)/.dev
 		$(BIN)/python scripts/status.py --results build/junit.xml; exit $$result
 
 clean:
-	@echo "removing $(VENV), build/, caches and the demo's folder"
-	@rm -rf $(VENV) build dist greenlight-demo .mypy_cache .pytest_cache .ruff_cache \
+	@echo "removing $(VENV), build/, artifacts/, caches and the demo's folder"
+	@rm -rf $(VENV) build dist artifacts greenlight-demo .mypy_cache .pytest_cache .ruff_cache \
 		.import_linter_cache .hypothesis
 	@find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 

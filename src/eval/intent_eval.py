@@ -69,8 +69,8 @@ def evaluate(
             f"{len(scores)} scores"
         )
     places = {label: place for place, label in enumerate(labels)}
-    if len(places) != len(labels):
-        raise BadInput("labels: a label is named twice", "labels")
+    if len(places) != len(labels) or NONE in places:
+        raise BadInput("labels: a label is named twice, or is empty", "labels")
     rows = _places(gold, places, "gold")
     columns = _places(predicted, {**places, NONE: len(labels)}, "predicted")
     confusion = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)
@@ -99,7 +99,8 @@ def protocol_digest() -> str:
 def _places(names: Sequence[str], places: dict[str, int], what: str) -> NDArray[np.int64]:
     for name in names:
         if name not in places:
-            raise BadInput(f"{what} label {name!r}: not one of the {len(places)} labels", what)
+            count = len(places) - (NONE in places)
+            raise BadInput(f"{what} label {name!r}: not one of the {count} labels", what)
     return np.array([places[name] for name in names], dtype=np.int64)
 
 

@@ -175,3 +175,29 @@ def test_the_exit_code_tells(rules: dict[str, GateRule], lenient: int, strict: i
     assert exit_code(results) == lenient
     assert exit_code(results, fail_on_warn=True) == strict
     assert warned(results) == ("train_val_gap" in rules)
+
+
+WARNING = {"metric": "train_val_gap", "value": 0.05, "limit": 0.03, "reason": "overfit"}
+
+
+def test_what_the_evaluation_warns_of_is_shown_and_blocks_nothing() -> None:
+    """T7, E6: also where no gate asks."""
+    warning = {**document(), "warnings": [WARNING]}
+    first, second = check(warning, {"accuracy": GateRule(min=0.9)})
+    assert (first.metric, first.outcome) == ("accuracy", "pass")
+    assert (second.metric, second.outcome, second.reason) == ("train_val_gap", "warn", "overfit")
+    assert second.value == 0.05
+    assert passed([first, second])
+    (looser, shown) = check(warning, {"train_val_gap": GateRule(max=0.5)})
+    assert (looser.outcome, shown.outcome) == ("pass", "warn")
+    (own,) = check(warning, {"train_val_gap": GateRule(warn=0.04)})
+    assert own.outcome == "warn"
+    (fails,) = check(warning, {"train_val_gap": GateRule(max=0.01)})
+    assert fails.outcome == "fail"
+
+
+def test_a_warning_opens_no_gate() -> None:
+    """Without a gate nothing passes, however much is warned of."""
+    results = check({**document(), "warnings": [WARNING]}, {})
+    assert results == []
+    assert not passed(results)

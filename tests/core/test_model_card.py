@@ -2,55 +2,78 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from greenlight.core import model_card
+import msgspec
+
+from greenlight.core import markdown, model_card
 from greenlight.core.gates import GateResult
-from greenlight.core.records import Approval, Dataset, Evaluation, Run, Version, VersionStatus
+from greenlight.core.model_card import Facts
+from greenlight.core.records import (
+    Approval,
+    Dataset,
+    Evaluation,
+    Run,
+    RunStatus,
+    Version,
+    VersionStatus,
+)
+
+VERSION = Version(
+    digest="sha256:v",
+    task="intent",
+    label="intent@2",
+    bundle="sha256:b",
+    runtime={"kind": "in_process"},
+    lineage={},
+    initiator="ana",
+    status=VersionStatus.EVALUATED,
+    at=1,
+)
+RUN = Run(
+    id="intent#1",
+    task="intent",
+    number=1,
+    trigger="manual",
+    initiator="ana",
+    plan={"backend": "encoder-head", "options": {}, "seed": 2025},
+    environment={},
+    status=RunStatus.FINISHED,
+    at=1,
+    ended_at=2,
+)
+MANIFEST = {
+    "source": "https://data.example/x",
+    "licence": "CC BY 4.0",
+    "citation": "Somebody, 2020",
+    "parent": "sha256:raw",
+    "labels": ["a?", "b|c"],
+    "counts": {"test": 30, "train": 9000},
+    "exclusions": {"in_test": 7, "empty": 0},
+    "pii": {"scrubbed": {"email": 3}, "rows": 2, "unresolved": 0},
+    "seed": 2025,
+}
+
+
+def facts(document: dict[str, Any], approvals: tuple[Approval, ...] = ()) -> Facts:
+    return Facts(
+        version=VERSION,
+        run=RUN,
+        dataset=Dataset(digest="sha256:d", task="intent", name="demo", manifest=MANIFEST, at=1),
+        evaluation=Evaluation(digest="sha256:e", version="sha256:v", document=document, at=3),
+        gates=[GateResult(metric="accuracy", outcome="pass", reason="clears every bar")],
+        approvals=approvals,
+        traced=12,
+    )
 
 
 def card(document: dict[str, Any], approvals: tuple[Approval, ...] = ()) -> str:
-    version = Version(
-        digest="sha256:v",
-        task="intent",
-        label="intent@2",
-        bundle="sha256:b",
-        runtime={"kind": "in_process"},
-        lineage={},
-        initiator="ana",
-        status=VersionStatus.EVALUATED,
-        at=1,
-    )
-    run = Run(
-        id="run-1",
-        task="intent",
-        backend="encoder-head",
-        dataset="sha256:d",
-        config={},
-        seed=2025,
-        initiator="ana",
-        environment={},
-        report={},
-        bundle="sha256:b",
-        started_at=1,
-        at=2,
-    )
-    manifest = {
-        "source": "https://data.example/x",
-        "licence": "CC BY 4.0",
-        "citation": "Somebody, 2020",
-        "parent": "sha256:raw",
-        "labels": ["a?", "b|c"],
-        "counts": {"train": 9000, "test": 30},
-        "exclusions": {"in_test": 7},
-    }
-    dataset = Dataset(digest="sha256:d", task="intent", name="demo", manifest=manifest, at=1)
-    evaluation = Evaluation(digest="sha256:e", version="sha256:v", document=document, at=3)
-    gate = GateResult(metric="accuracy", outcome="pass", reason="clears every bar")
-    return model_card.render(version, run, dataset, evaluation, [gate], approvals)
+    told = facts(document, approvals)
+    return markdown.render(model_card.title(told), model_card.sections(told))
 
 
-def full(gap: float) -> dict[str, Any]:
+def full(gap: float = 0.01) -> dict[str, Any]:
     entry = {"precision": 0.5, "recall": None, "support": 10}
     return {
         "protocol": {"module": "eval.intent_eval", "digest": "sha256:p"},
@@ -67,18 +90,78 @@ def full(gap: float) -> dict[str, Any]:
             },
             "train_val_gap": {"value": gap},
         },
+        "live": {
+            "version": "sha256:l",
+            "label": "intent@1",
+            "accuracy": {"value": 0.05, "low": -0.01, "high": 0.11},
+            "p_value": 0.02,
+            "n": 30,
+            "both": 20,
+            "only_live": 1,
+            "only_candidate": 3,
+            "neither": 6,
+            "per_label": [],
+        },
+        "sanity": {
+            "shuffled_labels": {
+                "accuracy": {"value": 0.4, "low": 0.2, "high": 0.6},
+                "chance": 0.5,
+                "at_chance": True,
+                "alpha": 0.001,
+                "rows": {"train": 1000, "test": 30},
+            }
+        },
+        "load": {"reason": "not measured: no load test"},
+        "warnings": [{"metric": "train_val_gap", "reason": "overfit: too | far"}] * (gap > 0.03),
+        "results_digest": "sha256:r",
+        "environment": {"code": "sha256:c", "code_commit": "abc", "processor": "a chip"},
+        "rows_per_s": 254.5,
     }
 
 
 def test_numbers_lineage_and_licence_are_there() -> None:
-    text = card(full(0.01))
+    """G3, R1"""
+    text = card(full())
     assert "| accuracy, test | 0.9000 | 0.7400 to 0.9700 |" in text
     assert "| macro F1, test | not measured |  |" in text
-    assert "train 9,000, test 30" in text
-    assert "in_test 7" in text
+    assert "- Rows: train 9,000, test 30\n" in text
+    assert "- Left out: in_test 7\n" in text
     assert "CC BY 4.0" in text
-    for digest in ("sha256:v", "sha256:b", "sha256:e", "sha256:p", "sha256:d", "sha256:raw"):
-        assert f"`{digest}`" in text
+    for digest in "vberpcd":
+        assert f"`sha256:{digest}`" in text
+    assert "`sha256:raw`" in text
+    assert "| run | `intent#1` |" in text
+    assert "| rows that name their inference | 12 |" in text
+
+
+def test_the_parts_of_an_evaluation_are_told() -> None:
+    """E4, T7, D6: the live version, shuffled labels, and what was scrubbed."""
+    text = card(full())
+    assert "| +0.0500 | -0.0100 to +0.1100 | p = 0.02 |" in text
+    assert "both are right on 20, only intent@1 on 1, only this version on 3, neither on 6" in text
+    assert "It is at chance (one-sided, α = 0.001)." in text
+    assert "- Rows taken: train 1,000, test 30" in text
+    assert "- Replaced, by kind: email 3" in text
+    assert "| throughput | 254 rows/s |" in text
+    assert "| load test | not measured: no load test |" in text
+
+
+def test_what_is_not_on_record_is_no_number() -> None:
+    """A version that was added, not trained, and never evaluated."""
+    bare = msgspec.structs.replace(
+        facts({}),
+        version=msgspec.structs.replace(VERSION, lineage={"source": "added", "by": "ana"}),
+        run=None,
+        dataset=None,
+        evaluation=None,
+        traced=None,
+    )
+    text = markdown.render(model_card.title(bare), model_card.sections(bare))
+    assert "There is no evaluation on record." in text
+    assert "no run of the pipeline made it" in text
+    assert "| source | added |" in text
+    assert "No report on personal data is on record." in text
+    assert not re.search(r"\d\.\d", text)
 
 
 def test_weakest_labels_and_confusions_come_worst_first() -> None:
@@ -88,10 +171,10 @@ def test_weakest_labels_and_confusions_come_worst_first() -> None:
     assert text.index("| `b\\|c` | `a?` | 2 |") < text.index("| `a?` | `b\\|c` | 1 |")
 
 
-def test_overfit_is_flagged_above_three_points() -> None:
-    assert "Overfit warning" in card(full(0.031))
-    assert "Overfit warning" not in card(full(0.03))
-    assert "gap: not measured" in card({})
+def test_a_warning_stands_on_the_card() -> None:
+    """T7: as the evaluation words it."""
+    assert "- **Warning**: overfit: too \\| far" in card(full(0.031))
+    assert "Warning" not in card(full(0.03)).replace("## Warnings", "")
 
 
 def test_words_of_people_cannot_forge_the_card() -> None:
@@ -108,5 +191,5 @@ def test_words_of_people_cannot_forge_the_card() -> None:
     )
     text = card({}, (approval,))
     assert text.count("\n## Gates\n") == 1
-    assert "| ana | ml_lead | approve | fine \\| ## Gates \\<b> |" in text
+    assert "| ana | ml_lead | approve | `sha256:e` | fine \\| ## Gates \\<b> |" in text
     assert "None." in card({})

@@ -42,6 +42,33 @@ def test_by_hand() -> None:
     assert found["ece"] == {"value": pytest.approx(sum(gaps) / 6), "bins": 15}
 
 
+def test_a_missing_score_leaves_no_number() -> None:
+    """What cannot be computed never looks like a number."""
+    found = evaluate(GOLD, PREDICTED, [*SCORES[:-1], None], LABELS)
+    assert found["ece"] == {"reason": "cannot compute: 1 of 6 predictions have no score"}
+    assert found["reliability"] == []
+    assert found["accuracy"] == evaluate(GOLD, PREDICTED, SCORES, LABELS)["accuracy"]
+
+
+def test_an_answer_without_a_label_is_wrong() -> None:
+    """It counts against its true label, and for no label."""
+    found = evaluate(["a", "a", "b"], ["a", "", "b"], [0.5, None, 0.5], LABELS)
+    assert found["accuracy"]["correct"] == 2
+    assert found["unanswered"] == 1
+    assert found["confusion"] == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
+    a = found["per_label"][0]
+    assert (a["precision"], a["recall"], a["support"]) == (1.0, 0.5, 2)
+
+
+def test_reliability_is_what_the_calibration_error_is_made_of() -> None:
+    found = evaluate(GOLD, PREDICTED, SCORES, LABELS)
+    bins = found["reliability"]
+    assert sum(it["n"] for it in bins) == 6
+    gaps = [it["n"] * abs(it["accuracy"] - it["score"]) / 6 for it in bins]
+    assert sum(gaps) == pytest.approx(found["ece"]["value"])
+    assert all(it["low"] < it["score"] <= it["high"] + 1e-12 for it in bins)
+
+
 def test_calibration_is_judged_per_bin() -> None:
     gold, predicted = ["a"] * 10, ["a"] * 7 + ["b"] * 3
     assert evaluate(gold, predicted, [0.7] * 10, LABELS)["ece"]["value"] == pytest.approx(0)
@@ -89,6 +116,8 @@ def test_what_cannot_be_judged_is_refused() -> None:
         evaluate(["z"], ["a"], [1.0], LABELS)
     with pytest.raises(BadInput, match="named twice"):
         evaluate(["a"], ["a"], [1.0], ["a", "a"])
+    with pytest.raises(BadInput, match="is empty"):
+        evaluate(["a"], ["a"], [1.0], ["a", ""])
     for score in (-0.1, 1.1, math.nan):
         with pytest.raises(BadInput, match="outside"):
             evaluate(["a"], ["a"], [score], LABELS)

@@ -1,10 +1,9 @@
-"""The stage: dataset in, bundle and recorded run out."""
+"""The stage: dataset in, bundle and its record out."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from greenlight import artifacts
@@ -13,11 +12,10 @@ from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.adapters.trainers import TRAINERS
 from greenlight.core import jsonl, ledger
 from greenlight.core.errors import BadInput, NotFound, Tampered
-from greenlight.core.ids import time_of
-from greenlight.core.records import MILLISECOND, LedgerEntry, Run
+from greenlight.core.records import MILLISECOND, LedgerEntry, StageResult
 from greenlight.models import bundle
 from greenlight.stages.train import train
-from greenlight.testing import FakeClock
+from greenlight.testing import FakeClock, step
 from tests.models import tiny
 from tests.models.conftest import LABELS
 
@@ -31,6 +29,8 @@ class Site:
         self.datasets = FolderBlobs(root / "datasets")
         self.bundles = FolderBlobs(root / "bundles")
         self.clock = FakeClock()
+        self.work = root / "work"
+        self.work.mkdir()
 
     def dataset(self, body: dict[str, object], splits: dict[str, bytes]) -> str:
         """Seal a prepared dataset and keep it."""
@@ -41,23 +41,24 @@ class Site:
         artifacts.seal(folder, body)
         return self.datasets.add(str(folder))
 
-    def train(self, dataset: str, **config: object) -> Run:
+    def train(self, dataset: str, **config: object) -> StageResult:
         return train(
             self.store,
             self.datasets,
             self.bundles,
             TRAINERS["tfidf-linear"](),
-            task="intents",
+            step=step("train", task="intents", run=f"intents#{len(self.done()) + 1}"),
             dataset_digest=dataset,
             config=config,
             seed=3,
-            initiator="ada",
-            workdir=self.root / "work",
-            environment={"python": "3.11"},
-            clock=self.clock,
-            random=np.random.default_rng(0).bytes,
+            workdir=self.work,
+            now=self.clock.now,
             progress=lambda _share, _words: self.clock.advance(MILLISECOND),
         )
+
+    def done(self) -> list[StageResult]:
+        """What is on record."""
+        return self.store.scan(StageResult)
 
 
 SPLITS = {
@@ -72,49 +73,43 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
-def test_a_run_says_what_went_in_and_what_came_out(site: Site) -> None:
-    """T3, R1: the run is stored with its ledger entry, and names a bundle that loads."""
+def test_the_record_says_what_came_out(site: Site) -> None:
+    """T3, R1: it is stored with its ledger entry, and names a bundle that loads."""
     digest = site.dataset({"labels": LABELS}, SPLITS)
     begun = site.clock.now()
-    run = site.train(digest, C=2.0)
-    assert site.store.get(Run, run.id) == run
-    assert (run.dataset, run.backend, run.config, run.seed) == (
-        digest,
-        "tfidf-linear",
-        {"C": 2.0},
-        3,
-    )
-    assert (run.task, run.initiator, run.environment) == ("intents", "ada", {"python": "3.11"})
-    assert run.started_at == begun < run.at == site.clock.now()
-    assert time_of(run.id) == run.at // 1000 * 1000
-    assert run.report["validation_texts"] == 30
-    model = bundle.load(site.bundles.path(run.bundle), run.bundle)
+    done = site.train(digest, C=2.0)
+    assert site.done() == [done]
+    assert (done.run, done.name, done.task) == ("intents#1", "train", "intents")
+    assert begun < done.at == site.clock.now()
+    assert done.report["validation_texts"] == 30
+    bundled = done.output["bundle"]
+    model = bundle.load(site.bundles.path(bundled), bundled)
     assert list(model.labels) == LABELS
     (entry,) = site.store.scan(LedgerEntry)
-    assert entry.kind == "run"
-    assert (entry.body["id"], entry.body["bundle"]) == (run.id, run.bundle)
-    assert ledger.chain(None, [(entry.kind, entry.body)], at=run.at) == [entry]
-    assert list((site.root / "work").iterdir()) == []
+    assert entry.kind == "stage"
+    assert (entry.body["run"], entry.body["output"]) == (done.run, {"bundle": bundled})
+    assert ledger.chain(None, [(entry.kind, entry.body)], at=done.at) == [entry]
+    assert list(site.work.iterdir()) == []
 
 
 def test_the_same_training_gives_the_same_bundle(site: Site) -> None:
-    """And is a run of its own all the same."""
+    """T6: and each is on record."""
     digest = site.dataset({"labels": LABELS}, SPLITS)
     first, second = site.train(digest), site.train(digest)
-    assert first.bundle == second.bundle
-    assert first.id != second.id
-    assert [entry.kind for entry in site.store.scan(LedgerEntry)] == ["run", "run"]
+    assert first.output == second.output
+    assert first.run != second.run
+    assert [entry.kind for entry in site.store.scan(LedgerEntry)] == ["stage", "stage"]
 
 
 def test_a_failed_training_leaves_nothing(site: Site) -> None:
-    """No run, no ledger entry, no bundle, no half-written folder."""
+    """No record, no ledger entry, no bundle, no half-written folder."""
     digest = site.dataset({"labels": LABELS}, SPLITS)
     with pytest.raises(BadInput, match="unknown depth; known: C"):
         site.train(digest, depth=3)
-    assert site.store.scan(Run) == []
+    assert site.done() == []
     assert site.store.scan(LedgerEntry) == []
     assert not (site.root / "bundles").exists()
-    assert list((site.root / "work").iterdir()) == []
+    assert list(site.work.iterdir()) == []
 
 
 def test_an_unknown_dataset(site: Site) -> None:

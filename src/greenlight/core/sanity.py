@@ -41,8 +41,8 @@ def shuffle(labels: Sequence[str], rng: np.random.Generator) -> list[str]:
     """The labels in an order that has nothing to do with the rows; each keeps its count.
 
     Rows lie in the order of their labels, at random within a label, and are dealt the sorted pack
-    of labels in steps of the golden section: any run of rows gets every label in proportion, as
-    nearly as whole rows allow.
+    of labels by the golden section: the i-th gets the place in the pack that the fraction of i·φ
+    has among all. Any run of rows so gets every label in proportion, give or take a few.
 
     Args:
         labels: of the rows, in the order of the rows.
@@ -53,9 +53,9 @@ def shuffle(labels: Sequence[str], rng: np.random.Generator) -> list[str]:
     numbers = _numbers(labels, names)
     rows = np.lexsort((rng.random(count), numbers))
     pack = numbers[np.argsort(rng.permutation(len(names))[numbers], kind="stable")]
-    step, start = _step(count), int(rng.integers(max(1, count)))
+    places = np.argsort(np.argsort((rng.random() + np.arange(count) * _GOLDEN) % 1))
     dealt = np.empty(count, np.int64)
-    dealt[rows] = pack[(np.arange(count) * step + start) % max(1, count)]
+    dealt[rows] = pack[places]
     return [names[number] for number in dealt]
 
 
@@ -149,10 +149,3 @@ def _numbers(labels: Sequence[str], names: Sequence[str]) -> NDArray[np.int64]:
     places = {name: place for place, name in enumerate(names)}
     return np.array([places[label] for label in labels], np.int64)
 
-
-def _step(count: int) -> int:
-    """Near the golden section of `count`, and without a common divisor: every place is met once."""
-    step = max(1, round(count * _GOLDEN))
-    while math.gcd(step, count) > 1:
-        step += 1
-    return step

@@ -87,16 +87,14 @@ def evaluate(
         document=document,
         at=now(),
     )
-    body = {
-        "evaluation": evaluation.digest,
-        "version": case.version.digest,
-        "dataset": case.dataset,
-        "results": document["results_digest"],
-    }
+    output = {"evaluation": evaluation.digest, "results": document["results_digest"]}
+    if records.get(Evaluation, evaluation.digest) is not None:
+        return finish(records, step, output, {}, now=evaluation.at)
+    body = {"version": case.version.digest, "dataset": case.dataset, **output}
     return finish(
         records,
         step,
-        {"evaluation": evaluation.digest, "results": document["results_digest"]},
+        output,
         {},
         now=evaluation.at,
         entries=[("evaluation", body)],

@@ -87,6 +87,7 @@ def show_version(context: click.Context, version: str, lineage: bool, as_json: b
             if entry.body["version"] == found.digest
         ]
         known = found.task in app.settings.tasks
+        warnings = wiring.warnings_of(app, found)
         quorum = wiring.standing(app, found, as_control=True) if known else None
     if as_json:
         show_json(
@@ -94,6 +95,7 @@ def show_version(context: click.Context, version: str, lineage: bool, as_json: b
                 "version": public(found),
                 "evaluations": [public(evaluation) for evaluation in evaluations],
                 "gates": judged,
+                "warnings": warnings,
                 "approvals": [public(word) for word in approvals],
                 "quorum": msgspec.to_builtins(quorum),
             }
@@ -115,6 +117,8 @@ def show_version(context: click.Context, version: str, lineage: bool, as_json: b
         click.echo(f"\ngates {verdict} on evaluation {body['evaluation']}")
         rows = [(r["metric"], r["outcome"], r["reason"]) for r in body["results"]]
         click.echo(table(("METRIC", "OUTCOME", "REASON"), rows))
+    for warning in warnings:
+        click.echo(f"warning: {warning['reason']}")
     if approvals:
         click.echo()
         words = [

@@ -46,7 +46,7 @@ def approve(
     evaluation: str | None,
     as_json: bool,
 ) -> None:
-    """Approve a version with your own key.
+    """Approve a version with your own key. What its evaluation warns of is shown first.
 
     Your key is read from GREENLIGHT_PERSON_KEY; it says who you are and in which roles you sign.
     VERSION is a label (intent@2), a digest, or the beginning of a digest.
@@ -134,6 +134,9 @@ def _decide(
         signer = wiring.person_of(app.settings, secret)
         if name is not None and name != signer.name:
             raise Refused(f"the key in {KEY_VARIABLE} is {signer.name}'s, not {name}'s")
+        warnings = [] if decision == REVOKE else wiring.warnings_of(app, found, evaluation)
+        for warning in () if as_json else warnings:
+            click.echo(f"warning: {warning['reason']}")
         word = wiring.sign_off(
             app, found, secret=secret, decision=decision, why=why, evaluation=evaluation
         )
@@ -145,6 +148,7 @@ def _decide(
                 "approval": public(word),
                 "version": public(now),
                 "quorum": msgspec.to_builtins(quorum),
+                "warnings": warnings,
             }
         )
         return

@@ -9,7 +9,7 @@ import msgspec
 
 from greenlight import wiring
 from greenlight.core import fingerprint
-from greenlight.core.gates import passed
+from greenlight.core.gates import exit_code, passed
 from greenlight.entrypoints.cli.common import (
     initiator,
     json_option,
@@ -33,6 +33,7 @@ from greenlight.stages.roll_out import current_epoch
 )
 @click.option("--force", is_flag=True, help="Take nothing over from earlier runs.")
 @click.option("--schedule", is_flag=True, help="Only show when a worker will begin runs.")
+@click.option("--fail-on-warn", is_flag=True, help="Exit with 3 if a gate warns.")
 @json_option
 @click.pass_context
 def run(
@@ -41,6 +42,7 @@ def run(
     stage: str | None,
     force: bool,
     schedule: bool,
+    fail_on_warn: bool,
     as_json: bool,
 ) -> None:
     """Make a new version of TASK, or go on with a run that was left off.
@@ -72,7 +74,8 @@ def run(
     ok = passed(made.gates)
     if as_json:
         view = {"run": public(made.run), "version": public(made.version)}
-        show_json({**view, "gates": made.gates, "ok": ok})
+        warnings = made.evaluation.document["warnings"]
+        show_json({**view, "gates": made.gates, "warnings": warnings, "ok": ok})
     else:
         name = fingerprint.short(made.version.digest)
         click.echo(f"{made.version.label} ({name}), made by {made.run.id}: {made.version.status}")
@@ -80,8 +83,7 @@ def run(
             click.echo(f"  {result.outcome:<4} {result.metric}: {result.reason}")
         if ok:
             click.echo(f"next: greenlight approve {made.version.label} -m WHY")
-    if not ok:
-        context.exit(NOT_OK)
+    context.exit(exit_code(made.gates, fail_on_warn=fail_on_warn))
 
 
 def _show_schedule(context: click.Context, task: str, as_json: bool) -> None:

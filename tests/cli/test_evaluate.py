@@ -1,0 +1,169 @@
+"""`eval`, `compare` and `card`, and what people are shown before they sign (E2, E4, E6, T7)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from greenlight import wiring
+from greenlight.core.records import Evaluation, LedgerEntry
+from greenlight.lookup import find_version
+from tests.cli.project import Project
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Two versions on the sample, the first of them live, the second evaluated and sealed.
+
+    Its tests may run in any order, and leave intent@2 with the evaluation that is sealed.
+    """
+    project = Project(tmp_path_factory.mktemp("project"))
+    text = project.file.read_text(encoding="utf-8").replace("min = 0.9 ", "min = 0.6 ")
+    project.file.write_text(text, encoding="utf-8")
+    project.ok("run", "intent")
+    for who in ("ana", "ben"):
+        project.ok("approve", "intent@1", "-m", "read it", by=who)
+    project.ok("rollout", "start", "intent", "intent@1")
+    project.file.write_text(
+        text.replace('backend = "tfidf-linear"', 'backend = "tfidf-linear"\noptions = { C = 0.2 }'),
+        encoding="utf-8",
+    )
+    project.ok("run", "intent")
+    project.ok("eval", "run", "intent@2")
+    project.ok("eval", "seal", "intent@2")
+    yield project
+
+
+def test_a_warning_ends_a_command_with_3_where_that_is_asked_for(made: Project) -> None:
+    """E6: the exit code tells."""
+    for words in (("run", "intent"), ("eval", "seal", "intent@2")):
+        result = made.call(*words, "--fail-on-warn")
+        assert result.exit_code == 3, result.output
+        assert "  warn train_val_gap: overfit" in result.stdout
+    again = made.json("run", "intent")
+    assert again["ok"]
+    assert again["version"]["label"] == "intent@2"
+    assert [warning["metric"] for warning in again["warnings"]] == ["train_val_gap"]
+
+
+def test_the_run_met_the_live_version_and_shuffled_labels(made: Project) -> None:
+    """E4, T7: in the product, by the same protocol as by hand."""
+    with made.opened() as (_, office):
+        version = find_version(office.store, "intent@2")
+        found = office.store.scan(Evaluation, {"version": version.digest})[0].document
+    assert found["live"]["label"] == "intent@1"
+    assert found["live"]["n"] == 500
+    assert found["sanity"]["shuffled_labels"]["at_chance"]
+    assert found["sanity"]["shuffled_labels"]["accuracy"]["value"] < 0.15
+
+
+def test_parts_then_the_seal(made: Project) -> None:
+    folder = made.folder / "artifacts" / "eval"
+    said = made.ok("eval", "run", "intent@2", "--part", "intent")
+    assert said.startswith("intent  accuracy 0.")
+    assert "live" not in said
+    said = made.ok("eval", "run", "intent@2")
+    assert "from intent@1, p =" in said
+    assert "at chance" in said
+    assert "not of intent@1" in made.refused(2, "eval", "seal", "intent@1")
+    assert sorted(path.name for path in (folder / "parts").iterdir()) == [
+        "intent.json",
+        "live.json",
+        "sanity.json",
+    ]
+    sealed = made.json("eval", "seal", "intent@2")
+    document = msgspec.json.decode((folder / "eval.json").read_bytes())
+    assert document["results_digest"] == sealed["results"]
+    assert sealed["ok"]
+    assert {gate["metric"]: gate["outcome"] for gate in sealed["gates"]} == {
+        "accuracy": "pass",
+        "train_val_gap": "warn",
+    }
+    for key in ("intent.test.accuracy.value", "sanity.shuffled_labels.accuracy.value"):
+        block = document
+        for name in key.split("."):
+            block = block[name]
+        assert 0 <= block <= 1
+    with made.opened() as (_, office):
+        assert office.store.get(Evaluation, sealed["evaluation"]).document == document
+        judged = office.store.scan(LedgerEntry, {"kind": "gates"})
+        pipeline = office.store.scan(Evaluation, {"version": sealed["version"]["digest"]})
+    assert sealed["evaluation"] in {entry.body["evaluation"] for entry in judged}
+    assert len(pipeline) >= 2
+    assert {it.document["results_digest"] for it in pipeline} == {sealed["results"]}
+
+
+def test_what_is_sealed_stays(made: Project) -> None:
+    path = made.folder / "artifacts" / "eval" / "eval.json"
+    before = path.read_bytes()
+    made.ok("eval", "seal", "intent@2")
+    assert path.read_bytes() == before
+    assert "another version" in made.refused(2, "eval", "run", "intent@1")
+
+
+def test_warnings_are_shown_before_a_signature(made: Project) -> None:
+    """T7: shown to approvers, and no block."""
+    said = made.ok("approve", "intent@2", "-m", "a known gap", by="ana")
+    warning, word, *_ = said.splitlines()
+    assert warning.startswith("warning: overfit: accuracy on train is 0.")
+    assert word.startswith("ana (ml_lead): approve intent@2")
+    (shown,) = made.json("versions", "show", "intent@2")["warnings"]
+    assert shown["metric"] == "train_val_gap"
+    assert "warning: overfit" in made.ok("versions", "show", "intent@2")
+    assert "warning" not in made.ok("approve", "intent@2", "-m", "wait", "--revoke", by="ana")
+
+
+def test_a_later_evaluation_does_not_replace_the_approved_one(made: Project) -> None:
+    """G1"""
+    for who in ("ana", "ben"):
+        made.ok("approve", "intent@2", "-m", "a known gap", by=who)
+    with made.opened() as (settings, _), wiring.open_app(settings) as app:
+        version = find_version(app.store, "intent@2")
+        approved = wiring.evaluation_of(app, version)
+    other = str(made.folder / "later")
+    made.ok("eval", "run", "intent@2", "-o", other)
+    said = made.ok("eval", "seal", "intent@2", "-o", other)
+    assert "intent@2 is approved" in said
+    assert "it does not replace" in said
+    with made.opened() as (settings, _), wiring.open_app(settings) as app:
+        assert wiring.evaluation_of(app, find_version(app.store, "intent@2")) == approved
+
+
+def test_two_versions_on_the_same_texts(made: Project) -> None:
+    """E4"""
+    said = made.ok("compare", "intent@1", "intent@2", "--show", "1")
+    assert said.startswith("500 test rows of sample")
+    assert "intent@2 less intent@1: " in said
+    assert said.count("\n  true ") == 1
+    found = made.json("compare", "intent@1", "intent@2", "--show", "2")
+    told = found["comparison"]["paired"]
+    assert told["both"] + told["only_a"] + told["only_b"] + told["neither"] == 500
+    assert told["low"] <= told["difference"] <= told["high"]
+    assert len(found["differences"]) == 2 <= found["differing"]
+    assert found["a"]["accuracy"]["value"] + told["difference"] == pytest.approx(
+        found["b"]["accuracy"]["value"]
+    )
+    dataset = made.json("versions", "show", "intent@1")["version"]["lineage"]["dataset"]
+    assert made.json("compare", "intent@1", "intent@2", "--on", dataset[:15])["dataset"] == dataset
+    assert "no such digest" in made.refused(
+        2, "compare", "intent@1", "intent@2", "--on", "feedface"
+    )
+
+
+def test_a_card_on_paper(made: Project, tmp_path: Path) -> None:
+    """G3, R1: Markdown and a page, with the words of those who signed."""
+    made.ok("approve", "intent@2", "-m", "a known gap", by="ana")
+    paths = made.json("card", "intent@2", "-o", str(tmp_path))
+    text = Path(paths["markdown"]).read_text(encoding="utf-8")
+    assert "- **Warning**: overfit" in text
+    assert "ana" in text and "a known gap" in text
+    assert "| rows that name their inference | 0 |" in text
+    page = Path(paths["page"]).read_text(encoding="utf-8")
+    assert page.count("<svg role=") == 4
+    said = made.ok("card", "intent@1")
+    assert json.dumps(said).count("model_card") == 2
+    assert (made.folder / "artifacts" / "cards" / "intent@1" / "model_card.html").is_file()
