@@ -12,10 +12,12 @@ from greenlight.entrypoints.cli.lazy import LazyGroup
 COMMANDS = {
     "demo": ("turn:demo", "The whole loop on BANKING77, from nothing, in minutes."),
     "validate": ("check:validate", "Check greenlight.toml and show every fault at once."),
-    "up": ("serve:up", "Run gateway and controller in one process."),
+    "up": ("serve:up", "Run gateway, controller and worker."),
     "gateway": ("serve:gateway", "Run the gateway alone."),
     "controller": ("serve:controller", "Run the controller alone."),
+    "worker": ("serve:worker", "Run the worker alone: it carries out runs that are due."),
     "run": ("turn:run", "Make a new version: collect, curate, train, evaluate, register."),
+    "runs": ("runs:runs", "List runs of the pipeline, show one, or end one."),
     "eval": ("evaluate:evaluation", "Evaluate a version in parts, and seal them."),
     "compare": ("evaluate:compare", "Hold one version against another on the same texts."),
     "card": ("evaluate:card", "Write a version's model card, as Markdown and as a page."),
@@ -33,10 +35,10 @@ COMMANDS = {
     "relabel": ("data:relabel", "Give labels to answers that feedback alone cannot label."),
     "predict": ("ask:predict", "Ask the gateway for a prediction."),
     "feedback": ("ask:feedback", "Say whether an answer was GOOD or BAD."),
-    "audit": ("check:audit", "Check that nothing on record was changed."),
-}
     "datasets": ("data_look:datasets", "List data sets, show one, or compare two."),
     "purge": ("purge:purge", "Erase what people wrote, by age or by unit."),
+    "audit": ("check:audit", "Check that nothing on record was changed."),
+}
 """Name → (module:attribute in this package, the line shown by --help)."""
 
 
