@@ -66,7 +66,6 @@ def test_every_reason_is_counted_once(place: Place) -> None:
     assert found.manifest["exclusions"] == {
         "empty": 1,
         "empty_label": 1,
-        "over_max_rows": 0,
         "contradiction": 2,
         "in_test": 1,
         "in_validation": 0,
@@ -138,21 +137,6 @@ def test_what_cannot_be_learnt_from_is_named(
     with pytest.raises(BadInput, match=message):
         place.curate(raw.digest)
     assert place.nothing_is_left()
-
-
-def test_too_few_rows_are_refused_and_too_many_left_out(place: Place) -> None:
-    """D2: the last rows of the source are the newest; the others are counted."""
-    train = [Row(f"text {number}", "ab"[number % 2]) for number in range(20)]
-    raw = place.collect(Rows(train=[*train, train[-1]], test=[Row("x", "a")]))
-    made = place.curate(raw.digest, max_rows=11, min_rows=10)
-    assert manifest_counts(made, "exclusions") == {"over_max_rows": 10, "duplicate": 1}
-    assert sorted(place.rows(made, "train") + place.rows(made, "validation")) == sorted(train[10:])
-    told = (
-        r"9 rows are left of 21 \(left out: over_max_rows 11, duplicate 1\), and min_rows asks for "
-        "10; collect more"
-    )
-    with pytest.raises(MissingData, match=told):
-        place.curate(raw.digest, max_rows=10, min_rows=10)
 
 
 def reference(train: list[Row], test: list[Row]) -> tuple[list[Row], Counter[str]]:

@@ -28,16 +28,15 @@ FORMAT = "greenlight.dataset/1"
 REASONS = (
     "empty",
     "empty_label",
-    "over_max_rows",
     "contradiction",
     "in_test",
     "in_validation",
     "duplicate",
     "unknown_label",
 )
-"""Why a row is left out, in this order: it has no text or no label; it is older than the newest
-`max_rows`; its text stands under two labels (every copy goes); its text stands in test, or in
-validation; an earlier row of its split has the same text and label; nothing is learnt of its label.
+"""Why a row is left out, in this order: it has no text or no label; its text stands under two
+labels (every copy goes); its text stands in test, or in validation; an earlier row of its split has
+the same text and label; nothing is learnt of its label.
 """
 
 
@@ -51,8 +50,6 @@ def curate(
     seed: int,
     now: Callable[[], int],
     workdir: str | Path,
-    min_rows: int = 0,
-    max_rows: int | None = None,
     size: Callable[[], int] = steady,
     progress: Progress = silent,
 ) -> StageResult:
@@ -75,8 +72,6 @@ def curate(
         seed: of every draw.
         now: microseconds since 1970-01-01 UTC.
         workdir: for what is half made.
-        min_rows: fewer training rows than this, after all exclusions, are too few.
-        max_rows: of the training rows only this many, the last of their source, are looked at.
         size: how many rows to hold at a time.
         progress: told after each chunk; what it raises ends the stage.
 
@@ -84,7 +79,7 @@ def curate(
         NotFound: no such dataset, or it was erased.
         Tampered: its rows are not those that were collected.
         BadInput: a prepared dataset, or rows that cannot be learnt from.
-        MissingData: too few rows.
+        MissingData: a split without rows.
         Unwritable: the disk is full, or may not be written to.
     """
     parent = records.get(Dataset, dataset_digest)
@@ -99,9 +94,9 @@ def curate(
     with artifacts.half_made(workdir) as folder:
         with artifacts.half_made(workdir) as aside, Scratch(aside, meter.pulse) as index:
             work = _Curation(came, manifest, index, meter, seed)
-            work.take_in(max_rows)
+            work.take_in()
             work.leave_out()
-            work.check(min_rows)
+            work.check()
             work.divide()
             found = work.write(folder)
         body = {
@@ -136,18 +131,15 @@ class _Curation:
         self._changed: Counter[str] = Counter(text=0, label_whitespace=0)
         self._overlaps: dict[str, int] = {}
 
-    def take_in(self, max_rows: int | None) -> None:
+    def take_in(self) -> None:
         """Read every row, and put its keys into the index."""
         self._index.run(
             "CREATE TABLE row (n INTEGER PRIMARY KEY, split INTEGER, label INTEGER, "
             "exact BLOB, lower BLOB, words BLOB, rank INTEGER)"
         )
-        first = "train" if self._own else "rows"
-        older = 0 if max_rows is None else max(0, self._came["counts"][first] - max_rows)
-        self._gone["over_max_rows"] = older
         for name, start, rows in self._chunks("rows compared", 0.0, 0.4):
             self._meter.rows += len(rows)
-            entries = [self._entry(name, n, row) for n, row in enumerate(rows, start) if n >= older]
+            entries = [self._entry(name, n, row) for n, row in enumerate(rows, start)]
             self._index.fill("INSERT INTO row VALUES (?, ?, ?, ?, ?, ?, ?)", filter(None, entries))
 
     def leave_out(self) -> None:
@@ -195,12 +187,12 @@ class _Curation:
                 TRAIN,
             )
 
-    def check(self, min_rows: int) -> None:
+    def check(self) -> None:
         """See whether anything can be learnt and judged from the rows that are left.
 
         Raises:
             BadInput: a test label that nothing is left to learn from, or fewer than two labels.
-            MissingData: fewer rows than asked for, or a split without any.
+            MissingData: a split without any.
         """
         learnt = self._labels_in(TRAIN)
         unknown = [name for name in self._labels_in(TEST) if name not in learnt]
@@ -210,12 +202,6 @@ class _Curation:
             raise BadInput(
                 f"train: every row has the label {learnt[0]!r}; with one label there is nothing to "
                 "tell apart: collect rows of another"
-            )
-        left = self._index.number("SELECT count(*) FROM row WHERE split < ?", self._judged)
-        if left < min_rows:
-            raise MissingData(
-                f"{left:,} rows are left{self._of_what()}, and min_rows asks for {min_rows:,}; "
-                "collect more (a longer window, a wider filter), or lower min_rows"
             )
         for split in () if self._own else (VALIDATION, TEST):
             if not self._index.number("SELECT count(*) FROM row WHERE split = ?", split):

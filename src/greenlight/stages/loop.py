@@ -147,13 +147,9 @@ def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
         ),
     )
     raw = collected.output["dataset"]
-    names = ("min_rows", "max_rows")
-    bounds: dict[str, Any] = {
-        name: value for name, value in plan.dataset.items() if name in names and value is not None
-    }
     curated = carry(
         "curate",
-        {"dataset": raw, "seed": plan.seed, **bounds},
+        {"dataset": raw, "seed": plan.seed},
         lambda step, progress, folder: curate(
             records,
             shop.raw,
@@ -165,7 +161,6 @@ def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
             workdir=folder,
             size=shop.chunk,
             progress=progress,
-            **bounds,
         ),
     )
     prepared = curated.output["dataset"]
