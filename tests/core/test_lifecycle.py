@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from greenlight.core.errors import Refused
@@ -98,10 +96,3 @@ def test_the_diagram_has_every_row() -> None:
     assert len(lines) == 2 + len(VERSION)
     ends = [line for line in mermaid(ROLLOUT, RolloutStatus.RUNNING, "start").splitlines()]
     assert ends[-1] == "    inconclusive --> [*]"
-
-
-def test_the_page_is_current() -> None:
-    """ARCHITECTURE: the diagram in the docs is generated from the table."""
-    from scripts.diagrams import PAGE, page
-
-    assert Path(PAGE).read_text(encoding="utf-8") == page(), "run python scripts/diagrams.py"

@@ -1,7 +1,7 @@
 """THE transition tables: how a run, a version and a rollout move, and who moves them.
 
 Nothing else in Greenlight says which status may follow which. The diagrams in docs/lifecycle.md
-are generated from here (scripts/diagrams.py).
+are generated from here (scripts/diagrams).
 """
 
 from __future__ import annotations
