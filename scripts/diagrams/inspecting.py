@@ -81,12 +81,12 @@ def fields(made: type) -> dict[str, str]:
         hints = {
             name: hint
             for base in reversed(made.__mro__)
-            for name, hint in vars(base).get("__annotations__", {}).items()
+            for name, hint in inspect.get_annotations(base).items()
         }
         return {name: str(hints[name]) for name in made.__struct_fields__}
     own = vars(made)
     held = {
-        name: str(hint) for name, hint in own.get("__annotations__", {}).items() if name[0] != "_"
+        name: str(hint) for name, hint in inspect.get_annotations(made).items() if name[0] != "_"
     }
     properties = {
         name: str(inspect.signature(value.fget).return_annotation)
@@ -158,7 +158,7 @@ def _holds(made: type, name: str) -> bool:
     if name in getattr(made, "__struct_fields__", ()) or hasattr(made, name):
         return True
     return any(
-        name in vars(base).get("__annotations__", {}) or _sets(base, name)
+        name in inspect.get_annotations(base) or _sets(base, name)
         for base in made.__mro__
         if base.__module__.startswith("greenlight.")
     )
