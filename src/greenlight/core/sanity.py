@@ -148,4 +148,3 @@ def renamed(gold: Sequence[str], predicted: Sequence[str], rng: np.random.Genera
 def _numbers(labels: Sequence[str], names: Sequence[str]) -> NDArray[np.int64]:
     places = {name: place for place, name in enumerate(names)}
     return np.array([places[label] for label in labels], np.int64)
-

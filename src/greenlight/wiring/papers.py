@@ -63,4 +63,3 @@ def _gates(app: App, evaluation: Evaluation) -> list[GateResult]:
         if entry.body["evaluation"] == evaluation.digest:
             return msgspec.convert(entry.body["results"], list[GateResult])
     return []
-
