@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from greenlight.core.errors import BadInput
 from greenlight.core.stats.intervals import wilson
@@ -118,6 +117,8 @@ def judge(
 
 def tail(successes: int, trials: int, chance: float) -> float:
     """P(X ≥ successes), X binomial, by the incomplete beta function."""
+    from scipy import special  # takes longer to load than everything else in the core together
+
     if successes <= 0 or chance >= 1:
         return 1.0
     return float(special.betainc(successes, trials - successes + 1, chance))

@@ -31,7 +31,6 @@ from typing import Any
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from greenlight.core.errors import BadInput
 
@@ -122,6 +121,8 @@ def mcnemar(only_a: int, only_b: int) -> float:
     """
     if min(only_a, only_b) < 0:
         raise ValueError(f"counts {only_a} and {only_b} must not be negative")
+    from scipy import special  # takes longer to load than everything else in the core together
+
     k, differing = min(only_a, only_b), only_a + only_b
     if only_a == only_b:
         return 1.0
