@@ -48,6 +48,7 @@ class Works:
             predictor=Predictor(
                 bundles, lambda _: model, MemoryCache(2**20), code="1", packages="1"
             ),
+            environment=ENVIRONMENT,
             clock=clock,
             chunk=lambda: 7,
             memory=lambda: 100_000_000,
@@ -56,7 +57,7 @@ class Works:
 
     def pipeline(self, holder: str) -> Any:
         """A process that can carry out runs."""
-        works = FineTuningPipeline(self.shop, ENVIRONMENT, holder)
+        works = FineTuningPipeline(self.shop, holder)
         return self._watch(works, "Pipeline", telling.pipeline(self._watch))
 
     @contextmanager

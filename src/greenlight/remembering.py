@@ -63,6 +63,8 @@ class Predictor:
         self._cache = cache
         self._parts = {"code": code, "packages": packages}
         self._elsewhere = elsewhere
+        self.hits, self.misses = 0, 0
+        """How often an answer was remembered, and how often it had to be asked for."""
 
     def labels(self, version: Version) -> tuple[str, ...] | None:
         """The labels that a version's bundle names, in its order; None if it names none.
@@ -110,6 +112,8 @@ class Predictor:
             "rows": fingerprint.digest(list(texts)),
         }
         found = remembered_predictions(self._cache, parts, compute)
+        self.hits += not seconds
+        self.misses += bool(seconds)
         return Predicted(predictions=found, seconds=seconds[0] if seconds else None)
 
     def _manifest(self, version: Version) -> dict[str, Any]:

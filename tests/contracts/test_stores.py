@@ -246,6 +246,20 @@ def test_a_fence_lets_only_the_leader_write(store: Store) -> None:
     store.commit(append=[link(2)], fence=new, now=1301)
 
 
+def test_a_clock_set_back_does_not_make_a_lease_last(store: Store) -> None:
+    """Its holder renews it all the same; who takes it over gets a token that fences."""
+    store.lease("leader", "a", now=1_000_000, ttl=300)
+    renewed = store.lease("leader", "a", now=1000, ttl=300)
+    assert renewed is not None and (renewed.token, renewed.expires_at) == (1, 1300)
+    held = store.lease("leader", "a", now=1_000_000, ttl=300)
+    assert held is not None
+    assert store.lease("leader", "b", now=999_400, ttl=300) is None
+    taken = store.lease("leader", "b", now=1000, ttl=300)
+    assert taken is not None and (taken.token, taken.expires_at) == (held.token + 1, 1300)
+    with pytest.raises(LostLease):
+        store.commit(append=[epoch(1)], fence=held, now=1100)
+
+
 def test_a_renewed_lease_still_fences(store: Store) -> None:
     held = store.lease("leader", "a", now=1000, ttl=300)
     store.lease("leader", "a", now=1250, ttl=300)

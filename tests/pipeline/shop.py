@@ -103,6 +103,7 @@ class Site:
                 packages="1",
             ),
             clock=self.clock,
+            environment={},
             chunk=lambda: 7,
             memory=lambda: self.used,
             workdir=str(root / "work"),
@@ -124,7 +125,8 @@ class Site:
 
     def pipeline(self, holder: str = "one", code: str = "1") -> FineTuningPipeline:
         environment = {"code": code, "packages": {}, "platform": "test"}
-        return FineTuningPipeline(self.shop, environment, holder)
+        shop = msgspec.structs.replace(self.shop, environment=environment)
+        return FineTuningPipeline(shop, holder)
 
 
 def plan(**changes: Any) -> Plan:

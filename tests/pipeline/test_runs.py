@@ -265,6 +265,37 @@ class TestEnding:
         assert hand.carry_out(silent).run.status is RunStatus.FINISHED
         assert audit(site.records).ok
 
+    def test_a_clock_set_back_keeps_nobody_from_a_run_that_was_killed(self, site: Site) -> None:
+        works = site.pipeline("killed")
+        hand = works.take(begin(works))
+        site.clock._now -= 3600 * SECOND
+        turn = site.pipeline("two").take(hand.run).carry_out(silent)
+        assert turn.run.status is RunStatus.FINISHED
+        with pytest.raises(LostLease, match="ended by another process"):
+            hand.carry_out(silent)
+
+    def test_other_code_goes_on_under_its_own_name(self, site: Site) -> None:
+        """A release between a kill and the resumption: nothing of it counts as the old code's."""
+        old = site.pipeline("old", code="1")
+
+        def killed() -> None:
+            raise KeyboardInterrupt
+
+        site.trainer.meanwhile = killed
+        hand = old.take(begin(old))
+        with pytest.raises(KeyboardInterrupt):
+            hand.carry_out(silent)
+        hand.let_go()
+        site.trainer.meanwhile = lambda: None
+        hand = site.pipeline("new", code="2").take(hand.run)
+        turn = hand.carry_out(silent)
+        hand.let_go()
+        assert turn.run.environment["code"] == "1"
+        subject = turn.evaluation.document["environment"]
+        assert subject["code"] == "2"
+        over = reused(site, made(site.pipeline(code="1")).run)
+        assert (over["curate"], over["train"], over["evaluate"]) == ("intent#1", None, None)
+
 
 class TestTelling:
     """T5: how far a run is, and what it did, is in the store."""

@@ -20,6 +20,7 @@ from greenlight.sources.rows import OVER, Bounds, Columns
 from tests.sources.reading import rows, source
 
 HEAD = b"text,label\n"
+PACKED = gzip.compress(HEAD, mtime=0)
 
 
 def write(folder: Path, name: str, data: bytes) -> Path:
@@ -147,7 +148,7 @@ def test_too_few_rows_are_too_few(tmp_path: Path) -> None:
         ("a.jsonl", b'{"text":"a","label":3}', "'label' is a number, not text; write it in quotes"),
         ("a.jsonl", b'{"text":null,"label":"x"}', "'text' is empty, not text"),
         # what it is
-        ("a.csv", gzip.compress(HEAD), "a.csv: it is packed with gzip; unpack it with gunzip"),
+        ("a.csv", PACKED, "a.csv: it is packed with gzip; unpack it with gunzip"),
         ("a.csv", b"PK\x03\x04....", "it is packed with ZIP (or a workbook); unpack it, or save"),
         ("a.csv", b"PAR1....", "a.csv: it is Parquet; give it the suffix of what it is"),
         ("a.parquet", HEAD + b"a,x\n", "a.parquet: it is no Parquet"),

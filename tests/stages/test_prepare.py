@@ -120,7 +120,8 @@ def test_the_pace_is_reported(place: Place) -> None:
     """D5: rows per second are on record."""
     raw = place.collect(SOURCE)
     place.curate(raw.digest)
-    assert place.results[-1].report == {"rows": 42, "seconds": 0.0}
+    counts = {"train": 35, "validation": 4, "test": 2}
+    assert place.results[-1].report == {"rows": 42, "seconds": 0.0, "counts": counts}
     times = iter((0, 2_000_000))
     meter = Meter(lambda: 5, lambda: next(times), silent)
     meter.rows = 42

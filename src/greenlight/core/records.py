@@ -110,7 +110,8 @@ class Run(Record, frozen=True, kw_only=True):
     """One turn of the pipeline, from data to a version that people can sign.
 
     `id` is `TASK#NUMBER`, so that two runs which start at once are one key: one run per task.
-    `plan` is the task's configuration, frozen at the start; `trigger` is `manual`, `schedule` or
+    `plan` is the task's configuration, frozen at the start, and `environment` what began it ran on;
+    `trigger` is `manual`, `schedule` or
     `feedback`.
     """
 

@@ -108,7 +108,7 @@ def curate(
             "parent": dataset_digest,
             "seed": seed,
         }
-        report = meter.report()
+        report = {**meter.report(), "counts": found["counts"]}
         return finish_dataset(records, processed, folder, body, step=step, report=report, now=now())
 
 

@@ -79,7 +79,9 @@ def evaluate(
     """
     if case.version.task != step.task:
         raise BadInput(f"version belongs to task {case.version.task!r}, not {step.task!r}", "task")
+    hits, misses = predictor.hits, predictor.misses
     parts = measure(records, processed, predictor, case, folder=folder, progress=progress)
+    report = {"cache": {"hits": predictor.hits - hits, "misses": predictor.misses - misses}}
     document = merge(parts)
     evaluation = Evaluation(
         digest=fingerprint.digest(document),
@@ -89,13 +91,13 @@ def evaluate(
     )
     output = {"evaluation": evaluation.digest, "results": document["results_digest"]}
     if records.get(Evaluation, evaluation.digest) is not None:
-        return finish(records, step, output, {}, now=evaluation.at)
+        return finish(records, step, output, report, now=evaluation.at)
     body = {"version": case.version.digest, "dataset": case.dataset, **output}
     return finish(
         records,
         step,
         output,
-        {},
+        report,
         now=evaluation.at,
         entries=[("evaluation", body)],
         append=[evaluation],

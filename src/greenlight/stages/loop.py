@@ -66,6 +66,8 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
     predictor: Predictor
     """Asks versions offline."""
     clock: Clock
+    environment: dict[str, Any]
+    """What this process runs on: packages, Python, platform, `code` (a digest)."""
     chunk: Callable[[], int]
     """How many rows to hold at a time, as memory allows just now."""
     memory: Callable[[], int]
@@ -245,7 +247,7 @@ def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
                 training=trained.report,
                 sanity=checked.report,
                 live=live,
-                environment=run.environment,
+                environment=shop.environment,
             ),
             step=step,
             folder=Path(folder).parent,

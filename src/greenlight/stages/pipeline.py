@@ -49,7 +49,6 @@ class FineTuningPipeline:
     def __init__(
         self,
         shop: Workshop,
-        environment: Mapping[str, Any],
         holder: str,
         *,
         lease_ttl: int = LEASE_TTL,
@@ -58,12 +57,10 @@ class FineTuningPipeline:
 
         Args:
             shop: stores and tools.
-            environment: what the runs run on: packages, Python, platform, `code` (a digest).
             holder: names this process among all that might carry out a run.
             lease_ttl: how long a killed process blocks its run (µs).
         """
         self._shop = shop
-        self._environment = dict(environment)
         self._holder = holder
         self._ttl = lease_ttl
 
@@ -93,7 +90,7 @@ class FineTuningPipeline:
             trigger=trigger,
             initiator=initiator,
             plan=msgspec.to_builtins(plan),
-            environment=self._environment,
+            environment=dict(self._shop.environment),
             status=FIRST_RUN_STATUS,
             at=now,
         )
@@ -262,8 +259,10 @@ class InHand:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _inputs(self, stage: str, given: Mapping[str, Any]) -> str:
+        # Of this process and not of the one that began the run: between them there may have been
+        # a release, and what its code makes must not be taken for what the old code would make.
         names = ("code", "packages", "platform")
-        environment = {name: self.run.environment.get(name) for name in names}
+        environment = {name: self._shop.environment.get(name) for name in names}
         return fingerprint.digest({"stage": stage, "given": dict(given), **environment})
 
     def _prior(self, step: Step) -> StageResult | None:
@@ -363,6 +362,8 @@ class InHand:
         shutil.rmtree(self.folder, ignore_errors=True)
         now = self._shop.clock.now()
         run = self._current()
+        if run.status not in UNDER_WAY:
+            raise LostLease(f"run {run.id} was ended by another process: it is {run.status}")
         if run.status is RunStatus.ABORTING:
             event = Event.CLEAN_UP
         self.run = move(self._shop.records, run, event, now=now, error=error, fence=self._lease)

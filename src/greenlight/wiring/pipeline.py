@@ -49,12 +49,13 @@ def open_pipeline(app: App) -> FineTuningPipeline:
         load_model=_load_bundle,
         predictor=predictor(app),
         clock=app.clock,
+        environment=environment(),
         chunk=Watch(resident_memory, app.settings.worker.memory),
         memory=resident_memory,
         workdir=str(work),
     )
     holder = f"{socket.gethostname()}/{os.getpid()}/{app.random(4).hex()}"
-    return FineTuningPipeline(shop, environment(), holder)
+    return FineTuningPipeline(shop, holder)
 
 
 def plan_of(
@@ -150,7 +151,8 @@ def _take(works: FineTuningPipeline, run: Run, app: App, progress: Progress) -> 
             return works.take(run)
         except Refused:
             told, now = app.store.get(RunProgress, run.id), app.clock.now()
-            if now > deadline or (told is not None and told.at > now - SILENCE):
+            alive = told is not None and abs(now - told.at) < SILENCE
+            if now > deadline or alive:
                 raise
             progress(0.0, f"{run.id}: waiting for the process that was killed to be given up")
             threading.Event().wait(BEAT / 4)
