@@ -69,6 +69,20 @@ def test_when_runs_begin_by_themselves(project: Project) -> None:
     assert (found["schedule"], found["new_feedback"], len(found["next"])) == ("0 2 * * 0", 500, 5)
 
 
+def test_a_run_that_was_left_off_comes_first(project: Project, held: InHand) -> None:
+    """T2: and what is asked of a new one is not passed over in silence."""
+    held.let_go()
+    said = project.refused(2, "run", "intent", "--force")
+    assert "run intent#1 was left off and comes first" in said
+    text = project.file.read_text(encoding="utf-8")
+    project.file.write_text(text.replace("min = 0.9", "min = 0.5"), encoding="utf-8")
+    result = project.call("run", "intent")
+    assert "made by intent#1" in result.stdout
+    assert "intent#1 had been left off" in result.stdout
+    assert "below the least allowed, 0.9" in result.stdout  # as it was configured when it began
+    assert result.exit_code == 1
+
+
 def test_what_cannot_be_asked(project: Project) -> None:
     assert "leave out --from" in project.refused(2, "run", "intent", "--force", "--from", "train")
     assert "there are collect, curate" in project.refused(2, "run", "intent", "--from", "cook")

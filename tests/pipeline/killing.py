@@ -97,12 +97,13 @@ class Witness:
         commit, empty_folder = SqlStore.commit, InHand._empty_folder
 
         def watched_commit(this: SqlStore, **given: Any) -> None:
-            appended = [type(record).__name__ for record in given.get("append", ())]
-            if "RunProgress" in appended or not (appended or given.get("swap")):
+            changed = [new for _, new in given.get("swap", ())]
+            kinds = [type(record).__name__ for record in (*given.get("append", ()), *changed)]
+            if set(kinds) <= {"RunProgress"}:  # from the heartbeat, at any time
                 return commit(this, **given)
-            self.see(f"before commit: {appended}")
+            self.see(f"before commit: {kinds}")
             commit(this, **given)
-            self.see(f"after commit: {appended}")
+            self.see(f"after commit: {kinds}")
 
         def watched_folder(this: InHand, stage: str) -> str:
             self.begun.append(stage)

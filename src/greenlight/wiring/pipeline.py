@@ -100,7 +100,8 @@ def turn(
         out: also write the evaluation document there.
 
     Raises:
-        Refused: another process is carrying out a run of this task; the message names it.
+        Refused: another process is carrying out a run of this task, or one was left off and
+            `fresh_from` is given; the message names it.
     """
     wanted = app.settings.task(task)
     app.act()
@@ -109,6 +110,11 @@ def turn(
     if run is None:
         plan = plan_of(wanted, runtime=runtime, fresh_from=fresh_from)
         run = works.begin(task, plan, trigger=trigger, initiator=initiator)
+    elif fresh_from is not None:
+        raise Refused(
+            f"run {run.id} was left off and comes first: go on with it (greenlight run {task}), or "
+            f"end it (greenlight runs abort '{run.id}'), and then begin at a stage of your choice"
+        )
     made = carry_out(_take(works, run, app, progress), progress)
     if out is not None:
         artifacts.write_document(out, made.evaluation.document)

@@ -10,6 +10,7 @@ import msgspec
 from greenlight import wiring
 from greenlight.core import fingerprint
 from greenlight.core.gates import exit_code, passed
+from greenlight.core.records import VersionStatus
 from greenlight.entrypoints.cli.common import (
     initiator,
     json_option,
@@ -21,6 +22,7 @@ from greenlight.entrypoints.cli.common import (
 from greenlight.entrypoints.cli.lazy import NOT_OK
 from greenlight.lookup import find_version
 from greenlight.stages.roll_out import current_epoch
+from greenlight.stages.runs import active
 
 
 @click.command()
@@ -60,6 +62,7 @@ def run(
     from greenlight.entrypoints.progress import bar
 
     with opened(context) as app, bar(Console(quiet=as_json), task) as progress:
+        left = active(app.store, task)
         try:
             made = wiring.turn(
                 app,
@@ -79,10 +82,14 @@ def run(
     else:
         name = fingerprint.short(made.version.digest)
         click.echo(f"{made.version.label} ({name}), made by {made.run.id}: {made.version.status}")
+        if left is not None:
+            click.echo(f"  {left.id} had been left off; it was configured on {moment(left.at)}")
         for result in made.gates:
             click.echo(f"  {result.outcome:<4} {result.metric}: {result.reason}")
-        if ok:
+        if ok and made.version.status == VersionStatus.EVALUATED:
             click.echo(f"next: greenlight approve {made.version.label} -m WHY")
+        elif ok:
+            click.echo(f"nothing new: this is {made.version.label}, which is {made.version.status}")
     context.exit(exit_code(made.gates, fail_on_warn=fail_on_warn))
 
 
