@@ -56,7 +56,7 @@ _WORDS = re.findall(
 
 
 class Synthetic:
-    """A `stages.collect.Source` that reads rows from a file."""
+    """A `ports.Source` that reads rows from a file."""
 
     name = "synthetic"
     origin = "benchmarks.curation"
@@ -71,7 +71,7 @@ class Synthetic:
         self._folder = folder
 
     def chunks(self, size: Callable[[], int]) -> Iterator[tuple[str, list[Row]]]:
-        """See `stages.collect.Source.chunks`."""
+        """See `ports.Source.chunks`."""
         rows = artifacts.iter_rows(self._folder, "made", Row)
         while some := list(islice(rows, size())):
             yield "rows", some

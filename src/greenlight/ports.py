@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from greenlight.core.answers import ArmSummary, Exposure, Failure, Lease
+from greenlight.core.curation import Row
 from greenlight.core.records import Feedback, Inference, Record, Replica
 from greenlight.core.retention import Erasure
 
@@ -248,6 +249,58 @@ class Cache(Protocol):
 
     def close(self) -> None:
         """Release connections."""
+        ...
+
+
+class Source(Protocol):
+    """Where rows come from. It hands them over in chunks and never holds them all."""
+
+    @property
+    def name(self) -> str:
+        """What the data set is called."""
+        ...
+
+    @property
+    def origin(self) -> str:
+        """Where it was published."""
+        ...
+
+    @property
+    def licence(self) -> str:
+        """What it may be used for."""
+        ...
+
+    @property
+    def citation(self) -> str:
+        """Whose work it is."""
+        ...
+
+    @property
+    def own_split(self) -> bool:
+        """Whether the rows come as train and test; otherwise curation splits them by unit."""
+        ...
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """How the rows were chosen (window, filter), for the manifest."""
+        ...
+
+    @property
+    def exclusions(self) -> Mapping[str, int]:
+        """Reason → rows that were not handed over; complete after the last chunk."""
+        ...
+
+    @property
+    def queries(self) -> int:
+        """How often the store was asked; complete after the last chunk."""
+        ...
+
+    def chunks(self, size: Callable[[], int]) -> Iterator[tuple[str, Sequence[Row]]]:
+        """Split (`train`, `test`, or `rows`) and rows, at most `size()` at a time.
+
+        Raises:
+            BadInput: a row that cannot be read; the message names it.
+        """
         ...
 
 

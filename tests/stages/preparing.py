@@ -14,8 +14,9 @@ from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core import fingerprint
 from greenlight.core.curation import Row
 from greenlight.core.records import Dataset, StageResult
+from greenlight.ports import Source
 from greenlight.recording import Step
-from greenlight.stages.collect import Source, collect
+from greenlight.stages.collect import collect
 from greenlight.stages.curate import curate
 
 

@@ -48,7 +48,7 @@ class PublicSource(msgspec.Struct, frozen=True, kw_only=True):
         return 0
 
     def chunks(self, size: Callable[[], int]) -> Iterator[tuple[str, Sequence[Row]]]:
-        """See `stages.collect.Source.chunks`."""
+        """See `ports.Source.chunks`."""
         for split, rows in (("train", self.train), ("test", self.test)):
             start = 0
             while start < len(rows):

@@ -4,66 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from greenlight.core import labelling
 from greenlight.core.curation import Row
 from greenlight.core.labelling import LabelPolicy
-from greenlight.ports import Events, Progress
+from greenlight.ports import Events, Progress, Source
 from greenlight.sources.rows import OVER, Bounds
 
 PAGE = 1000
 """Answers that are asked for at a time, at most."""
-
-
-class Base(Protocol):
-    """A source whose rows go along with the feedback; see `stages.collect.Source`."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        ...
-
-    @property
-    def origin(self) -> str:
-        """Where it was published."""
-        ...
-
-    @property
-    def licence(self) -> str:
-        """What it may be used for."""
-        ...
-
-    @property
-    def citation(self) -> str:
-        """Whose work it is."""
-        ...
-
-    @property
-    def own_split(self) -> bool:
-        """Whether its test rows are a benchmark."""
-        ...
-
-    @property
-    def details(self) -> Mapping[str, Any]:
-        """How its rows were chosen."""
-        ...
-
-    @property
-    def exclusions(self) -> Mapping[str, int]:
-        """Reason → rows that it did not hand over."""
-        ...
-
-    @property
-    def queries(self) -> int:
-        """How often it asked a store."""
-        ...
-
-    def chunks(self, size: Callable[[], int]) -> Iterator[tuple[str, Sequence[Row]]]:
-        """Its rows."""
-        ...
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +27,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FeedbackSource:
-    """Implements `stages.collect.Source`.
+    """Implements `ports.Source`.
 
     With a base that has a split of its own, feedback is learnt from and the base's test rows stay
     the benchmark; otherwise curation splits all rows.
@@ -92,7 +44,7 @@ class FeedbackSource:
         licence: str,
         citation: str,
         progress: Progress,
-        base: Base | None = None,
+        base: Source | None = None,
     ) -> None:
         """Set up the source; the store is asked with the first chunk.
 
@@ -148,7 +100,7 @@ class FeedbackSource:
         return self._asked + (self._base.queries if self._base else 0)
 
     def chunks(self, size: Callable[[], int]) -> Iterator[tuple[str, Sequence[Row]]]:
-        """See `stages.collect.Source.chunks`.
+        """See `ports.Source.chunks`.
 
         Raises:
             MissingData: fewer rows than the least, or no base.

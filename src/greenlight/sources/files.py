@@ -28,7 +28,7 @@ _KINDS = {bool: "a truth value", int: "a number", float: "a number", list: "a li
 
 
 class FileSource:
-    """Implements `stages.collect.Source`; curation splits the rows.
+    """Implements `ports.Source`; curation splits the rows.
 
     `origin` is the path as it was configured, or the bare name of a file that lies elsewhere, so
     that equal rows have equal digests on every machine.
@@ -80,7 +80,7 @@ class FileSource:
         return self._exclusions
 
     def chunks(self, size: Callable[[], int]) -> Iterator[tuple[str, Sequence[Row]]]:
-        """See `stages.collect.Source.chunks`.
+        """See `ports.Source.chunks`.
 
         Raises:
             MissingData: no such file, or fewer rows than the least.

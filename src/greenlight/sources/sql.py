@@ -29,7 +29,7 @@ _READ_ONLY = {
 
 
 class SqlSource:
-    """Implements `stages.collect.Source`; curation splits the rows."""
+    """Implements `ports.Source`; curation splits the rows."""
 
     own_split = False
 
@@ -91,7 +91,7 @@ class SqlSource:
         return self._exclusions
 
     def chunks(self, size: Callable[[], int]) -> Iterator[tuple[str, Sequence[Row]]]:
-        """See `stages.collect.Source.chunks`.
+        """See `ports.Source.chunks`.
 
         Raises:
             MissingData: no such database, no driver for it, or fewer rows than the least.

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 from greenlight import artifacts
 from greenlight.core import curation, pii
 from greenlight.core.curation import Row
 from greenlight.core.errors import BadInput, MissingData
 from greenlight.core.records import StageResult
-from greenlight.ports import Blobs, Progress, Records
+from greenlight.ports import Blobs, Progress, Records, Source
 from greenlight.recording import Step, finish_dataset
 from greenlight.watching import Meter, silent, steady
 
@@ -28,58 +27,6 @@ MAX_LABELS = 10_000
 
 _TOLD = 1000
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-
-
-class Source(Protocol):
-    """Where rows come from. It hands them over in chunks and never holds them all."""
-
-    @property
-    def name(self) -> str:
-        """What the data set is called."""
-        ...
-
-    @property
-    def origin(self) -> str:
-        """Where it was published."""
-        ...
-
-    @property
-    def licence(self) -> str:
-        """What it may be used for."""
-        ...
-
-    @property
-    def citation(self) -> str:
-        """Whose work it is."""
-        ...
-
-    @property
-    def own_split(self) -> bool:
-        """Whether the rows come as train and test; otherwise curation splits them by unit."""
-        ...
-
-    @property
-    def details(self) -> Mapping[str, Any]:
-        """How the rows were chosen (window, filter), for the manifest."""
-        ...
-
-    @property
-    def exclusions(self) -> Mapping[str, int]:
-        """Reason → rows that were not handed over; complete after the last chunk."""
-        ...
-
-    @property
-    def queries(self) -> int:
-        """How often the store was asked; complete after the last chunk."""
-        ...
-
-    def chunks(self, size: Callable[[], int]) -> Iterator[tuple[str, Sequence[Row]]]:
-        """Split (`train`, `test`, or `rows`) and rows, at most `size()` at a time.
-
-        Raises:
-            BadInput: a row that cannot be read; the message names it.
-        """
-        ...
 
 
 def collect(

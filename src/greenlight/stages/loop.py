@@ -28,11 +28,11 @@ from greenlight.core.records import (
     StageResult,
     Version,
 )
-from greenlight.ports import Blobs, Clock, Model, Progress, Records, Store, Trainer
+from greenlight.ports import Blobs, Clock, Model, Progress, Records, Source, Store, Trainer
 from greenlight.recording import Step
 from greenlight.remembering import Predictor
 from greenlight.stages import roll_out
-from greenlight.stages.collect import Source, collect
+from greenlight.stages.collect import collect
 from greenlight.stages.curate import curate
 from greenlight.stages.decide import decide
 from greenlight.stages.evaluate import Case, evaluate, protocol

@@ -17,14 +17,13 @@ from greenlight.core.errors import BadInput, MissingData
 from greenlight.core.exporting import SUFFIXES
 from greenlight.core.records import Feedback, Inference, Run
 from greenlight.download import download
-from greenlight.ports import Progress
+from greenlight.ports import Progress, Source
 from greenlight.sources.feedback import FeedbackSource, Window
 from greenlight.sources.files import FileSource
 from greenlight.sources.importing import Imported, bring_in
 from greenlight.sources.rows import Bounds, Columns
 from greenlight.sources.sql import SqlSource
 from greenlight.stages import relabel
-from greenlight.stages.collect import Source
 from greenlight.stages.export import Written, export
 from greenlight.stages.relabel import Relabel
 from greenlight.wiring.app import App
