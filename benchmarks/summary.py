@@ -240,6 +240,26 @@ def _curation(found: dict[str, Any]) -> str:
     return _table(("rows", "stage", "rows/s", "rows per CPU s", "peak MB"), rows) + text
 
 
+def _purge(found: dict[str, Any]) -> str:
+    names = {"one_unit": "one unit", "everybody": "everybody"}
+    head = ("purge", "answers", "seconds", "longest a writer waited, ms", "file, MB")
+    rows = [
+        (
+            name,
+            f"{found[key]['rows']['inferences']:,}",
+            found[key]["seconds"],
+            found[key]["writers_waited_ms_most"],
+            f"{found[key]['megabytes_before']} → {found[key]['megabytes_after']}",
+        )
+        for key, name in names.items()
+    ]
+    said = (
+        "A store of 100,000 answers of 9,000 units, with feedback and a journal, while another "
+        "connection stores an answer twenty times a second."
+    )
+    return f"{said}\n\n{_table(head, rows)}"
+
+
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
@@ -255,6 +275,7 @@ SECTIONS = (
     ("stores", "What the SQLite store costs", _stores),
     ("cache", "What the evaluation cache spares", _cache),
     ("curation", "Rows through collect and curate", _curation),
+    ("purge", "Erasing answers", _purge),
 )
 
 
