@@ -25,7 +25,7 @@ help:
 	@echo "make test     every test (options in PYTEST_ARGS)"
 	@echo "make test-slow   the long forms of some tests"
 	@echo "make check    style, types and import rules"
-	@echo "make bench-aa, bench-cache, bench-chaos, bench-curation, bench-demo, bench-gateway, bench-models, bench-purge, bench-stores   slow proofs and benchmarks"
+	@echo "make bench-aa, bench-cache, bench-chaos, bench-collecting, bench-curation, bench-demo, bench-gateway, bench-models, bench-purge, bench-stores   slow proofs and benchmarks"
 	@echo "make status   run the tests and write docs/status.md"
 	@echo "make clean    remove what these targets made"
 
@@ -98,8 +98,8 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.base
 	@touch $@
 
 # Slow proofs, run by hand; the results are committed under benchmarks/results/.
-.PHONY: bench-aa bench-cache bench-chaos bench-curation bench-demo bench-gateway bench-models bench-purge bench-stores
-bench-aa bench-cache bench-chaos bench-curation bench-gateway bench-models bench-purge bench-stores: bench-%: setup $(VENV)/.dev
+.PHONY: bench-aa bench-cache bench-chaos bench-collecting bench-curation bench-demo bench-gateway bench-models bench-purge bench-stores
+bench-aa bench-cache bench-chaos bench-collecting bench-curation bench-gateway bench-models bench-purge bench-stores: bench-%: setup $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.$* $(BENCH_ARGS)
 
 bench-demo: setup

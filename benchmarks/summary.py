@@ -240,6 +240,20 @@ def _curation(found: dict[str, Any]) -> str:
     return _table(("rows", "stage", "rows/s", "rows per CPU s", "peak MB"), rows) + text
 
 
+def _collecting(found: dict[str, Any]) -> str:
+    names = {"paged": "in pages of 1,000, collected", "one_by_one": "one at a time, only read"}
+    rows = [
+        (name, f"{way['rows']:,}", f"{way['queries']:,}", f"{way['rows_per_s']:,}")
+        for key, name in names.items()
+        for way in (found[key],)
+    ]
+    said = (
+        f"{found['answers']:,} answers in the store, {found['judged']:,} of them judged. Per row "
+        f"there are {found['fewer_queries']:.1%} fewer queries."
+    )
+    return f"{said}\n\n{_table(('answers with feedback', 'rows', 'queries', 'rows/s'), rows)}"
+
+
 def _purge(found: dict[str, Any]) -> str:
     names = {"one_unit": "one unit", "everybody": "everybody"}
     head = ("purge", "answers", "seconds", "longest a writer waited, ms", "file, MB")
@@ -275,6 +289,7 @@ SECTIONS = (
     ("stores", "What the SQLite store costs", _stores),
     ("cache", "What the evaluation cache spares", _cache),
     ("curation", "Rows through collect and curate", _curation),
+    ("collecting", "Answers with feedback into a dataset", _collecting),
     ("purge", "Erasing answers", _purge),
 )
 
