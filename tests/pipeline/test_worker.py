@@ -124,9 +124,9 @@ def test_a_worker_goes_on_with_a_run_and_outlives_one_that_fails(
     assert statuses == {"intent#1": RunStatus.FINISHED, "intent#2": RunStatus.FAILED}
 
 
-@pytest.mark.parametrize("parent", [False, True])
-def test_a_worker_ends_when_it_is_told_to(tmp_path: Path, parent: bool) -> None:
-    """By SIGTERM, or with the process that started it."""
+@pytest.mark.parametrize(("parent", "closed"), [(False, False), (True, False), (True, True)])
+def test_a_worker_ends_when_it_is_told_to(tmp_path: Path, parent: bool, closed: bool) -> None:
+    """By SIGTERM, or with the process that started it, whose end closes its standard input."""
     (tmp_path / config.FILE).write_text(CONFIG)
     command = [sys.executable, "-m", "greenlight.entrypoints.cli", "-C", str(tmp_path), "worker"]
     command += ["--with-parent"] if parent else []
@@ -134,7 +134,7 @@ def test_a_worker_ends_when_it_is_told_to(tmp_path: Path, parent: bool) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stdout.readline() == b"worker: looking every 10 s\n"
-        if parent:
+        if closed:
             process.stdin.close()
         else:
             os.kill(process.pid, signal.SIGTERM)

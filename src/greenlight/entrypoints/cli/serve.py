@@ -136,7 +136,9 @@ def _worker(context: click.Context) -> Iterator[Callable[[], None]]:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    # Not sys.stdin: a thread that waits in there holds its lock, and Python aborts at the end.
+    while os.read(0, 1024):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
