@@ -158,6 +158,9 @@ def test_what_is_not_on_record_is_no_number() -> None:
     )
     text = markdown.render(model_card.title(bare), model_card.sections(bare))
     assert "There is no evaluation on record." in text
+    assert "One label for a short text. Not for" in text
+    assert "## Weakest labels\n\nNot measured." in text
+    assert "## Most frequent confusions\n\nNot measured." in text
     assert "no run of the pipeline made it" in text
     assert "| source | added |" in text
     assert "No report on personal data is on record." in text

@@ -126,6 +126,12 @@ def test_warnings_stand_at_the_top(page: Reader) -> None:
     assert page.text.count("overfit") == 1
 
 
+def test_versions_that_answer_alike_have_their_figure() -> None:
+    """E4: no label changed between the live version and this one."""
+    live = document(("a", "b"))["live"] | {"per_label": []}
+    judged.paired(live).draw_without_rendering()
+
+
 @pytest.mark.parametrize("count", [2, 20, 77, 120])
 def test_the_matrix_has_a_name_on_every_row(count: int) -> None:
     """Readable with 77 labels: no two names touch, and all lie within the figure."""

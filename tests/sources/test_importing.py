@@ -27,7 +27,7 @@ def test_a_file_in_order_is_copied_under_the_name_of_its_content(tmp_path: Path)
     path.write_text("text,label\nmail jo@example.com or al@example.com,x\nb,x\nc,y\n")
     found = imported(path)
     digest = fingerprint.digest_bytes(path.read_bytes())
-    kept = tmp_path / "kept" / f"{digest[7:]}.csv"
+    kept = tmp_path / "kept" / f"{digest[7:19]}.csv"
     assert found.path == str(kept)
     assert kept.read_bytes() == path.read_bytes()
     assert (found.rows, found.labels) == (3, {"x": 2, "y": 1})
@@ -55,6 +55,14 @@ def test_every_row_is_checked_and_the_first_problems_are_told(tmp_path: Path) ->
     ]
     assert "the label holds personal data" in found.problems[4]
     assert "jo@example.com" not in str(found.problems)
+
+
+def test_rows_that_no_run_learns_from_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\na,x\n,x\n jo@example.com,\nb, \nc,y\n")
+    found = imported(path)
+    assert (found.rows, found.blank, found.labels) == (5, 3, {"x": 1, "y": 1})
+    assert found.personal_data == {"email": 1} and found.path is not None
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])

@@ -96,12 +96,15 @@ def sections(facts: Facts) -> list[Section]:
 
 def _intended(facts: Facts) -> Section:
     dataset = facts.dataset
-    count = "?" if dataset is None else str(len(dataset.manifest.get("labels", [])))
-    known = "the data set it was trained on" if dataset is None else f"those of {dataset.name}"
+    use = (
+        "One label for a short text"
+        if dataset is None
+        else f"One of {len(dataset.manifest.get('labels', []))} labels for a short text, for "
+        f"texts like those of {dataset.name}"
+    )
     return Section(
         title="Intended use",
-        text=f"One of {count} labels for a short text, for texts like {known}. Not for any "
-        "decision on people by itself.",
+        text=f"{use}. Not for any decision on people by itself.",
         items=[("Task", Code(facts.version.task)), ("Status", facts.version.status.value)],
     )
 
@@ -173,6 +176,8 @@ def _sanity(document: Mapping[str, Any]) -> Section:
 
 
 def _weakest(document: Mapping[str, Any]) -> Section:
+    if not document:
+        return Section(title="Weakest labels", text=_sentence({}))
     entries = document.get("intent", {}).get("test", {}).get("per_label", [])
     judged = sorted(
         (entry for entry in entries if entry["f1"] is not None),
@@ -193,6 +198,8 @@ def _weakest(document: Mapping[str, Any]) -> Section:
 
 
 def _confusions(document: Mapping[str, Any]) -> Section:
+    if not document:
+        return Section(title="Most frequent confusions", text=_sentence({}))
     test = document.get("intent", {}).get("test", {})
     labels = test.get("labels", [])
     pairs = sorted(

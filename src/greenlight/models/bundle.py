@@ -157,7 +157,7 @@ def load(folder: str | Path, expected_digest: str | None = None) -> TextModel:
     try:
         parts = _read(root, msgspec.convert(body, _Manifest))
     except (msgspec.MsgspecError, safetensors.SafetensorError, OSError, KeyError) as error:
-        raise BadInput(f"{root}: no bundle that this release can read ({error!r})") from error
+        raise BadInput(f"{root}: no bundle that this release can read ({error})") from error
     _check(parts)
     return TextModel(parts)
 

@@ -229,7 +229,7 @@ def _difference(axes: Axes, block: Mapping[str, float]) -> None:
 def _changes(axes: Axes, changes: Sequence[Mapping[str, Any]], label: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_ylim(len(changes) - 0.5, -0.5)
+    axes.set_ylim(max(len(changes), 1) - 0.5, -0.5)
     axes.spines["left"].set_visible(False)
     axes.grid(True, axis="x")
     axes.grid(False, axis="y")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from greenlight.core import pii
+from greenlight.core import fingerprint, pii
 from greenlight.core.errors import BadInput, Tampered
 from greenlight.ports import Progress
 from greenlight.sources import files
@@ -27,12 +27,14 @@ MAX_LABELS = 10_000
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
     """What a check found. `path` is the copy; None where there was a problem, and so no copy.
 
-    `personal_data` counts findings by kind, in texts; `problems` are the first ones.
+    `blank` rows have no text or no label, which no run learns from. `personal_data` counts findings
+    by kind, in texts; `problems` are the first ones.
     """
 
     path: str | None
     digest: str
     rows: int
+    blank: int
     labels: dict[str, int]
     personal_data: dict[str, int]
     problems: list[str]
@@ -80,7 +82,7 @@ def bring_in(
         found = _checked(copy, shown, columns, progress)
         if found.problem_count:
             return found
-        kept = folder / f"{found.digest.removeprefix('sha256:')}{suffix}"
+        kept = folder / f"{fingerprint.short(found.digest)}{suffix}"
         os.replace(copy, kept)
         return msgspec.structs.replace(found, path=str(kept))
     finally:
@@ -91,7 +93,7 @@ def _checked(copy: Path, shown: str, columns: Columns, progress: Progress) -> Im
     problems: list[str] = []
     labels: Counter[str] = Counter()
     personal: Counter[str] = Counter()
-    count = rows = 0
+    count = rows = blank = 0
 
     def fault(message: str) -> None:
         nonlocal count
@@ -103,21 +105,25 @@ def _checked(copy: Path, shown: str, columns: Columns, progress: Progress) -> Im
     try:
         for text, label, _ in files.read(file, columns, fault):
             rows += 1
+            personal.update(one.kind for one in pii.find(text))
+            if not text.strip() or not label.strip():
+                blank += 1
+                continue
             labels[label] += 1
-            if label and labels[label] == 1 and pii.find(label):
+            if labels[label] == 1 and pii.find(label):
                 fault(f"{file.place}: the label holds personal data; give it another name")
             if len(labels) > MAX_LABELS:
                 raise BadInput(
                     f"{shown}: more than {MAX_LABELS} labels in {columns.label!r}; "
                     "name the column of the labels by --label"
                 )
-            personal.update(one.kind for one in pii.find(text))
             if rows % 1000 == 0:
                 progress(file.read / file.size, f"checking {shown}")
         return Imported(
             path=None,
             digest=file.digest,
             rows=rows,
+            blank=blank,
             labels=dict(labels.most_common()),
             personal_data=dict(sorted(personal.items())),
             problems=problems,

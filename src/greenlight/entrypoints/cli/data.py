@@ -69,7 +69,7 @@ def import_data(
     if as_json:
         show_json(msgspec.to_builtins(found) | {"path": place, "configuration": lines})
     else:
-        _tell(found.rows, found.labels, found.personal_data)
+        _tell(found.rows, found.blank, found.labels, found.personal_data)
         for problem in found.problems:
             click.echo(problem)
         if found.problem_count > len(found.problems):
@@ -82,12 +82,14 @@ def import_data(
         context.exit(NOT_OK)
 
 
-def _tell(rows: int, labels: dict[str, int], personal: dict[str, int]) -> None:
+def _tell(rows: int, blank: int, labels: dict[str, int], personal: dict[str, int]) -> None:
     most = [f"{label} {count}" for label, count in list(labels.items())[:SHOWN_LABELS]]
     rest = [f"and {len(labels) - SHOWN_LABELS} more"] if len(labels) > SHOWN_LABELS else []
     kinds = ", ".join(f"{kind} {count}" for kind, count in personal.items())
-    pairs = [
-        ("rows", rows),
+    pairs: list[tuple[str, object]] = [("rows", rows)]
+    if blank:
+        pairs.append(("left out", f"{blank} without text or label"))
+    pairs += [
         ("labels", f"{len(labels)}: {', '.join(most + rest)}"),
         ("personal data", f"{kinds} (scrubbed when a run collects it)" if kinds else "none found"),
     ]
