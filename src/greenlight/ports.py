@@ -282,7 +282,8 @@ class Source(Protocol):
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """How the rows were chosen (window, filter), for the manifest."""
+        """How the rows were chosen (window, filter), for the manifest; complete after the last
+        chunk."""
         ...
 
     @property

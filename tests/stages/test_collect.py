@@ -107,6 +107,27 @@ def test_personal_data_where_none_can_be_scrubbed_stops_the_run(
     assert place.nothing_is_left()
 
 
+def test_what_a_source_knows_only_in_the_end_is_in_the_manifest(place: Place) -> None:
+    """D8: the digest of a file, how many rows were labelled how; and D6 holds of it too."""
+
+    class Late(Rows):
+        def chunks(self, size: Callable[[], int]) -> Iterator[tuple[str, Sequence[Row]]]:
+            yield from super().chunks(size)
+            self.details = {"file": found}
+
+    found = unit("a file")
+    assert place.collect(Late(rows=[CLEAN])).manifest["file"] == found
+    found = MAIL
+    with pytest.raises(BadInput, match=r"personal data in file \(email\)"):
+        place.collect(Late(rows=[Row("other", "a")]))
+
+
+def test_an_answer_that_stops_the_run_is_named(place: Place) -> None:
+    """Nobody could relabel it otherwise."""
+    with pytest.raises(BadInput, match=r"rows: row 1 \(answer id7\): personal data in the label"):
+        place.collect(Rows(rows=[Row("x", MAIL, "", "id7")]))
+
+
 def test_digests_in_the_manifest_are_no_telephone_numbers(place: Place) -> None:
     """However many digits stand in a row in one of them."""
     files = [unit(str(number)) for number in range(2000)]

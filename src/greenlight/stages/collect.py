@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from greenlight import artifacts
 from greenlight.core import curation, pii
@@ -64,14 +65,7 @@ def collect(
         Unwritable: the disk is full, or may not be written to.
     """
     meter = Meter(size, now, progress)
-    about = {
-        **source.details,
-        "name": source.name,
-        "origin": source.origin,
-        "licence": source.licence,
-        "citation": source.citation,
-    }
-    _refuse_in_manifest(about)
+    _about(source)  # refuses before anything is read
     gate = _Gate()
     with artifacts.half_made(workdir) as folder:
         with artifacts.RowFiles(folder) as files:
@@ -84,7 +78,7 @@ def collect(
                 raise MissingData(f"data set {source.name}: {split} has no rows; check its source")
         _check_again(folder, gate.counts, meter)
         body = {
-            **about,
+            **_about(source),
             "format": FORMAT,
             "task": step.task,
             "counts": dict(gate.counts),
@@ -123,7 +117,8 @@ class _Gate:
                 passed.append(self._row(row))
         except BadInput as error:
             number = self.counts[split] + len(passed) + 1
-            raise BadInput(f"{split}: row {number}: {error}") from error
+            answer = f" (answer {row.inference})" if row.inference else ""
+            raise BadInput(f"{split}: row {number}{answer}: {error}") from error
         self.counts[split] += len(passed)
         return passed
 
@@ -153,6 +148,23 @@ class _Gate:
         self._labels.add(label)
         if len(self._labels) > MAX_LABELS:
             raise BadInput(f"more than {MAX_LABELS:,} labels; is this the right column?")
+
+
+def _about(source: Source) -> dict[str, Any]:
+    """What the manifest says of a source; all of it is known after the last chunk.
+
+    Raises:
+        BadInput: personal data in it.
+    """
+    about = {
+        **source.details,
+        "name": source.name,
+        "origin": source.origin,
+        "licence": source.licence,
+        "citation": source.citation,
+    }
+    _refuse_in_manifest(about)
+    return about
 
 
 def _refuse_in_manifest(value: object, where: str = "") -> None:
