@@ -180,6 +180,15 @@ def test_parquet_that_is_not_in_order(
         rows(parquet(tmp_path / "a.parquet", table))
 
 
+def test_parquet_with_a_name_twice_is_refused(tmp_path: Path) -> None:
+    """As for CSV: nobody knows which of the two is meant."""
+    arrow, files = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    table = arrow.Table.from_arrays([["a"]] * 3, names=["text", "label", "text"])
+    files.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(BadInput, match="2 columns go by the name 'text'; rename one"):
+        rows(tmp_path / "a.parquet")
+
+
 def test_without_pyarrow_one_is_told_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

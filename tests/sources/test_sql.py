@@ -78,6 +78,7 @@ def test_columns_units_and_bounds(root: Path) -> None:
         ("SELECT text, label AS lable FROM tickets", "no column 'label'; did you mean 'lable'?"),
         ("SELECT text, id AS label FROM tickets", "row 1: 'label' is int, not text; write CAST("),
         ("SELECT text, label FROM tickets UNION ALL SELECT NULL, 'x'", "'text' is NULL; leave"),
+        ("SELECT a.text, b.text, a.label FROM tickets a, tickets b", "2 columns go by the name"),
         ("DELETE FROM tickets", "begins with DELETE; write one SELECT"),
         ("SELECT 1; SELECT 2", "more than one statement"),
     ],
@@ -85,6 +86,12 @@ def test_columns_units_and_bounds(root: Path) -> None:
 def test_a_query_that_will_not_do(root: Path, query: str, message: str) -> None:
     with pytest.raises(BadInput, match=re.escape(message)):
         rows(source(root, query))
+
+
+def test_a_query_is_taken_as_it_is_written(root: Path) -> None:
+    """A colon begins no parameter, and a percent sign is one."""
+    query = ALL.replace("ORDER", "WHERE text <> ' :a' AND text NOT LIKE '%:b%' ORDER")
+    assert rows(source(root, query), size=9) == rows(source(root), size=9)
 
 
 @pytest.mark.parametrize(

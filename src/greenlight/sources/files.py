@@ -184,10 +184,8 @@ def _check_head(name: str, head: Sequence[str], columns: Columns) -> None:
         marks = [mark for mark in (";", "\t", "|") if len(head) == 1 and mark in head[0]]
         hint = f"; its columns stand apart by {marks[0]!r}, save it with commas" if marks else ""
         raise BadInput(f"{name}: {missing}{hint}")
-    twice = [name for name in columns.names if head.count(name) > 1]
-    if twice:
-        count = head.count(twice[0])
-        raise BadInput(f"{name}: {count} columns go by the name {twice[0]!r}; rename one")
+    if (twice := columns.ambiguous(head)) is not None:
+        raise BadInput(f"{name}: {twice}; rename one")
 
 
 def _wrong_width(row: Sequence[str], head: Sequence[str]) -> str:
@@ -276,9 +274,11 @@ def _parquet(file: Watched, columns: Columns, fault: Fault) -> Iterator[Cells]:
     place = file.place
     try:
         with parquet.ParquetFile(file.path, pre_buffer=False) as table:
-            missing = columns.missing(table.schema_arrow.names)
-            if missing is not None:
+            there = table.schema_arrow.names
+            if (missing := columns.missing(there)) is not None:
                 raise BadInput(f"{file.name}: {missing}")
+            if (twice := columns.ambiguous(there)) is not None:
+                raise BadInput(f"{file.name}: {twice}; rename one")
             names = list(columns.names)
             total = max(table.metadata.num_rows, 1)
             for batch in table.iter_batches(BATCH, columns=names, use_threads=False):

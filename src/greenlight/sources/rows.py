@@ -36,6 +36,12 @@ class Columns(NamedTuple):
         wanted = [name for name in self.names if name not in known]
         return "; ".join(f"no column {n!r}{suggest(n, known)}" for n in wanted) or None
 
+    def ambiguous(self, there: Iterable[str]) -> str | None:
+        """Which of them more than one column goes by, or None."""
+        counts = Counter(there)
+        name = next((name for name in self.names if counts[name] > 1), None)
+        return name and f"{counts[name]} columns go by the name {name!r}"
+
 
 class Bounds(NamedTuple):
     """The least and the most rows; None where anything goes."""

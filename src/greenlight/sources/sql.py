@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -111,13 +111,17 @@ class SqlSource:
                 yield "rows", chunk
 
     def _cells(self, connection: Connection, batch: int) -> Iterator[Cells]:
-        streamed = connection.execution_options(stream_results=True, yield_per=max(batch, 1))
+        # Without parameters: a colon or a percent sign in the query is just that.
+        streamed = connection.execution_options(
+            stream_results=True, yield_per=max(batch, 1), no_parameters=True
+        )
         self.queries += 1
-        result = streamed.execute(text(self._query))
-        missing = self._columns.missing(result.keys())
-        if missing is not None:
-            raise BadInput(f"query: {missing}; name the columns by AS", "query")
-        places = [list(result.keys()).index(name) for name in self._columns.names]
+        result = streamed.exec_driver_sql(self._query)
+        there = list(result.keys())
+        wrong = self._columns.missing(there) or self._columns.ambiguous(there)
+        if wrong is not None:
+            raise BadInput(f"query: {wrong}; name the columns by AS", "query")
+        places = [there.index(name) for name in self._columns.names]
         for number, row in enumerate(result, start=1):
             found = [row[place] for place in places]
             if len(found) == 3 and isinstance(found[2], int):
