@@ -34,6 +34,11 @@ def named(split: int, count: int) -> list[str]:
     return [next(found) for _ in range(count)]
 
 
+def held(name: str) -> bool:
+    """Whether a unit is held out beside a benchmark."""
+    return curation.is_held_out(SEED, name)
+
+
 LEARN, CHECK, JUDGE = (named(split, 3) for split in (TRAIN, VALIDATION, TEST))
 BASE = [
     *(Row(f"base {label} {n}", label, LEARN[0]) for label in "ab" for n in range(2)),
@@ -118,6 +123,21 @@ def test_what_is_held_out_depends_on_the_seed_and_not_on_the_order(place: Place)
     assert turned == first[::-1]
     other = place.prepare(Rows(train=train, test=test), seed=SEED + 1)
     assert set(place.rows(other, "validation")) != set(first)
+
+
+def test_a_unit_is_held_out_whole_or_not_at_all(place: Place) -> None:
+    """D7: feedback beside a benchmark leaks no unit from train into validation."""
+    train = [Row(f"base {n}", "ab"[n % 2]) for n in range(100)]
+    train += [Row(f"said {n}", "ab"[n % 2], unit(str(n % 50)), f"id{n}") for n in range(500)]
+    train += [Row("only there", "c", next(u for u in map(unit, "klmnopqrstuvwxyz") if held(u)))]
+    made = place.prepare(Rows(train=train, test=[Row("x", "a")]))
+    parts = [{row.unit for row in place.rows(made, split)} - {""} for split in SPLITS]
+    learnt, checked, _ = parts
+    assert learnt and checked and not learnt & checked
+    nobodys = [row for row in place.rows(made, "validation") if not row.unit]
+    assert len(nobodys) == 10
+    assert manifest_counts(made, "exclusions") == {"unknown_label": 1}
+    assert made.manifest["labels"] == ["a", "b"]
 
 
 @pytest.mark.parametrize(

@@ -106,8 +106,13 @@ def place(seed: int, row: Row) -> int:
     return _TENTHS[_draw(seed, row.unit or lower(row.text)) * 10 >> 64]
 
 
+def is_held_out(seed: int, unit: str) -> bool:
+    """Whether a unit's training rows go to validation, where a source has train and test."""
+    return _draw(seed, unit) < VALIDATION_SHARE * 2**64
+
+
 def rank(seed: int, text: str) -> int:
-    """The rank by which rows are drawn for validation, in [-2⁶³, 2⁶³).
+    """The rank by which rows without a unit are drawn for validation, in [-2⁶³, 2⁶³).
 
     It is SHA-256 of seed and text: no generator whose stream could change with a library, and a
     row's rank does not depend on the rows around it.

@@ -59,9 +59,10 @@ def curate(
     the labels (sorted by code point: the order of every score vector), counts, exclusions by
     reason (`REASONS`), and all that the collected dataset's manifest says.
 
-    Where the source has train and test, test is the benchmark: no row of it is left out, and a
-    tenth of each label's training rows becomes validation. Elsewhere the unit decides
-    (`core.curation.place`), and what is said below of training rows holds of all.
+    Where the source has train and test, test is the benchmark: no row of it is left out. A tenth
+    of each label's training rows becomes validation, and of the units that stand in them: all rows
+    of a unit are in one of the two. Elsewhere the unit decides (`core.curation.place`), and what is
+    said below of training rows holds of all.
 
     Args:
         records: where the dataset is, and the prepared one goes.
@@ -179,13 +180,13 @@ class _Curation:
         )
         self._gone.update(dict(index.ask("SELECT reason, count(*) FROM gone GROUP BY reason")))
         index.run("DELETE FROM row WHERE n IN (SELECT n FROM gone)")
-        if not self._own:
-            self._gone["unknown_label"] = index.run(
-                "DELETE FROM row WHERE split > ? AND label NOT IN"
-                " (SELECT label FROM row WHERE split = ?)",
-                TRAIN,
-                TRAIN,
-            )
+        self._gone["unknown_label"] = index.run(
+            "DELETE FROM row WHERE split > ? AND split < ? AND label NOT IN"
+            " (SELECT label FROM row WHERE split = ?)",
+            TRAIN,
+            judged,
+            TRAIN,
+        )
 
     def check(self) -> None:
         """See whether anything can be learnt and judged from the rows that are left.
@@ -211,13 +212,16 @@ class _Curation:
                 )
 
     def divide(self) -> None:
-        """Split validation off a source's own training rows: a share of every label."""
+        """Split validation off a source's own training rows without a unit: a share of every
+        label."""
         if not self._own:
             return
         self._meter.tell(0.55, "splitting off validation")
         index = self._index
         index.run("CREATE TABLE held (label INTEGER PRIMARY KEY, rows INTEGER)")
-        counts = index.ask("SELECT label, count(*) FROM row WHERE split = ? GROUP BY label", TRAIN)
+        counts = index.ask(
+            "SELECT label, count(rank) FROM row WHERE split = ? GROUP BY label", TRAIN
+        )
         index.fill(
             "INSERT INTO held VALUES (?, ?)",
             [(label, curation.held_out(count)) for label, count in counts],
@@ -225,7 +229,8 @@ class _Curation:
         index.run(
             "UPDATE row SET split = ? WHERE n IN (SELECT n FROM"
             " (SELECT n, label, row_number() OVER (PARTITION BY label ORDER BY rank, n) AS place"
-            " FROM row WHERE split = ?) JOIN held USING (label) WHERE place <= held.rows)",
+            " FROM row WHERE split = ? AND rank IS NOT NULL)"
+            " JOIN held USING (label) WHERE place <= held.rows)",
             VALIDATION,
             TRAIN,
         )
@@ -285,9 +290,11 @@ class _Curation:
             return None
         self._changed["text"] += row.text != came.text
         self._changed["label_whitespace"] += row.label != came.label
-        split, rank = TEST if name == "test" else TRAIN, 0
+        split, rank = TEST if name == "test" else TRAIN, None
         if name == "rows":
             split = curation.place(self._seed, row)
+        elif name == "train" and row.unit:
+            split = VALIDATION if curation.is_held_out(self._seed, row.unit) else TRAIN
         elif name == "train":
             rank = curation.rank(self._seed, row.text)
         label = self._labels.setdefault(row.label, len(self._labels))
