@@ -412,6 +412,20 @@ def test_feedback_has_bounds_of_its_own(tmp_path: Path) -> None:
             {'url: no password here; write password = "env:NAME"'},
         ),
         (
+            'source = "file"\npath = "jo@example.com.csv"\ncitation = "Jo, 07700 900123"\n'
+            'label = "jo@example.com"',
+            {
+                "path: personal data in it (email); write it without",
+                "citation: personal data in it (phone); write it without",
+                "label: personal data in it (email); write it without",
+            },
+        ),
+        (
+            'source = "sql"\nurl = "sqlite:///a.db"\n'
+            "query = \"SELECT text, label FROM t WHERE who = 'jo@example.com'\"",
+            {"query: personal data in it (email); write it without"},
+        ),
+        (
             'source = "sql"\nurl = "desk.db"',
             {
                 "url: this is no database; write dialect://user@host/name",

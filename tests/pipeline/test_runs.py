@@ -220,6 +220,20 @@ class TestEnding:
             hand.carry_out(silent)
         assert site.records.get(Run, "intent#1") == hand.run
 
+    def test_a_failure_on_record_repeats_no_personal_data(self, site: Site) -> None:
+        """D6, D11: a message may repeat a value, and nothing on the ledger can be erased."""
+        works = site.pipeline()
+
+        def fail() -> None:
+            raise BadInput("invalid input: 'jo@example.com'")
+
+        site.trainer.meanwhile = fail
+        with pytest.raises(BadInput, match="jo@example"):
+            made(works)
+        run = site.records.get(Run, "intent#1")
+        assert run is not None and run.error == "invalid input: '[EMAIL]'"
+        assert "jo@example" not in str(site.records.scan(LedgerEntry))
+
     def test_a_failure_is_on_record_and_the_next_run_goes_on_from_it(self, site: Site) -> None:
         works = site.pipeline()
 

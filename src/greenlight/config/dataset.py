@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from greenlight.core import filters, queries
+from greenlight.core import filters, pii, queries
 from greenlight.core.labelling import LabelPolicy
 from greenlight.core.policy import Policy
 from greenlight.core.records import DAY
@@ -87,6 +87,7 @@ class DatasetSettings(Policy, frozen=True, kw_only=True):
         # Asked of a draft, too, that has the fields and nothing else (`config.reader`).
         yield from _belonging(self)
         yield from _selecting(self)
+        yield from _personal(self)
         if self.source == "sql":
             yield from _connecting(self)
         for name in ("path", "base"):
@@ -158,6 +159,15 @@ def _selecting(given: DatasetSettings) -> Iterable[str]:
     columns = [name for name in (given.text, given.label, given.unit) if name is not None]
     if len(set(columns)) < len(columns):
         yield "text: text, label and unit are columns of their own"
+
+
+def _personal(given: DatasetSettings) -> Iterable[str]:
+    """All of this is on the ledger as soon as it is in force, and nothing can be erased there."""
+    for name in (*_COLUMNS, *_ABOUT[2:], "path", "base", "query", "filter", "labels", "flip"):
+        value = getattr(given, name) or ""
+        lines = [value] if isinstance(value, str) else value
+        if found := sorted({one.kind for line in lines for one in pii.find(line)}):
+            yield f"{name}: personal data in it ({', '.join(found)}); write it without"
 
 
 def _connecting(given: DatasetSettings) -> Iterable[str]:

@@ -102,6 +102,18 @@ def scrub(text: str, rounds: int = ROUNDS) -> Scrubbed:
     return Scrubbed(text, dict(counts))
 
 
+def withheld(message: str) -> str:
+    """A message for records and logs, which are kept: with placeholders for what it repeats.
+
+    Databases repeat the value that they choke on, and the first line of a file without a head is
+    taken for the names of its columns.
+    """
+    try:
+        return scrub(message).text
+    except BadInput as error:
+        return str(error)
+
+
 def _replaced(text: str, found: list[Finding]) -> str:
     parts, done = [], 0
     for kind, start, end in found:

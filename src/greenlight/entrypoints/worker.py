@@ -6,6 +6,7 @@ import logging
 import threading
 
 from greenlight import wiring
+from greenlight.core import pii
 from greenlight.core.errors import Aborted, GreenlightError, LostLease
 from greenlight.core.records import SECOND
 from greenlight.ports import Progress
@@ -28,7 +29,7 @@ def attend(app: wiring.App, stop: threading.Event) -> None:
             except (Aborted, LostLease) as ended:
                 log.info("%s: %s", task, ended)
             except (GreenlightError, OSError) as error:
-                log.error("%s: the run has failed: %s", task, error)
+                log.error("%s: the run has failed: %s", task, pii.withheld(str(error)))
             except Exception:
                 log.exception("%s: the run has failed", task)
             else:

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from greenlight.core import fingerprint
+from greenlight.core import fingerprint, pii
 from greenlight.core.answers import Lease
 from greenlight.core.errors import (
     Aborted,
@@ -206,7 +206,7 @@ class InHand:
         except LostLease:
             raise
         except Exception as error:
-            self._end(Event.FAIL, str(error) or type(error).__name__)
+            self._end(Event.FAIL, pii.withheld(str(error)) or type(error).__name__)
             raise
         return msgspec.structs.replace(made, run=self.run)
 
