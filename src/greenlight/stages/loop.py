@@ -166,15 +166,9 @@ def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
         ),
     )
     prepared = curated.output["dataset"]
-    fit = {
-        "dataset": prepared,
-        "backend": plan.backend,
-        "options": plan.options,
-        "seed": plan.seed,
-    }
     trained = carry(
         "train",
-        fit,
+        _fit(prepared, plan),
         lambda step, progress, folder: train(
             records,
             shop.processed,
@@ -189,18 +183,19 @@ def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
             progress=progress,
         ),
     )
+    learnt = _plan_of_training(records, run, trained)
     checked = carry(
         "sanity",
-        fit,
+        _fit(prepared, learnt),
         lambda step, progress, folder: sanity(
             records,
             shop.processed,
-            shop.trainer(plan.backend),
+            shop.trainer(learnt.backend),
             shop.load_model,
             step=step,
             dataset_digest=prepared,
-            config=plan.options,
-            seed=plan.seed,
+            config=learnt.options,
+            seed=learnt.seed,
             workdir=folder,
             now=now,
             progress=progress,
@@ -218,8 +213,8 @@ def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
             lineage={
                 "run": run.id,
                 "dataset": prepared,
-                "backend": plan.backend,
-                "seed": plan.seed,
+                "backend": learnt.backend,
+                "seed": learnt.seed,
             },
             initiator=run.initiator,
             now=now(),
@@ -329,6 +324,22 @@ def reconcile(
         now=now,
         random=random,
     )
+
+
+def _fit(dataset: str, plan: Plan) -> dict[str, Any]:
+    """Everything that goes into a training."""
+    return {
+        "dataset": dataset,
+        "backend": plan.backend,
+        "options": plan.options,
+        "seed": plan.seed,
+    }
+
+
+def _plan_of_training(records: Records, run: Run, trained: StageResult) -> Plan:
+    """What the bundle was trained by: another run's plan, where it was taken over from that."""
+    maker = run if trained.reused is None else _get(records, Run, trained.reused)
+    return msgspec.convert(maker.plan, Plan)
 
 
 def _get(records: Records, kind: type[R], key: str) -> R:

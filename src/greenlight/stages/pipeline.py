@@ -30,10 +30,10 @@ from greenlight.core.errors import (
 from greenlight.core.lifecycle import FIRST_RUN_STATUS, Event
 from greenlight.core.records import SECOND, Run, RunProgress, RunStatus, StageResult
 from greenlight.lookup import everything
-from greenlight.ports import Blobs, Progress, Records
+from greenlight.ports import Blobs, Progress
 from greenlight.recording import Step, finish, record
 from greenlight.stages.loop import STAGES, Plan, Turn, Workshop, turn
-from greenlight.stages.runs import UNDER_WAY, active, move
+from greenlight.stages.runs import UNDER_WAY, made_before, move, refuse_ended, refuse_second
 
 LEASE_TTL = 10 * SECOND
 ATTEMPTS = 3
@@ -41,6 +41,9 @@ ATTEMPTS = 3
 
 TAKEN_OVER = frozenset({"curate", "train", "sanity", "evaluate"})
 """Stages whose result follows from their inputs alone."""
+
+MADE = frozenset({"collect", "curate", "train", "sanity"})
+"""Stages whose result is taken over where a run is to begin after them."""
 
 
 class FineTuningPipeline:
@@ -80,8 +83,10 @@ class FineTuningPipeline:
         if plan.fresh_from not in (None, *STAGES):
             raise BadInput(f"stage {plan.fresh_from!r}: there are {', '.join(STAGES)}", "from")
         records, now = self._shop.records, self._shop.clock.now()
-        _refuse_second(records, task)
-        runs = everything(records, Run, {"task": task})
+        # One look at the runs for both: whoever sees another begun by then refuses, and whoever
+        # does not takes its number, and the store refuses.
+        runs = list(everything(records, Run, {"task": task}))
+        refuse_second(runs)
         number = max((run.number for run in runs), default=0) + 1
         run = Run(
             id=f"{task}#{number}",
@@ -102,7 +107,7 @@ class FineTuningPipeline:
         try:
             record(records, [("run", body)], append=[run], now=now)
         except Conflict:
-            _refuse_second(records, task)
+            refuse_second(everything(records, Run, {"task": task}))
             raise
         return run
 
@@ -112,8 +117,7 @@ class FineTuningPipeline:
         Raises:
             Refused: the run has ended, or another process carries it out.
         """
-        if run.status not in UNDER_WAY:
-            raise Refused(f"run {run.id} is {run.status}: greenlight run {run.task} begins another")
+        refuse_ended(run)
         name, now = f"run:{run.task}", self._shop.clock.now()
         lease = self._shop.records.lease(name, self._holder, now, self._ttl)
         if lease is None:
@@ -121,6 +125,12 @@ class FineTuningPipeline:
                 f"run {run.id} is being carried out by another process; see: "
                 f"greenlight runs show '{run.id}'"
             )
+        try:  # whoever had the lease before may have ended the run
+            run = self._shop.records.get(Run, run.id) or run
+            refuse_ended(run)
+        except Refused:
+            self._shop.records.lease(name, self._holder, now, 0)
+            raise
         return InHand(self._shop, run, lease, self._ttl)
 
     def abort(self, name: str) -> Run:
@@ -134,6 +144,7 @@ class FineTuningPipeline:
         run = records.get(Run, name)
         if run is None:
             raise NotFound(f"run {name!r}: no such id; see: greenlight runs list")
+        refuse_ended(run)
         if run.status is not RunStatus.ABORTING:
             run = move(records, run, Event.ABORT, now=self._shop.clock.now())
         try:
@@ -155,8 +166,11 @@ class InHand:
         self._ttl = ttl
         self._plan = msgspec.convert(run.plan, Plan)
         self._told = shop.records.get(RunProgress, run.id)
-        self._stage, self._share, self._words = STAGES[0], 0.0, ""
-        self._peak = 0
+        told = self._told
+        self._stage, self._share, self._words = (
+            (STAGES[0], 0.0, "") if told is None else (told.stage, told.share, told.words)
+        )
+        self._peak = 0 if told is None else told.peak_memory
         self._ending: GreenlightError | None = None
         self._beating = threading.Lock()
 
@@ -208,6 +222,8 @@ class InHand:
         except Exception as error:
             self._end(Event.FAIL, pii.withheld(str(error)) or type(error).__name__)
             raise
+        if self.run.status is RunStatus.ABORTED:
+            raise Aborted(f"run {self.run.id} was aborted")
         return msgspec.structs.replace(made, run=self.run)
 
     def let_go(self) -> None:
@@ -268,17 +284,12 @@ class InHand:
     def _prior(self, step: Step) -> StageResult | None:
         """The newest result of an earlier run that stands for this stage's, if there is one."""
         fresh = self._plan.fresh_from
-        place = STAGES.index(step.stage)
-        if fresh is None and step.stage in TAKEN_OVER:
-            where = {"name": step.stage, "inputs": step.inputs}
-        elif (
-            fresh is not None
-            and place < STAGES.index(fresh)
-            and step.stage in ("collect", "curate", "train", "sanity")
-        ):
-            where = {"name": step.stage, "task": step.task}
-        else:
+        if fresh is not None:
+            before = [stage for stage in STAGES[: STAGES.index(fresh)] if stage in MADE]
+            return made_before(self._shop.records, self.run, before, self._is_there).get(step.stage)
+        if step.stage not in TAKEN_OVER:
             return None
+        where = {"name": step.stage, "inputs": step.inputs}
         found = everything(self._shop.records, StageResult, where)
         there = [prior for prior in found if prior.task == step.task and self._is_there(prior)]
         return max(there, key=lambda prior: prior.at, default=None)
@@ -299,9 +310,11 @@ class InHand:
         return True
 
     def _take_over(self, step: Step, prior: StageResult) -> StageResult:
+        # Under the inputs that it was made of, which `fresh_from` does not ask for: nobody may
+        # find it under others.
         return finish(
             self._shop.records,
-            step,
+            msgspec.structs.replace(step, inputs=prior.inputs),
             prior.output,
             prior.report,
             now=self._shop.clock.now(),
@@ -359,21 +372,23 @@ class InHand:
 
     def _end(self, event: Event, error: str | None = None) -> Run:
         """Close the run. If somebody has asked for its end meanwhile, that is how it ends."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        now = self._shop.clock.now()
-        run = self._current()
-        if run.status not in UNDER_WAY:
-            raise LostLease(f"run {run.id} was ended by another process: it is {run.status}")
-        if run.status is RunStatus.ABORTING:
-            event = Event.CLEAN_UP
-        self.run = move(self._shop.records, run, event, now=now, error=error, fence=self._lease)
-        return self.run
-
-
-def _refuse_second(records: Records, task: str) -> None:
-    run = active(records, task)
-    if run is not None:
-        raise Refused(
-            f"{task}: run {run.id} is under way, and one runs at a time; see: "
-            f"greenlight runs show '{run.id}', or end it: greenlight runs abort '{run.id}'"
-        )
+        for attempt in range(ATTEMPTS):
+            run = self._current()
+            if run.status not in UNDER_WAY:
+                raise LostLease(f"run {run.id} was ended by another process: it is {run.status}")
+            with self._beating:
+                self._renew()
+            if isinstance(self._ending, LostLease):  # the folder is another's now
+                raise self._ending
+            shutil.rmtree(self.folder, ignore_errors=True)
+            now = self._shop.clock.now()
+            what = Event.CLEAN_UP if run.status is RunStatus.ABORTING else event
+            try:
+                self.run = move(
+                    self._shop.records, run, what, now=now, error=error, fence=self._lease
+                )
+                return self.run
+            except Conflict:  # somebody asked for its end just now
+                if attempt == ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable: the last attempt returns or raises")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+
 import msgspec
 
 from greenlight.core.answers import Lease
+from greenlight.core.errors import Refused
 from greenlight.core.lifecycle import Event, next_run_status
-from greenlight.core.records import Run, RunStatus
+from greenlight.core.records import Run, RunStatus, StageResult
 from greenlight.lookup import everything
 from greenlight.ports import Records
 from greenlight.recording import record
@@ -21,6 +24,66 @@ def active(records: Records, task: str) -> Run | None:
         if run.status in UNDER_WAY:
             return run
     return None
+
+
+def refuse_second(runs: Iterable[Run]) -> None:
+    """Let nobody begin a run beside these.
+
+    Raises:
+        Refused: one of them is under way; the message names it.
+    """
+    for run in runs:
+        if run.status in UNDER_WAY:
+            raise Refused(
+                f"{run.task}: run {run.id} is under way, and one runs at a time; see: "
+                f"greenlight runs show '{run.id}', or end it: greenlight runs abort '{run.id}'"
+            )
+
+
+def refuse_ended(run: Run) -> None:
+    """Let nobody carry out what has ended.
+
+    Raises:
+        Refused: it has.
+    """
+    if run.status not in UNDER_WAY:
+        raise Refused(f"run {run.id} is {run.status}: greenlight run {run.task} begins another")
+
+
+def made_before(
+    records: Records,
+    run: Run,
+    stages: Sequence[str],
+    is_there: Callable[[StageResult], bool],
+) -> dict[str, StageResult]:
+    """What an earlier run of the task made at these stages, by name.
+
+    All of one run, so that one belongs to the other: the newest of those that got furthest.
+
+    Args:
+        records: the store.
+        run: not this one.
+        stages: in the order in which they are done.
+        is_there: whether what a stage made can still be had.
+    """
+    runs: dict[str, dict[str, StageResult]] = {}
+    for done in everything(records, StageResult, {"task": run.task}):
+        if done.run != run.id:
+            runs.setdefault(done.run, {})[done.name] = done
+    best: list[StageResult] = []
+    for made in runs.values():
+        chain: list[StageResult] = []
+        for stage in stages:
+            if stage not in made or not is_there(made[stage]):
+                break
+            chain.append(made[stage])
+        if chain and (not best or _reach(chain) > _reach(best)):
+            best = chain
+    return {done.name: done for done in best}
+
+
+def _reach(chain: Sequence[StageResult]) -> tuple[int, int]:
+    return len(chain), chain[-1].at
 
 
 def move(

@@ -21,7 +21,7 @@ from greenlight.core.records import SECOND, Run, RunProgress
 from greenlight.ports import Model, Progress, Trainer
 from greenlight.stages.loop import Plan, Turn, Workshop
 from greenlight.stages.pipeline import LEASE_TTL, FineTuningPipeline, InHand
-from greenlight.stages.runs import active
+from greenlight.stages.runs import UNDER_WAY, active
 from greenlight.watching import Watch
 from greenlight.wiring.app import App
 from greenlight.wiring.data import load_source
@@ -156,9 +156,10 @@ def _take(works: FineTuningPipeline, run: Run, app: App, progress: Progress) -> 
         try:
             return works.take(run)
         except Refused:
+            run = app.store.get(Run, run.id) or run
             told, now = app.store.get(RunProgress, run.id), app.clock.now()
             alive = told is not None and abs(now - told.at) < SILENCE
-            if now > deadline or alive:
+            if now > deadline or alive or run.status not in UNDER_WAY:
                 raise
             progress(0.0, f"{run.id}: waiting for the process that was killed to be given up")
             threading.Event().wait(BEAT / 4)
