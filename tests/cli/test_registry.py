@@ -189,7 +189,8 @@ class TestAdd:
     def test_a_bundle_of_ones_own(self, project: Project, trained: Path) -> None:
         """R1: no run, and a lineage all the same."""
         words = ["versions", "add", "intent", str(trained), "--label", "intent@ours", "-m", "ours"]
-        assert "intent@ours (" in project.ok(*words, by="eve")
+        told = project.ok(*words, by="eve")
+        assert "intent@ours (" in told and "next: greenlight eval run intent@ours" in told
         version = version_of(project, "intent@ours")
         assert version.lineage == {
             "source": "added",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from greenlight import config, wiring
+from greenlight.entrypoints.cli import runs
 from greenlight.stages.pipeline import InHand
 from greenlight.wiring.pipeline import plan_of
 from tests.cli.project import Project
@@ -32,7 +34,7 @@ def test_a_second_run_is_refused_with_the_id_of_the_first(project: Project, held
 def test_looking_at_a_run_and_ending_it(project: Project, held: InHand) -> None:
     assert "intent#1  running  collect 0%  manual   eve" in project.ok("runs", "list")
     shown = project.ok("runs", "show", "intent#1")
-    assert "trigger      manual, by eve" in shown
+    assert "trigger       manual, by eve" in shown
     assert "intent#1 will end in a moment" in project.ok("runs", "abort", "intent#1")
     held.clean_up()
     held.let_go()
@@ -50,6 +52,37 @@ def test_watching_a_run_until_its_end(
 
     monkeypatch.setattr("greenlight.entrypoints.cli.runs.sleep", wait)
     assert "status       aborted" in project.ok("runs", "show", "intent#1", "--watch")
+
+
+def test_a_run_whose_process_is_gone_says_how_to_go_on(
+    project: Project, held: InHand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T1, T2: also to who watches it."""
+    assert "sign of life  20" in project.ok("runs", "show", "intent#1")
+    monkeypatch.setattr("greenlight.entrypoints.cli.runs.SILENCE", 0)
+    gone = "its process is gone, and greenlight run intent goes on"
+    assert gone in project.ok("runs", "show", "intent#1")
+    told: list[str] = []
+
+    @contextmanager
+    def bar(*_: object) -> Iterator[Callable[[float, str], None]]:
+        yield lambda _share, words: told.append(words)
+
+    def wait(_seconds: float) -> None:
+        held.clean_up()
+
+    monkeypatch.setattr("greenlight.entrypoints.progress.bar", bar)
+    monkeypatch.setattr("greenlight.entrypoints.cli.runs.sleep", wait)
+    project.ok("runs", "abort", "intent#1")
+    project.ok("runs", "show", "intent#1", "--watch")
+    assert len(told) == 1 and gone in told[0]
+
+
+def test_a_stage_on_record_is_not_told_as_under_way() -> None:
+    """The process was killed before it told of the next one."""
+    progress = {"stage": "collect", "share": 0.0}
+    view = {"status": "running", "progress": progress, "stages": [{"name": "collect"}]}
+    assert runs._at(view) == "after collect"
 
 
 def test_no_run_yet(project: Project) -> None:

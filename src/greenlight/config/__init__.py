@@ -120,7 +120,8 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         number = line[1] if line else text.rstrip("\n").count("\n") + 1
         raise ConfigError([f"{path.name}:{number}: not TOML: {error}"]) from error
     except OSError as error:
-        raise ConfigError([f"{path}: {error.strerror}; name the right file by --config"]) from error
+        remedy = "write one (docs/own-project.md), or name the right file by --config"
+        raise ConfigError([f"{path}: {error.strerror}; {remedy}"]) from error
 
 
 def _override(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[KeyPath, str]:

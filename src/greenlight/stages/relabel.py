@@ -102,7 +102,9 @@ def label(
     inference = store.get(Inference, inference_id)
     if inference is None or (task is not None and inference.task != task):
         of = f" of task {task}" if task is not None else ""
-        raise NotFound(f"inference {inference_id!r}: no such answer{of}; see: greenlight relabel list TASK")
+        raise NotFound(
+            f"inference {inference_id!r}: no such answer{of}; see: greenlight relabel list TASK"
+        )
     if not inference.input:
         raise Refused(f"inference {inference_id}: its text was not kept; nothing can be learnt")
     _check(given, why, labels or known_labels(store, inference))

@@ -11,7 +11,7 @@ import msgspec
 
 from greenlight import wiring
 from greenlight.core import fingerprint
-from greenlight.core.records import Version
+from greenlight.core.records import Version, VersionStatus
 from greenlight.entrypoints.cli.common import (
     facts,
     initiator,
@@ -70,6 +70,8 @@ def add_version(
         show_json(public(made))
         return
     click.echo(f"{made.label} ({fingerprint.short(made.digest)}): {made.status}")
+    if made.status is VersionStatus.REGISTERED:
+        click.echo(f"next: greenlight eval run {made.label}")
 
 
 @click.command()

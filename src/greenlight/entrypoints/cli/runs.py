@@ -18,6 +18,8 @@ from greenlight.entrypoints.cli.common import (
     table,
 )
 from greenlight.lookup import find_run, run_view
+from greenlight.stages.runs import UNDER_WAY
+from greenlight.wiring.pipeline import SILENCE
 
 WATCH_SECONDS = 1.0
 MEGABYTE = 1_000_000
@@ -71,13 +73,11 @@ def show_run(context: click.Context, run: str, watch: bool, as_json: bool) -> No
         found = find_run(app.store, run)
         if watch:
             with bar(Console(quiet=as_json), found.id) as progress:
-                while found.status in (RunStatus.RUNNING, RunStatus.ABORTING):
-                    told = run_view(app.store, found)["progress"]
-                    if told is not None:
-                        progress(told["share"], f"{told['stage']}: {told['words']}")
+                while found.status in UNDER_WAY:
+                    progress(*_words(run_view(app.store, found), app.clock.now()))
                     sleep(WATCH_SECONDS)
                     found = find_run(app.store, run)
-        view = run_view(app.store, found)
+        view, now = run_view(app.store, found), app.clock.now()
     if as_json:
         show_json(view)
         return
@@ -89,6 +89,8 @@ def show_run(context: click.Context, run: str, watch: bool, as_json: bool) -> No
         ("began", moment(view["at"])),
         ("ended", moment(view["ended_at"])),
     ]
+    if view["status"] in UNDER_WAY:
+        lines.append(("sign of life", _sign_of_life(view, now)))
     if view["error"]:
         lines.append(("error", view["error"]))
     if view["progress"] is not None:
@@ -121,7 +123,30 @@ def _at(view: dict[str, Any]) -> str:
     told = view["progress"]
     if view["status"] == RunStatus.FINISHED or told is None:
         return "–"
+    done = [stage["name"] for stage in view["stages"]]
+    if told["stage"] in done:  # nobody has told of the next one, and perhaps nobody will
+        return f"after {done[-1]}"
     return f"{told['stage']} {told['share']:.0%}"
+
+
+def _sign_of_life(view: dict[str, Any], now: int) -> str:
+    """When the process that carries a run out was last heard of, and what to do if it is gone."""
+    told = view["progress"]
+    if told is None:
+        return f"none yet; greenlight run {view['task']} carries it out"
+    silence = now - told["at"]
+    if silence < SILENCE:
+        return moment(told["at"])
+    gone = f"its process is gone, and greenlight run {view['task']} goes on"
+    return f"{_seconds(silence)} ago: {gone}"
+
+
+def _words(view: dict[str, Any], now: int) -> tuple[float, str]:
+    """How far a run is that is under way, as a bar shows it."""
+    told = view["progress"]
+    if told is None or now - told["at"] >= SILENCE:
+        return 0.0, f"sign of life {_sign_of_life(view, now)}"
+    return told["share"], f"{told['stage']}: {told['words']}"
 
 
 def _duration(view: dict[str, Any]) -> str:
