@@ -11,6 +11,7 @@ import msgspec
 
 from greenlight import artifacts
 from greenlight.core import fingerprint
+from greenlight.core.errors import NotFound
 from greenlight.core.records import Version
 from greenlight.ports import Blobs, Cache, Model, Prediction, Progress
 
@@ -75,6 +76,18 @@ class Predictor:
         """
         named = self._manifest(version).get("labels")
         return None if named is None else tuple(named)
+
+    def lasting(self, version: Version) -> bool:
+        """Whether it will always answer as it does now: not if its model lies somewhere else, nor
+        if its bundle is not here, so that it cannot be asked.
+
+        Raises:
+            Tampered: the bundle is not as it was sealed.
+        """
+        try:
+            return self._manifest(version).get("kind") not in self._elsewhere
+        except NotFound:
+            return False
 
     def predict(self, version: Version, texts: Sequence[str], progress: Progress) -> Predicted:
         """What a version answers, asked now or remembered.

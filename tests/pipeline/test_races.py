@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from greenlight.core.errors import Aborted, LostLease, Refused
-from greenlight.core.records import SECOND, Run, RunStatus, StageResult
+from greenlight.core.records import SECOND, Epoch, Run, RunStatus, StageResult, Version
 from greenlight.lookup import everything
 from greenlight.stages import pipeline as stage
 from greenlight.stages import runs
@@ -24,6 +24,21 @@ def site(tmp_path: Path) -> Site:
 
 def done(site: Site, run: Run) -> dict[str, StageResult]:
     return {it.name: it for it in everything(site.records, StageResult, {"run": run.id})}
+
+
+def live(version: Version) -> Epoch:
+    """The epoch that makes it live."""
+    return Epoch(
+        task=version.task,
+        number=1,
+        rollout=None,
+        control=version.digest,
+        candidate=None,
+        weight=0.0,
+        salt="",
+        decision="d",
+        at=1,
+    )
 
 
 def failing(works: FineTuningPipeline, site: Site, training: int, **changes: Any) -> None:
@@ -132,6 +147,31 @@ class TestAbort:
         found = site.records.get(Run, "intent#1")
         assert found is not None
         assert (found.status, found.error) == (RunStatus.ABORTED, None)
+
+
+class TestEvaluation:
+    """E4, E5: a comparison is not taken over where it may come out otherwise."""
+
+    def test_a_live_version_that_could_not_be_asked(self, site: Site) -> None:
+        works = site.pipeline()
+        old = made(works, plan(options={"C": 9})).version
+        site.records.commit(append=[live(old)])
+        kept = Path(site.shop.bundles.path(old.bundle))
+        kept.rename(kept.with_name(".away"))
+        first = made(works)
+        assert "cannot be asked" in first.evaluation.document["live"]["reason"]
+        kept.with_name(".away").rename(kept)
+        second = made(works)
+        assert second.evaluation.document["live"]["version"] == old.digest
+        assert done(site, made(works).run)["evaluate"].reused == second.run.id
+
+    def test_a_live_version_somewhere_else(self, site: Site) -> None:
+        works = site.pipeline()
+        site.records.commit(append=[live(made(works, plan(options={"C": 9})).version)])
+        predictor: Any = site.shop.predictor
+        predictor._elsewhere = frozenset({None})
+        made(works)
+        assert done(site, made(works).run)["evaluate"].reused is None
 
 
 class TestFrom:

@@ -78,6 +78,14 @@ class TestDue:
         begun(app, SUNDAY)
         assert due(app, "intent", since=SUNDAY) is None
 
+    @pytest.mark.parametrize("app", [WEEKLY], indirect=True)
+    def test_a_run_from_before_the_clock_was_set_back_holds_up_nothing(self, app: App) -> None:
+        clock = app.clock
+        assert isinstance(clock, FakeClock)
+        begun(app, SUNDAY + 300 * DAY)
+        clock.advance(2 * HOUR)
+        assert due(app, "intent", since=SUNDAY) == "schedule"
+
     @pytest.mark.parametrize("app", ["[tasks.intent.train]\nnew_feedback = 3"], indirect=True)
     def test_enough_new_feedback(self, app: App) -> None:
         made = [inference(f"i{n}", at=SUNDAY + n) for n in range(4)]
@@ -86,6 +94,8 @@ class TestDue:
         assert due(app, "intent", since=0) is None
         app.store.ingest([], said[2:3])
         assert due(app, "intent", since=0) == "feedback"
+        assert isinstance(app.clock, FakeClock)
+        app.clock.advance(3)
         begun(app, SUNDAY + 3)
         app.store.ingest([], said[3:])
         assert due(app, "intent", since=0) is None

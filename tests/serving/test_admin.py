@@ -133,6 +133,7 @@ async def test_questions_and_orders(tmp_path: Path, office: Office) -> None:
         ("GET", "/api/runs/intent%237/abort", 405, "use POST"),
         ("GET", "/api/runs?limit=0", 400, "from 1 to 500"),
         ("GET", "/api/runs?limit=many", 400, "from 1 to 500"),
+        ("GET", "/api/runs?limit=" + 4301 * "9", 400, "from 1 to 500"),
         ("POST", "/api/tasks/intent/relabel", 400, "missing required field `inference_id`"),
     ],
 )
@@ -154,6 +155,7 @@ def test_malformed(
     "headers",
     [
         {"host": "rebound.example"},
+        {"host": "["},
         {"x-forwarded-for": "10.0.0.1"},
         {"forwarded": "for=10.0.0.1"},
         {"x-real-ip": "10.0.0.1"},

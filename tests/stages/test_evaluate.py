@@ -124,6 +124,17 @@ def test_a_part_of_other_inputs_is_made_again(
     assert {part.part for part in after if part != before[part.part]} == anew
 
 
+def test_a_reason_is_no_finished_part(bench: Bench) -> None:
+    """E4: who could not be asked is asked again."""
+    live = bench.version("intent@0", wrong="7")
+    kept = Path(bench.bundles.path(live.bundle))
+    kept.rename(kept.with_name(".away"))
+    case = bench.case(live=live)
+    assert "cannot be asked" in bench.evaluate(case).document["live"]["reason"]
+    kept.with_name(".away").rename(kept)
+    assert bench.evaluate(case).document["live"]["accuracy"]["value"] == pytest.approx(0.1)
+
+
 def test_half_a_part_is_no_part(bench: Bench) -> None:
     case = bench.case()
     (whole,) = bench.measure(case, wanted=["intent"])

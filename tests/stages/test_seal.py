@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,19 @@ def test_what_is_sealed_stays(bench: Bench, version: Version, tmp_path: Path) ->
     bench.measure(bench.case(version, training={}))
     with pytest.raises(Refused, match="other results are sealed there already"):
         sealing(bench, version)
+
+
+def test_a_power_cut_leaves_no_empty_seal(
+    bench: Bench, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody writes again is on the disk before it is there under its name."""
+    seen: list[bool] = []
+    fsync = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda file: (seen.append((bench.folder / "eval.json").exists()), fsync(file))
+    )
+    sealing(bench, version)
+    assert seen[:1] == [False]
 
 
 def test_a_kill_before_the_record_is_mended(bench: Bench, version: Version) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -97,9 +98,17 @@ async def _call(ask: Callable[..., Any], *given: object) -> Response:
 def _only_from_here(scope: Scope) -> None:
     client = scope.get("client") or ("", 0)
     forwarded = any(header(scope, name) is not None for name in _FORWARDED)
-    host = urlsplit("//" + (header(scope, b"host") or "")).hostname or ""
+    host = _name(header(scope, b"host") or "")
     if forwarded or not _loopback(client[0]) or not (host == "localhost" or _loopback(host)):
         raise Forbidden("/api answers only on this machine, at its own address such as 127.0.0.1")
+
+
+def _name(host: str) -> str:
+    """The name in a `Host` header; empty where there is none to be read."""
+    try:
+        return urlsplit("//" + host).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _loopback(address: str) -> bool:
@@ -128,8 +137,8 @@ def _query(scope: Scope, name: str) -> str | None:
 
 def _limit(scope: Scope) -> int:
     text = _query(scope, "limit") or "50"
-    if not text.isdecimal() or not 1 <= int(text) <= MOST:
-        raise BadInput(f"limit {text!r}: a whole number from 1 to {MOST}", "limit")
+    if not re.fullmatch("[0-9]{1,3}", text) or not 1 <= int(text) <= MOST:
+        raise BadInput(f"limit {text[:20]!r}: a whole number from 1 to {MOST}", "limit")
     return int(text)
 
 

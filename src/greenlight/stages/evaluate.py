@@ -182,13 +182,17 @@ class _Bench:
         self._answers: Predicted | None = None
 
     def kept(self, path: Path, name: str) -> Part | None:
-        """The part that is there already, if it is of the same inputs."""
+        """The part that is there already, if it is of the same inputs.
+
+        One that only says why it holds no number is made anew: that costs nothing, and the reason
+        (nobody answered) may hold no longer.
+        """
         try:
             part = decode(path.read_bytes(), name)
         except (OSError, BadInput):
             return None
         same = part.subject == self._subject and part.inputs == self._inputs(name)
-        return part if same else None
+        return part if same and "reason" not in part.result else None
 
     def make(self, name: str, progress: Progress) -> Part:
         """Measure a part."""

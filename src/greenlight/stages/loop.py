@@ -230,6 +230,8 @@ def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
             "training": trained.inputs,
             "sanity": checked.output["sanity"],
             "live": None if live is None else live.digest,
+            # What may answer otherwise the next time is asked by every run.
+            "asked": None if live is None or shop.predictor.lasting(live) else run.id,
             "protocol": protocol(),
         },
         lambda step, progress, folder: evaluate(

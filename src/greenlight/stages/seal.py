@@ -105,6 +105,7 @@ def _write_once(target: Path, document: dict[str, Any]) -> bool:
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".sealing-") as draft:
         draft.write(data)
         draft.flush()
+        os.fsync(draft.fileno())  # what is never written again must not be found empty
         os.fchmod(draft.fileno(), SEALED)
         try:
             os.link(draft.name, target)

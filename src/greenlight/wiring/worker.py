@@ -53,11 +53,13 @@ def work(app: App, task: str, *, since: int, progress: Progress) -> Turn | None:
 def due(app: App, task: str, since: int) -> str | None:
     """Why a run should begin now: `schedule`, `feedback`, or None (REQUIREMENTS T1)."""
     settings = app.settings.task(task).train
-    runs = everything(app.store, Run, {"task": task})
-    last = max((run.at for run in runs), default=None)
+    now = app.clock.now()
+    # A run of tomorrow was begun before the clock was set back: it must not hold up today's.
+    began = (run.at for run in everything(app.store, Run, {"task": task}))
+    last = max((at for at in began if at <= now), default=None)
     if settings.schedule is not None:
         (coming,) = times(settings.schedule, after=since if last is None else last, count=1)
-        if coming <= app.clock.now():
+        if coming <= now:
             return "schedule"
     wanted = settings.new_feedback
     if wanted is not None and app.store.count_feedback(task, last or 0) >= wanted:
