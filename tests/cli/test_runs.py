@@ -114,6 +114,8 @@ def test_a_run_that_was_left_off_comes_first(project: Project, held: InHand) -> 
     assert "intent#1 had been left off" in result.stdout
     assert "below the least allowed, 0.9" in result.stdout  # as it was configured when it began
     assert result.exit_code == 1
+    again = project.ok("run", "intent")
+    assert "intent@1 (" in again and "made again by intent#2" in again
 
 
 def test_what_cannot_be_asked(project: Project) -> None:

@@ -85,6 +85,9 @@ def test_a_result_says_what_it_saw_and_why() -> None:
     assert bad.reason.startswith("no such metric; known: accuracy")
     (short,) = check(document(), {"accuracy": GateRule(min=0.95)})
     assert short.reason == "0.9300 is below the least allowed, 0.95"
+    assert good.reason == "0.9300 clears every bar"
+    (lower,) = check(document(), {"accuracy": GateRule(min=0.9, bound="lower")})
+    assert lower.reason == "0.9200 clears every bar"
 
 
 def test_a_warning_does_not_block_but_no_gate_at_all_does() -> None:

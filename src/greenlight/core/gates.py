@@ -138,7 +138,7 @@ def _judge(metric: Metric, rule: GateRule, bottom: float, top: float) -> tuple[O
         return "warn", f"{bottom:.4f} is below {rule.warn:g}"
     if rule.warn is not None and metric.direction == "down" and top > rule.warn:
         return "warn", f"{top:.4f} is above {rule.warn:g}"
-    return "pass", "clears every bar"
+    return "pass", f"{bottom if metric.direction == 'up' else top:.4f} clears every bar"
 
 
 def _check_delta(

@@ -81,7 +81,9 @@ def run(
         show_json({**view, "gates": made.gates, "warnings": warnings, "ok": ok})
     else:
         name = fingerprint.short(made.version.digest)
-        click.echo(f"{made.version.label} ({name}), made by {made.run.id}: {made.version.status}")
+        how = "made" if made.version.lineage.get("run") == made.run.id else "made again"
+        by = f"{how} by {made.run.id}"
+        click.echo(f"{made.version.label} ({name}), {by}: {made.version.status}")
         if left is not None:
             click.echo(f"  {left.id} had been left off; it was configured on {moment(left.at)}")
         for result in made.gates:
