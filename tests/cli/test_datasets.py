@@ -280,3 +280,18 @@ def test_copies_that_people_made_are_pointed_out(project: Project) -> None:
     copy.write_text(f"text,label,unit\nhello,card,{ANA}\n")
     shown = project.ok("purge", "intent", "--unit", ANA, "--yes")
     assert f"look at {copy}" in shown and Path(copy).exists()
+
+
+@pytest.mark.parametrize("name", ["base.csv", "data/imported/rows.csv"])
+def test_a_file_that_the_next_run_would_collect_is_pointed_out(project: Project, name: str) -> None:
+    """D11: or the unit's rows come back unnoticed; told once, wherever the file lies."""
+    with project.opened() as (_, office):
+        fill(office)
+    path = project.folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"text,label,unit\nhello,card,{ANA}\n")
+    table = f'source = "feedback"\nbase = "{name}"\nunit = "unit"'
+    text = project.file.read_text(encoding="utf-8").replace('source = "sample"', table)
+    project.file.write_text(text, encoding="utf-8")
+    found = project.json("purge", "intent", "--unit", ANA, "--dry-run")
+    assert found["copies"] == [str(path)]

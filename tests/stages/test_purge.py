@@ -76,9 +76,14 @@ class Archive:
         return sorted({digest for shelf in self.shelves for digest in shelf.digests()})
 
     def add(
-        self, *units: str, at: int = NOW, parent: str | None = None, production: bool = True
+        self,
+        *units: str,
+        at: int = NOW,
+        asked: int | None = None,
+        parent: str | None = None,
+        production: bool = True,
     ) -> str:
-        """A dataset with a row of each unit, on the ledger."""
+        """A dataset with a row of each unit, on the ledger; `asked` is when, if not just then."""
         folder = self.folder / "making"
         folder.mkdir(parents=True)
         rows = [
@@ -86,7 +91,7 @@ class Archive:
                 f"row {number} of {at}",
                 "card",
                 pseudonym(TASK, unit) if unit else "",
-                ids.uuid7(at, bytes([number] * 10)) if production else "",
+                ids.uuid7(asked or at, bytes([number] * 10)) if production else "",
             )
             for number, unit in enumerate(units)
         ]
@@ -282,12 +287,13 @@ def test_a_run_that_begins_meanwhile_is_noticed(tmp_path: Path) -> None:
 
 
 def test_by_age_only_old_production_data_goes(tmp_path: Path) -> None:
-    """D11: not what is young, published, or needed by a run under way; with old rows their
-    later preparations go."""
+    """D11: not what is young, published, or needed by a run under way; old rows go from where
+    they are, whenever that was made."""
     archive = Archive(MemoryStore(), tmp_path)
     cut = NOW - 90 * DAY
     old = archive.add("ana", at=cut - 1)
-    prepared = archive.add("ana", at=NOW, parent=old)
+    prepared = archive.add("ana", at=NOW, asked=cut - 1, parent=old)
+    later = archive.add("ana", "ben", at=cut + 6 * DAY, asked=cut - 1)
     young = archive.add("ana", at=cut)
     public = archive.add("", at=1, production=False)
     needed = archive.add("ben", at=cut - 2)
@@ -304,7 +310,7 @@ def test_by_age_only_old_production_data_goes(tmp_path: Path) -> None:
     )
     archive.store.commit(append=[a_run(), result])
     done = purge(archive, order(before=cut))
-    assert done.found.folders == sorted([old, prepared])
+    assert done.found.folders == sorted([old, prepared, later])
     assert done.found.kept_folders == sorted([needed, made])
     assert archive.there == sorted([young, public, needed, made])
 

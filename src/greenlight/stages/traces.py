@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from greenlight.artifacts import MANIFEST
+from greenlight.core import ids
 from greenlight.core.records import SECOND, Replica, Run, RunStatus, StageResult, Version
 from greenlight.core.retention import Order
 from greenlight.lookup import ancestry, everything
@@ -17,8 +19,10 @@ ALIVE = 10 * SECOND
 """A gateway that was heard within this time is running."""
 
 _BLOCK = 1 << 20
+_MILLISECOND = 1000
 _PRODUCTION = b'"inference":"'
 """Stands in every row that came from an answer, and in no text: there the quotes are escaped."""
+_ANSWER = re.compile(_PRODUCTION + rb'([^"]*)"')
 
 
 def waiting(records: Records, order: Order, spool: Path, now: int) -> list[str]:
@@ -70,18 +74,18 @@ def datasets(
         there = shelf.digests()
         for number, digest in enumerate(there):
             progress(number / len(there), "looking through datasets")
-            if _is_meant(records, Path(shelf.path(digest)), digest, order):
+            if _is_meant(Path(shelf.path(digest)), order):
                 (staying if digest in needed else going).add(digest)
     return sorted(going), sorted(staying)
 
 
-def _is_meant(records: Records, folder: Path, digest: str, order: Order) -> bool:
+def _is_meant(folder: Path, order: Order) -> bool:
     if order.unit is not None:
         needles = _needles(order)
         return any(_holds(path, needles) for path in sorted(folder.glob("*.jsonl")))
-    if _task_of(folder) != order.task or _collected(records, folder, digest) >= order.before:
+    if _task_of(folder) != order.task:
         return False
-    return any(_holds(path, [_PRODUCTION]) for path in sorted(folder.glob("*.jsonl")))
+    return any(_holds_older(path, order.before) for path in sorted(folder.glob("*.jsonl")))
 
 
 def _needles(order: Order) -> list[bytes]:
@@ -98,12 +102,6 @@ def _task_of(folder: Path) -> object:
     except (OSError, msgspec.DecodeError):
         return None
     return manifest.get("task") if isinstance(manifest, dict) else None
-
-
-def _collected(records: Records, folder: Path, digest: str) -> int:
-    """When the rows came in: as the dataset that it all goes back to was recorded."""
-    known = ancestry(records, digest)
-    return known[-1].at if known else int(folder.stat().st_mtime * SECOND)
 
 
 def _needed(records: Records, task: str) -> set[str]:
@@ -143,6 +141,14 @@ def _holds(path: Path, needles: Sequence[bytes]) -> bool:
     return False
 
 
+def _holds_older(path: Path, before: int) -> bool:
+    """Whether a row of an answer from before then stands in a file: its id tells, to the
+    millisecond."""
+    least = ids.floor(before + _MILLISECOND - 1).encode()
+    with path.open("rb") as file:
+        return any(id < least for line in file for id in _ANSWER.findall(line))
+
+
 def _lines_left(path: Path, order: Order) -> bool:
     """Whether a file of the spool holds an event that is meant, or an unreadable line that names
     the unit."""
@@ -167,7 +173,8 @@ def _is_left(line: bytes, order: Order) -> bool:
 
 
 def naming(place: Path, unit: str) -> list[Path]:
-    """Files below a folder in which a unit's name stands, as such or in JSON."""
+    """Files below a folder, or the file itself, in which a unit's name stands, as such or in
+    JSON."""
     needles = [unit.encode(), msgspec.json.encode(unit)[1:-1]]
-    there = sorted(place.rglob("*"))
+    there = [place, *sorted(place.rglob("*"))]
     return [path for path in there if path.is_file() and _holds(path, needles)]

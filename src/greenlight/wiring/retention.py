@@ -42,14 +42,19 @@ def look_for(app: App, order: Order, progress: Progress) -> Findings:
 
 
 def mentions(app: App, order: Order) -> list[str]:
-    """Files that somebody has brought in or taken out and in which the unit's name stands.
+    """Files that somebody has brought in or taken out, or whose rows the next run would collect
+    again, and in which the unit's name stands.
 
     Nobody can tell whether they speak of the same person, so they are for people to look at.
     """
     if order.unit is None:
         return []
     places = [_data(app) / name for name in ("imported", "exported")]
-    return [str(path) for place in places for path in traces.naming(place, order.unit)]
+    task = app.settings.tasks.get(order.task)
+    configured = (task.dataset.path, task.dataset.base) if task is not None else ()
+    places += [Path(app.settings.root, file) for file in configured if file and Path(file).suffix]
+    found = [str(path) for place in places for path in traces.naming(place, order.unit)]
+    return list(dict.fromkeys(found))
 
 
 def purge(app: App, order: Order, progress: Progress) -> Purged:

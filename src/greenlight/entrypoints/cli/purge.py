@@ -96,4 +96,4 @@ def _show(found: Findings, copies: list[str], as_json: bool, also: dict[str, obj
             f"gateway {name} fell silent: if its spool comes back, so do its rows; purge again"
         )
     for path in copies:
-        click.echo(f"look at {path}: the name stands in it; exports and imports are left alone")
+        click.echo(f"look at {path}: the name stands in it; files of your own are left alone")
