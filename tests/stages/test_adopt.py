@@ -144,10 +144,20 @@ class TestAdopting:
 
     def test_what_was_judged_cannot_be_adopted(self, office: Office) -> None:
         """What gates have failed does not get in through the back door."""
-        version, _ = office.gate(office.register(), 0.1)
-        judged = Newcomer(task="intent", bundle=version.bundle, runtime=version.runtime, lineage={})
+        office.gate(add(office.store, OURS, initiator="ana", now=office.clock.now()), 0.1)
         with pytest.raises(Refused, match="gated_out cannot take 'adopt'"):
-            take(office, judged)
+            take(office, OURS)
+        assert office.store.scan(Epoch) == []
+
+    @pytest.mark.parametrize("runtime", [{"kind": "in_process"}, {"kind": "http", "url": "u"}])
+    def test_what_a_run_made_cannot_be_adopted(
+        self, office: Office, runtime: dict[str, str]
+    ) -> None:
+        """Not before its gates have judged it, and not as another version of the same bundle."""
+        trained = msgspec.structs.replace(OURS, lineage={"run": "intent#1"})
+        made = add(office.store, trained, initiator="ana", now=office.clock.now())
+        with pytest.raises(Refused, match=f"{made.label} was made by run intent#1"):
+            take(office, msgspec.structs.replace(OURS, runtime=runtime))
         assert office.store.scan(Epoch) == []
 
     def test_a_second_adoption_is_refused_with_the_way_to_go(self, office: Office) -> None:

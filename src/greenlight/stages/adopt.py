@@ -18,7 +18,7 @@ from greenlight.core.errors import BadInput, Conflict, Refused
 from greenlight.core.lifecycle import FIRST_VERSION_STATUS, Event, next_status
 from greenlight.core.policy import ApprovalPolicy
 from greenlight.core.records import Approval, Epoch, Version
-from greenlight.lookup import free_label, version_digest
+from greenlight.lookup import everything, free_label, version_digest
 from greenlight.ports import Records
 from greenlight.recording import record
 
@@ -94,12 +94,14 @@ def adopt(
     Raises:
         BadInput: no reason, or a label that is none.
         Refused: something is live already, the signer holds no role that signs, the label is
-            another version's, or the version is there and has been judged already.
+            another version's, a run of the pipeline made the bundle, or the version is there and
+            has been judged already.
     """
     if not why.strip():
         raise BadInput("an adoption needs a reason: say why with -m", "why")
     roles = _roles(signer, newcomer.task, policy)
     _refuse_second(records, newcomer.task)
+    _refuse_trained(records, newcomer)
     before = records.get(Version, newcomer.digest)
     there = before or _registered(records, newcomer, signer.name, now)
     live = msgspec.structs.replace(there, status=next_status(there.status, Event.ADOPT))
@@ -189,6 +191,17 @@ def _word(
         signature="",
     )
     return msgspec.structs.replace(draft, signature=sign(approval.statement(draft)))
+
+
+def _refuse_trained(records: Records, newcomer: Newcomer) -> None:
+    """What a run made never ran before: gates and a quorum decide on it, however it is run."""
+    for version in everything(records, Version, {"bundle": newcomer.bundle}):
+        run = version.lineage.get("run")
+        if run is not None:
+            raise Refused(
+                f"{version.label} was made by run {run} and never ran before, so it cannot be "
+                f"adopted; see: greenlight versions show {version.label}"
+            )
 
 
 def _refuse_second(records: Records, task: str) -> None:
