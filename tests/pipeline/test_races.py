@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from greenlight.core.errors import Aborted, LostLease, Refused
+from greenlight.core.errors import Aborted, LostLease, Refused, StoreError
 from greenlight.core.records import SECOND, Epoch, Run, RunStatus, StageResult, Version
 from greenlight.lookup import everything
 from greenlight.stages import pipeline as stage
 from greenlight.stages import runs
 from greenlight.stages.pipeline import LEASE_TTL, FineTuningPipeline
+from greenlight.wiring.pipeline import carry_out
 from tests.pipeline.shop import Site, plan, silent
 from tests.pipeline.test_runs import begin, made
 
@@ -108,6 +109,23 @@ class TestFence:
         assert kept[0].exists()
         found = site.records.get(Run, run.id)
         assert found is not None and found.status is RunStatus.RUNNING
+
+
+class TestLettingGo:
+    def test_a_busy_store_does_not_make_a_failure_of_a_finished_run(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        works = site.pipeline()
+        hand = works.take(begin(works))
+        lease = site.records.lease
+
+        def busy(name: str, holder: str, now: int, ttl: int) -> object:
+            if ttl == 0:
+                raise StoreError("database is locked")
+            return lease(name, holder, now, ttl)
+
+        monkeypatch.setattr(site.records, "lease", busy)
+        assert carry_out(hand, silent).run.status is RunStatus.FINISHED
 
 
 class TestAbort:

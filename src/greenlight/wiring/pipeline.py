@@ -8,7 +8,7 @@ import platform
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,8 @@ def _beating(hand: InHand) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-        hand.let_go()
+        with suppress(StoreError):  # busy or away: the lease runs out, and the run is what it is
+            hand.let_go()
 
 
 def _take(works: FineTuningPipeline, run: Run, app: App, progress: Progress) -> InHand:
