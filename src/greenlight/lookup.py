@@ -162,6 +162,13 @@ def find_dataset(records: Records, name: str) -> Dataset:
     return found[0]
 
 
+def newest_prepared(records: Records, task: str) -> Dataset | None:
+    """What was prepared last for a task, not only collected; None where nothing was."""
+    found = everything(records, Dataset, {"task": task})
+    prepared = (dataset for dataset in found if dataset.manifest.get("parent") is not None)
+    return max(prepared, key=lambda dataset: dataset.at, default=None)
+
+
 def ancestry(records: Records, digest: str) -> list[Dataset]:
     """A dataset, the one that it was made of, and so on to the one that was collected."""
     found: list[Dataset] = []

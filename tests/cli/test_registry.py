@@ -209,7 +209,7 @@ class TestAdd:
         assert "no dataset has been prepared" in project.refused(1, *words)
         with project.opened() as (_, office):
             for at, labels in ((1, ["old"]), (2, LABELS)):
-                manifest = {"labels": labels, "files": {}}
+                manifest = {"labels": labels, "files": {}, "parent": "sha256:raw"}
                 made = Dataset(
                     digest=f"sha256:{at}", task="intent", name="d", manifest=manifest, at=at
                 )

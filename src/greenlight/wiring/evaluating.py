@@ -14,7 +14,7 @@ from greenlight.core import fingerprint
 from greenlight.core.errors import BadInput, MissingData, Refused
 from greenlight.core.evaluation import FILE, Part
 from greenlight.core.gates import GateResult
-from greenlight.core.records import Dataset, Evaluation, StageResult, Version
+from greenlight.core.records import Evaluation, StageResult, Version
 from greenlight.lookup import everything
 from greenlight.models import elsewhere, prompt
 from greenlight.ports import Progress
@@ -169,14 +169,10 @@ def _dataset(app: App, version: Version, on: str | None) -> str:
     own = version.lineage.get("dataset")
     if own is not None:
         return str(own)
-    prepared = [
-        dataset
-        for dataset in everything(app.store, Dataset, {"task": version.task})
-        if dataset.manifest.get("parent") is not None
-    ]
-    if not prepared:
+    newest = lookup.newest_prepared(app.store, version.task)
+    if newest is None:
         raise MissingData(
             f"{version.task}: no dataset was prepared to judge {version.label} on; "
             f"greenlight run {version.task} prepares one"
         )
-    return max(prepared, key=lambda dataset: dataset.at).digest
+    return newest.digest

@@ -13,8 +13,8 @@ import msgspec
 from greenlight import artifacts
 from greenlight.adapters import signing
 from greenlight.core.errors import BadInput, MissingData
-from greenlight.core.records import Approval, Dataset, Version
-from greenlight.lookup import everything
+from greenlight.core.records import Approval, Version
+from greenlight.lookup import newest_prepared
 from greenlight.models import elsewhere, prompt
 from greenlight.models.prompt import Decoding, Prompt
 from greenlight.stages import adopt as stage
@@ -160,17 +160,12 @@ def _labels(app: App, task: str, file: Path | None) -> tuple[list[str], dict[str
             return msgspec.json.decode(file.read_bytes(), type=list[str]), {}
         except (OSError, msgspec.DecodeError) as error:
             raise BadInput(f"{file}: no JSON list of labels ({error})", "labels") from error
-    prepared = [
-        dataset
-        for dataset in everything(app.store, Dataset, {"task": task})
-        if "labels" in dataset.manifest
-    ]
-    if not prepared:
+    newest = newest_prepared(app.store, task)
+    if newest is None:
         raise MissingData(
             f"{task}: no dataset has been prepared that could tell the labels; name them in a JSON "
             "list with --labels FILE"
         )
-    newest = max(prepared, key=lambda dataset: dataset.at)
     return list(newest.manifest["labels"]), {"labels_of": newest.digest}
 
 
