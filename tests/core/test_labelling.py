@@ -98,6 +98,13 @@ def test_without_a_policy_any_label_will_do_and_nothing_flips() -> None:
     assert label(ANSWER, [bad(correction="new")], policy) == ("new", "corrected")
 
 
+def test_a_correction_with_personal_data_waits_for_a_person() -> None:
+    """D6: a label with personal data ends a run, and no client's word may do that."""
+    word = bad(correction="write to jo@example.com")
+    assert label(ANSWER, [word], LabelPolicy()) == (None, "unknown_label")
+    assert label(ANSWER, [word, relabelled("new", 9)], LabelPolicy()) == ("new", "relabelled")
+
+
 def test_what_cannot_be_a_row() -> None:
     """A masked text teaches nothing even when relabelled; without an answer GOOD means nothing."""
     masked = inference("i1", input="", output="APPROVE")

@@ -256,6 +256,8 @@ def test_a_label_must_be_one_of_those_there_are() -> None:
     for wrong in ("", "a\0b"):
         with pytest.raises(BadInput, match="without NUL"):
             desk.label(one, wrong)
+    with pytest.raises(BadInput, match="label: personal data in it"):
+        desk.label(one, "jo@example.com")
     with pytest.raises(BadInput, match="comment"):
         desk.label(one, "REJECT", why="\0")
     with pytest.raises(NotFound, match="no such answer of task tone"):

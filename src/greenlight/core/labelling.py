@@ -12,7 +12,8 @@
 
 Of several words on one answer the newest counts. Where people contradict each other (GOOD and
 corrected, BAD and corrected to the very answer, two corrections beside an uncorrected judgement)
-a person decides by relabelling, and so where a label is none of those there are.
+a person decides by relabelling, and so where a label is none of those there are, or holds personal
+data: anybody may write a correction, and no correction may stop a run.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from greenlight.core import filters, fingerprint
+from greenlight.core import filters, fingerprint, pii
 from greenlight.core.filters import Condition
 from greenlight.core.metrics import GOOD, RELABEL
 from greenlight.core.records import Feedback, Inference
@@ -106,6 +107,7 @@ def _corrected(corrections: set[str], otherwise: str) -> Labelled:
 
 
 def _known(found: Labelled, policy: LabelPolicy) -> Labelled:
-    if found.label is None or not policy.labels or found.label in policy.labels:
+    if found.label is None:
         return found
-    return Labelled(None, "unknown_label")
+    known = found.label in policy.labels if policy.labels else not pii.find(found.label)
+    return found if known else Labelled(None, "unknown_label")

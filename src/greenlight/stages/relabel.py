@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from greenlight.core import ids, labelling
+from greenlight.core import ids, labelling, pii
 from greenlight.core.errors import BadInput, NotFound, Refused
 from greenlight.core.labelling import WAITING, LabelPolicy
 from greenlight.core.metrics import RELABEL
@@ -132,6 +132,8 @@ def known_labels(records: Records, inference: Inference) -> tuple[str, ...]:
 def _check(given: str, why: str | None, labels: Sequence[str]) -> None:
     if not given or "\0" in given:
         raise BadInput("label: give one, without NUL characters", "label")
+    if pii.find(given):
+        raise BadInput("label: personal data in it, and labels are shown to everyone", "label")
     if labels and given not in labels:
         hint = suggest(given, labels)
         raise BadInput(f"label {given!r}: there is none of that name{hint}", "label")
