@@ -135,6 +135,7 @@ def test_too_few_rows_are_too_few(tmp_path: Path) -> None:
         ("a.csv", HEAD + b'"a" b,x\n', "row 1 (line 2): ',' expected after '\"'; a double quote"),
         ("a.csv", HEAD + b'a,x\n"b,y\nc,z\n', "a double quote is opened and never closed"),
         ("a.csv", HEAD + b'"' + b"b\n" * 100_000, "row 1 (line 65538): field larger"),
+        ("a.csv", HEAD + b"b" * 140_000 + b",x\n", "limit (131072); shorten the text, or close"),
         ("a.csv", HEAD + b"a\rb,x\n", "a carriage return in a text without quotes"),
         ("a.csv", HEAD + b"x" * 2_000_000, "line 2 is longer than 1048576 bytes"),
         # JSON

@@ -197,7 +197,9 @@ def _csv_words(error: csv.Error) -> str:
     words = str(error)
     if "new-line character" in words:
         return "a carriage return in a text without quotes; save the file with line feeds (LF)"
-    if "field limit" in words or "end of data" in words:
+    if "field limit" in words:
+        return f"{words}; shorten the text, or close the double quote that it begins with"
+    if "end of data" in words:
         return f"{words}; a double quote is opened and never closed"
     return f"{words}; a double quote within a text is written twice"
 
