@@ -34,8 +34,12 @@ def environment() -> dict[str, Any]:
     return found | ({"image_digest": image} if image else {})
 
 
+@functools.cache
 def packages() -> dict[str, str]:
-    """The versions of what models are trained and run with."""
+    """The versions of what models are trained and run with.
+
+    As they were when this process first asked: an upgrade on disk does not change what is loaded.
+    """
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
