@@ -18,7 +18,7 @@ from greenlight.core.records import DAY, MILLISECOND, SECOND, Dataset, Feedback,
 from greenlight.datasets import PublicSource
 from greenlight.ports import Example
 from greenlight.sources.feedback import FeedbackSource, Window
-from greenlight.sources.rows import Bounds
+from greenlight.sources.rows import OVER, Bounds
 from greenlight.stages import relabel
 from tests.contracts.making import feedback, inference, version
 
@@ -200,6 +200,24 @@ def test_a_base_goes_along_and_its_test_rows_stay_the_benchmark() -> None:
     assert source.details["base"]["origin"] == "https://data.example/public"
     with pytest.raises(MissingData, match="1 rows, min_rows asks for 2"):
         rows(desk.source(base=public(), bounds=Bounds(2)))
+
+
+def test_what_is_stored_while_rows_are_counted_is_counted_once(monkeypatch: Any) -> None:
+    """D3: gateways store what was said before the window's end a moment later."""
+    desk = Desk()
+    silent, *_ = [desk.answer(f"text {n}", *([GOOD] if n % 2 else [])) for n in range(6)]
+    count = desk.store.count_answers
+
+    def meanwhile(*args: Any, **fields: Any) -> tuple[int, int]:
+        found = count(*args, **fields)
+        desk.store.ingest([], [feedback("late", silent.id, at=silent.at + 1)])
+        return found
+
+    monkeypatch.setattr(desk.store, "count_answers", meanwhile)
+    source = desk.source()
+    assert len(rows(source)) == 4 and source.exclusions == {"no_feedback": 2}
+    source = desk.source(bounds=Bounds(most=1))
+    assert len(rows(source)) == 1 and source.exclusions == {"no_feedback": 2, OVER: 3}
 
 
 # The relabel queue

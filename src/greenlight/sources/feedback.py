@@ -121,7 +121,6 @@ class FeedbackSource:
             self._task, since=window.since, until=window.until
         )
         self._asked += 1
-        self._exclusions["no_feedback"] = made - answered
         most = self._bounds.most
         taken, seen, after = 0, 0, None
         while taken != most:
@@ -149,7 +148,10 @@ class FeedbackSource:
             if len(page) < limit:
                 break
             after = page[-1][0].id
-        self._exclusions[OVER] = max(0, answered - seen)
+        # What was stored since it was counted may be among the seen, and is counted there alone.
+        over = max(0, answered - seen) if taken == most else 0
+        self._exclusions[OVER] = over
+        self._exclusions["no_feedback"] = max(0, made - seen - over)
 
 
 def _share(seen: int, answered: int) -> float:
