@@ -62,14 +62,15 @@ def test_the_run_met_the_live_version_and_shuffled_labels(made: Project) -> None
 
 
 def test_parts_then_the_seal(made: Project) -> None:
-    folder = made.folder / "artifacts" / "eval"
+    folder = made.folder / "artifacts" / "evaluations" / "intent@2"
     said = made.ok("eval", "run", "intent@2", "--part", "intent")
     assert said.startswith("intent  accuracy 0.")
     assert "live" not in said
     said = made.ok("eval", "run", "intent@2")
     assert "from intent@1, p =" in said
     assert "at chance" in said
-    assert "not of intent@1" in made.refused(2, "eval", "seal", "intent@1")
+    other = ("eval", "seal", "intent@1", "-o", str(folder))
+    assert "not of intent@1" in made.refused(2, *other)
     assert sorted(path.name for path in (folder / "parts").iterdir()) == [
         "intent.json",
         "live.json",
@@ -98,11 +99,12 @@ def test_parts_then_the_seal(made: Project) -> None:
 
 
 def test_what_is_sealed_stays(made: Project) -> None:
-    path = made.folder / "artifacts" / "eval" / "eval.json"
+    path = made.folder / "artifacts" / "evaluations" / "intent@2" / "eval.json"
     before = path.read_bytes()
     made.ok("eval", "seal", "intent@2")
     assert path.read_bytes() == before
-    assert "another version" in made.refused(2, "eval", "run", "intent@1")
+    other = ("eval", "run", "intent@1", "-o", str(path.parent))
+    assert "another version" in made.refused(2, *other)
 
 
 def test_warnings_are_shown_before_a_signature(made: Project) -> None:

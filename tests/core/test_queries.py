@@ -34,6 +34,9 @@ def test_a_query_that_reads_is_taken(query: str) -> None:
         ("WITH x AS (DELETE FROM rows RETURNING *) SELECT * FROM x", "DELETE has no place"),
         ("SELECT * INTO other FROM rows", "INTO has no place"),
         ("SELECT * FROM rows FOR UPDATE", "UPDATE has no place"),
+        ("SELECT $$'$$; DROP TABLE rows; --'", "dollar signs"),
+        ("SELECT $a$'$a$; DROP TABLE rows; --'", "dollar signs"),
+        (r"SELECT E'\''; DROP TABLE rows; --'", "plain quotes"),
     ],
 )
 def test_a_query_that_does_more_is_refused(query: str, why: str) -> None:

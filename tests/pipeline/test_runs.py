@@ -134,6 +134,11 @@ class TestTakingOver:
         assert reused(site, second.run)["train"] is None
         assert second.version == first.version
 
+    def test_from_a_stage_without_any_run(self, site: Site) -> None:
+        with pytest.raises(Refused, match="no run yet, so there is nothing to begin train on"):
+            begin(site.pipeline(), plan(fresh_from="train"))
+        assert made(site.pipeline(), plan(fresh_from="collect")).run.id == "intent#1"
+
     def test_an_unknown_stage(self, site: Site) -> None:
         with pytest.raises(BadInput, match="'cook': there are collect, curate"):
             begin(site.pipeline(), plan(fresh_from="cook"))

@@ -16,11 +16,17 @@ _WRITES = re.compile(
 _QUOTED = re.compile(
     r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/""", re.DOTALL
 )
+_HIDING = re.compile(r"\$[A-Za-z_]*\$|\b[eE]'")
+"""Quotes that only some databases know ($tag$ and E'…'): what one takes for the end of a text, the
+other does not, so that a statement could hide in between."""
+
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 
 
 def refusal(query: str) -> str | None:
     """Why a query is not one that only reads, or None if it is."""
+    if _HIDING.search(query):
+        return "it has a text in dollar signs or E'…'; write plain quotes"
     bare = _QUOTED.sub(" ", query).strip().removesuffix(";")
     words = [word.upper() for word in _WORD.findall(bare)]
     if not words or words[0] not in ("SELECT", "WITH"):

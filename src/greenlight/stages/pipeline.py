@@ -78,7 +78,8 @@ class FineTuningPipeline:
 
         Raises:
             BadInput: the plan names no stage to begin anew from.
-            Refused: a run of this task is under way; the message names it.
+            Refused: a run of this task is under way, which the message names, or there is none yet
+                to begin anew from.
         """
         if plan.fresh_from not in (None, *STAGES):
             raise BadInput(f"stage {plan.fresh_from!r}: there are {', '.join(STAGES)}", "from")
@@ -87,6 +88,8 @@ class FineTuningPipeline:
         # does not takes its number, and the store refuses.
         runs = list(everything(records, Run, {"task": task}))
         refuse_second(runs)
+        if plan.fresh_from not in (None, STAGES[0]) and not runs:
+            raise Refused(f"{task}: no run yet, so there is nothing to begin {plan.fresh_from} on")
         number = max((run.number for run in runs), default=0) + 1
         run = Run(
             id=f"{task}#{number}",

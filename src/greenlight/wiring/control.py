@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from greenlight.core.records import Decision, Epoch, Rollout, Version
+from greenlight.core.records import Action, Decision, Epoch, Rollout, Version
+from greenlight.lookup import find_version
+from greenlight.remembering import forget
 from greenlight.stages import loop, roll_out
 from greenlight.wiring.app import App, authorise
 
@@ -50,6 +52,8 @@ def start_rollout(app: App, candidate: Version, *, initiator: str, aa: bool = Fa
 def look(app: App, task: str, holder: str) -> Decision | None:
     """One pass of the controller over a task, if `holder` leads; see `stages.loop.reconcile`.
 
+    What was remembered of a version that is rolled back is dropped (REQUIREMENTS O3).
+
     Raises:
         Conflict: the routing changed meanwhile; the next pass sees it.
         LostLease: another controller leads now.
@@ -58,7 +62,7 @@ def look(app: App, task: str, holder: str) -> Decision | None:
     fence = loop.lead(app.store, holder, now)
     if fence is None:
         return None
-    return loop.reconcile(
+    decision = loop.reconcile(
         app.store,
         task,
         authorise=lambda rollout: authorise(app, rollout.candidate, initiator=rollout.initiator),
@@ -66,3 +70,8 @@ def look(app: App, task: str, holder: str) -> Decision | None:
         now=now,
         random=app.random,
     )
+    if decision is not None and decision.action is Action.ROLLBACK:
+        rollout = app.store.get(Rollout, decision.rollout)
+        if rollout is not None:
+            forget(app.cache(), find_version(app.store, rollout.candidate).bundle)
+    return decision

@@ -24,7 +24,7 @@ out_option = click.option(
     "--output",
     "out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the evaluation (default: artifacts/eval beside greenlight.toml).",
+    help="Folder of the evaluation (default: artifacts/evaluations/VERSION).",
 )
 on_option = click.option("--on", help="A prepared dataset: its digest or the beginning of it.")
 fail_on_warn_option = click.option(
@@ -64,7 +64,7 @@ def run_evaluation(
     """
     with opened(context) as app, _bar(as_json, "eval") as progress:
         found = find_version(app.store, version)
-        folder = out or Path(app.settings.root) / ARTIFACTS / "eval"
+        folder = out or Path(app.settings.root) / ARTIFACTS / "evaluations" / found.label
         made = wiring.measure_parts(
             app,
             found,
@@ -96,7 +96,7 @@ def seal_evaluation(
     """
     with opened(context) as app:
         found = find_version(app.store, version)
-        folder = out or Path(app.settings.root) / ARTIFACTS / "eval"
+        folder = out or Path(app.settings.root) / ARTIFACTS / "evaluations" / found.label
         made = wiring.seal_evaluation(app, found, folder=folder)
         counts = wiring.evaluation_of(app, made.version)
     document = made.evaluation.document
@@ -194,7 +194,7 @@ def compare(
     "--output",
     "out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder (default: artifacts/cards/VERSION beside greenlight.toml).",
+    help="Folder (default: artifacts/cards/VERSION).",
 )
 @json_option
 @click.pass_context
