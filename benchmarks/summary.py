@@ -233,7 +233,7 @@ def _curation(found: dict[str, Any]) -> str:
         f"\nOf {last['rows']:,} rows {last['collect']['pii']['rows']:,} held personal data and "
         f"were scrubbed, {last['curate']['exclusions']['duplicate']:,} were duplicates. Both "
         f"stages together take {last['rows'] / cpu:,.0f} rows per second of CPU, and took "
-        f"{last['rows_per_s']:,} by the clock of a busy machine. Ten times the rows take "
+        f"{last['rows_per_s']:,} by the clock. Ten times the rows take "
         f"{found['peak_ratio']['collect']:.2f} times the memory to collect and "
         f"{found['peak_ratio']['curate']:.2f} times to curate.\n"
     )
