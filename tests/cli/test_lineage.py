@@ -81,7 +81,7 @@ def test_rows_that_are_gone(learnt: tuple[Project, str], purged: bool, says: str
     with project.opened() as (settings, office), wiring.open_app(settings) as app:
         app.datasets.remove(prepared)
         if purged:
-            record(app.store, [("purge", {"datasets": [prepared]})], now=office.clock.now())
+            record(app.store, [("purge", {"folders": [prepared]})], now=office.clock.now())
     shown = project.ok("versions", "show", "intent@1", "--lineage")
     assert says in shown and "not to be told: their rows are gone" in shown
     told = json.loads(project.ok("versions", "show", "intent@1", "--lineage", "--json"))

@@ -15,8 +15,8 @@ import msgspec
 from greenlight import artifacts
 from greenlight.core.curation import Row
 from greenlight.core.errors import NotFound
-from greenlight.core.records import Dataset, LedgerEntry, Run, StageResult, Version
-from greenlight.lookup import everything
+from greenlight.core.records import Dataset, Run, StageResult, Version
+from greenlight.lookup import erasures, everything
 from greenlight.ports import Blobs, Records
 
 FIRST = 10
@@ -133,10 +133,10 @@ def _links(records: Records, shelves: Sequence[Blobs], digest: str | None) -> li
 
 
 def _why_gone(records: Records, digest: str) -> str:
-    for entry in everything(records, LedgerEntry, {"kind": "purge"}, newest_first=True):
-        if digest.encode() in msgspec.json.encode(entry.body):
-            return f"purged (ledger entry {entry.seq})"
-    return "gone; restore it from a backup"
+    entry = erasures(records).get(digest)
+    if entry is None:
+        return "gone; restore it from a backup"
+    return f"purged (ledger entry {entry.seq})"
 
 
 def _folder(shelf: Blobs, digest: str) -> str | None:

@@ -32,17 +32,20 @@ def work(app: App, task: str, *, since: int, progress: Progress) -> Turn | None:
     Raises:
         GreenlightError: the run failed or was aborted; it is on record.
     """
-    works = open_pipeline(app)
+    # Looking is cheap; the pipeline is opened (and the environment told) only for a run.
     run = active(app.store, task)
     if run is None:
         trigger = due(app, task, since)
         if trigger is None:
             return None
+        works = open_pipeline(app)
         plan = plan_of(app.settings.task(task))
         try:
             run = works.begin(task, plan, trigger=trigger, initiator=trigger)
         except Refused:  # another worker was quicker
             return None
+    else:
+        works = open_pipeline(app)
     try:
         hand = works.take(run)
     except Refused:  # somebody carries it out
