@@ -38,6 +38,8 @@ DIGESTS = tuple(f"sha256:{digit * 64}" for digit in "12")
 class Constant:
     """A model that costs nothing."""
 
+    open_since: int | None = None
+
     async def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """One label for everything."""
         return [Prediction("card_arrival", 0.9, False) for _ in texts]

@@ -42,6 +42,7 @@ class _Answering:
 
     def __init__(self) -> None:
         self.fails = False
+        self.open_since: int | None = None
 
     async def predict(self, texts: list[str]) -> Any:
         if self.fails:

@@ -33,7 +33,7 @@ def records(of: dict[str, Told] | None = None) -> dict[str, Told]:
         "heartbeat": Told(lambda replica: f"sign of life of {replica.id}"),
         **{
             name: Told(lambda *_, name=name, **__: name.replace("_", " "), "read")
-            for name in ("exposures", "failures", "past", "feedback_on", "summarise")
+            for name in ("exposures", "first_events", "past", "feedback_on", "summarise")
         },
         **(of or {}),
     }

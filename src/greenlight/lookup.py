@@ -40,6 +40,12 @@ SHORTEST_PREFIX = 4
 _LABEL = re.compile(r"[\w.-]+@[\w.-]+")
 
 
+def splits(records: Records, rollout: Rollout) -> dict[int, float]:
+    """The candidate's share of units in each epoch of a rollout."""
+    epochs = everything(records, Epoch, {"task": rollout.task, "rollout": rollout.id})
+    return {epoch.number: epoch.weight for epoch in epochs}
+
+
 def everything(
     records: Records,
     kind: type[R],

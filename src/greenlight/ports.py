@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from greenlight.core.answers import ArmSummary, Exposure, Failure, Lease
+from greenlight.core.answers import ArmSummary, Event, Exposure, Lease, Said
 from greenlight.core.curation import Row
 from greenlight.core.records import Feedback, Inference, Record, Replica
 from greenlight.core.retention import Erasure
@@ -81,7 +81,12 @@ class Events(Protocol):
     """What flows from the gateways, and the questions that evidence asks of it."""
 
     def ingest(self, inferences: Sequence[Inference], feedback: Sequence[Feedback]) -> None:
-        """Store events durably, any number of times: an id that is there already is skipped."""
+        """Store events durably, any number of times: an id that is there already is skipped.
+
+        Which inferences are latency events is told by the bars of their rollout
+        (`policy["latency_bars"]`: `p95`, `p99`, `slo` → milliseconds), which must be in the store
+        before its first inference; without bars there are none.
+        """
         ...
 
     def heartbeat(self, replica: Replica) -> None:
@@ -93,16 +98,24 @@ class Events(Protocol):
     ) -> list[Exposure]:
         """First exposures with `at <= until` and no journal entry for the test `lacking`.
 
-        One per (unit, epoch), ordered by (at, unit, epoch). Inferences whose `unit_source` is
-        `request` (made up fresh for one request) count like any other unit.
+        One per (unit, epoch), ordered by (at, unit, epoch), whatever their `unit_source`.
         """
         ...
 
-    def failures(self, rollout: str, *, until: int, limit: int = 5000) -> list[Failure]:
-        """First failed attempts (status error or timeout) with `at <= until` per (unit, epoch).
+    def first_events(
+        self, rollout: str, *, kind: str, until: int, limit: int = 5000
+    ) -> list[Event]:
+        """First events of a kind (`core.answers.Event`) with `at <= until` per (unit, epoch).
 
-        Only those without a journal entry for the test `error`, ordered by (at, unit, epoch).
+        Only those without a journal entry for the test named like the kind, ordered by
+        (at, unit, epoch).
         """
+        ...
+
+    def failed_within(
+        self, rollout: str, exposures: Sequence[Exposure], window: int
+    ) -> set[tuple[str, int]]:
+        """The (unit, epoch) whose first `error` is in [exposure.at, exposure.at + window)."""
         ...
 
     def past(self, rollout: str, units: Sequence[str]) -> dict[str, list[Exposure]]:
@@ -111,12 +124,11 @@ class Events(Protocol):
 
     def feedback_on(
         self, rollout: str, metric: str, exposures: Sequence[Exposure], window: int
-    ) -> dict[tuple[str, int], list[tuple[str, float, int]]]:
+    ) -> dict[tuple[str, int], list[Said]]:
         """Feedback per (unit, epoch) on that unit's inferences of that epoch.
 
-        Only what was received in [exposure.at, exposure.at + window). Each entry is
-        (inference id, value, received at), ordered by (received at, feedback id); a pair
-        without feedback is absent.
+        Only what was received in [exposure.at, exposure.at + window), ordered by (received at,
+        feedback id); a pair without feedback is absent.
         """
         ...
 
@@ -154,10 +166,11 @@ class Events(Protocol):
     ) -> Iterator[Mapping[str, int]]:
         """Erase events and all that was derived from them, in transactions of `batch` rows.
 
-        Inferences with their feedback, exposures, failures and what waits for them go. Where
+        Inferences with their feedback, exposures, first events and what waits for them go. Where
         nothing is left of a unit in a rollout, its journal entries get another name, the same in
         all of them (`core.retention.nobody`, from `random`), and so do the names in the journals
-        of rollouts that ended before `what.before`. Counts of arms stay: they name nobody.
+        of rollouts that ended before `what.before`; who judged the unit (`source`) goes from them.
+        Counts of arms stay: they name nobody.
 
         Each item tells of one transaction: table → rows. Whoever stops between two of them may
         start over at any time.
@@ -364,6 +377,14 @@ class Model(Protocol):
 
 class Runtime(Protocol):
     """A version that answers requests in the gateway."""
+
+    @property
+    def open_since(self) -> int | None:
+        """Since when its breaker has let no call succeed (µs since 1970-01-01 UTC).
+
+        None while it answers, and always where there is no breaker.
+        """
+        ...
 
     async def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """One prediction per text, in order.

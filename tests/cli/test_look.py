@@ -169,7 +169,7 @@ def test_status(rolling: Project) -> None:
     candidate = next(line for line in text.splitlines() if line.startswith("candidate"))
     assert candidate.split() == ["candidate", "3", "3", "3", "0", "0", "0", "–"]
     quality = next(line for line in text.splitlines() if line.startswith("quality"))
-    assert quality.split() == ["quality", "1", "300"]
+    assert quality.split() == ["quality", "1", "400"]
     found = rolling.json("status", "intent")["tasks"]["intent"]["rollout"]
     assert found["arms"]["candidate"]["units"] == 3
     assert found["evidence"]["superiority"]["log_threshold"] == pytest.approx(2.9957, abs=1e-4)

@@ -113,6 +113,24 @@ def epoch(number: int, **fields: Any) -> Epoch:
     return Epoch(number=number, **defaults | fields)
 
 
+def rollout(id: str = ROLLOUT, **fields: Any) -> Rollout:
+    """A running rollout with a bar for every kind of latency event, in milliseconds."""
+    defaults: dict[str, Any] = {
+        "task": "intent",
+        "control": "sha256:v1",
+        "candidate": "sha256:v2",
+        "salt": "00",
+        "policy": {"steps": [0.1, 0.5], "latency_bars": {"p95": 20.0, "p99": 40.0, "slo": 500}},
+        "policy_digest": "sha256:p",
+        "aa": True,
+        "initiator": "ana",
+        "status": RolloutStatus.RUNNING,
+        "step": 0,
+        "at": 8,
+    }
+    return Rollout(id=id, **defaults | fields)
+
+
 def link(seq: int) -> LedgerEntry:
     """A link of the ledger, its digest of no meaning."""
     return LedgerEntry(seq=seq, prev="", digest="", kind="started", body={"seq": seq}, at=seq)
@@ -166,23 +184,17 @@ EXAMPLES: tuple[Record, ...] = (
         at=7,
         signature="00",
     ),
-    Rollout(
-        id=ROLLOUT,
-        task="intent",
-        control="sha256:v1",
-        candidate="sha256:v2",
-        salt="00",
-        policy={"steps": [0.1, 0.5]},
-        policy_digest="sha256:p",
-        aa=True,
-        initiator="ana",
-        status=RolloutStatus.RUNNING,
-        step=0,
-        at=8,
-    ),
+    rollout(),
     epoch(1),
-    Replica(id="g-1", epochs={"intent": 1}, applied_at={"intent": 5}, flushed_through=9, at=9),
-    entry(1, y=0.1 + 0.2, pi=5e-324),
+    Replica(
+        id="g-1",
+        epochs={"intent": 1},
+        applied_at={"intent": 5},
+        open_since={"sha256:v2": 7},
+        flushed_through=9,
+        at=9,
+    ),
+    entry(1, y=0.1 + 0.2, pi=5e-324, excluded="late", source="s-1"),
     EvidenceState(rollout=ROLLOUT, last_seq=1, state={"e": (1.5).hex()}),
     Decision(
         id="d-1",

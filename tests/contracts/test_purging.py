@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from greenlight.adapters.stores.common import EVENT_KINDS
 from greenlight.core import retention
 from greenlight.core.records import (
     DAY,
@@ -22,7 +23,7 @@ from greenlight.core.records import (
 )
 from greenlight.core.retention import Erasure
 from greenlight.ports import Store
-from tests.contracts.making import EXAMPLES, ROLLOUT, entry, feedback, inference
+from tests.contracts.making import ROLLOUT, entry, feedback, inference, rollout
 
 FOREVER = 10**15
 
@@ -48,9 +49,7 @@ def what(**fields: Any) -> Erasure:
 
 def ended(id: str = ROLLOUT, **fields: Any) -> Rollout:
     """A rollout that was rolled back at 900."""
-    (example,) = (record for record in EXAMPLES if isinstance(record, Rollout))
-    given = {"id": id, "status": RolloutStatus.ROLLED_BACK, "ended_at": 900} | fields
-    return msgspec.structs.replace(example, **given)
+    return rollout(id, **{"status": RolloutStatus.ROLLED_BACK, "ended_at": 900} | fields)
 
 
 def names(store: Store) -> list[str]:
@@ -85,7 +84,7 @@ def test_a_unit_goes_with_all_that_was_said_and_derived(
         "inferences": 4,
         "feedback": 2,
         "exposures": 2,
-        "failures": 1,
+        "firsts": 1,
         "pending": 5,
         "evidence_journal": 2,
     }
@@ -93,12 +92,55 @@ def test_a_unit_goes_with_all_that_was_said_and_derived(
     assert [held.id for held in store.scan(Feedback)] == ["f3", "f4"]
     assert store.summarise(ROLLOUT) == before
     assert set(store.past(ROLLOUT, ["ana", "ben"])) == {"ben"}
-    assert [f.unit for f in store.failures(ROLLOUT, until=FOREVER)] == ["ben"]
+    errors = store.first_events(ROLLOUT, kind="error", until=FOREVER)
+    assert [event.unit for event in errors] == ["ben"]
     for test in ("exposure", "fast"):
         waiting = store.exposures(ROLLOUT, lacking=test, until=FOREVER)
         assert [e.unit for e in waiting] == (["ben"] if test == "fast" else [])
     assert erased(store, random, unit="ana") == {}
     assert store.erasable(what(unit="ana"))["inferences"] == 0
+
+
+def test_first_events_of_every_kind_go(store: Store, random: Callable[[int], bytes]) -> None:
+    """With the inference that they are, and with what waits for them; a later one stays."""
+    store.commit(append=[rollout()])
+    store.ingest(
+        [
+            inference("i1", at=100, status=Status.TIMEOUT),
+            inference("i2", at=1001, epoch=2, latency_ms=30.0),
+            inference("i3", at=101, unit="ben", latency_ms=50.0),
+        ],
+        [],
+    )
+    store.commit(append=[entry(1, test="latency_slo")])
+    counts = erased(store, random, unit="ana")
+    assert (counts["firsts"], counts["pending"]) == (4, 6)
+    left = {
+        kind: [
+            (event.unit, event.epoch)
+            for event in store.first_events(ROLLOUT, kind=kind, until=FOREVER)
+        ]
+        for kind in EVENT_KINDS
+    }
+    assert left == {
+        "error": [],
+        "latency_p95": [("ben", 1), ("ana", 2)],
+        "latency_p99": [("ben", 1)],
+        "latency_slo": [],
+    }
+
+
+def test_who_judged_an_erased_unit_is_forgotten(
+    store: Store, random: Callable[[int], bytes]
+) -> None:
+    """The entry stays for the fold; the pseudonym of the reviewer goes with the unit's name."""
+    store.ingest([inference("i1"), inference("i2", unit="ben")], [])
+    quality = {"test": "quality", "y": 1.0, "source": "s-1"}
+    store.commit(append=[entry(1, **quality), entry(2, **quality, unit="ben", excluded="late")])
+    erased(store, random, unit="ana")
+    first, second = store.scan(JournalEntry)
+    assert (first.source, first.y, first.seq) == (None, 1.0, 1)
+    assert (second.unit, second.source, second.excluded) == ("ben", "s-1", "late")
 
 
 def test_the_journal_keeps_its_entries_under_a_name_of_nobodys(

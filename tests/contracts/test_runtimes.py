@@ -113,6 +113,7 @@ async def test_a_model_that_breaks_is_an_error_and_may_mend(opening: Opening) ->
     async with opening(subject, 10 * SECOND) as runtime:
         subject.broken = True
         assert await failing(runtime) == "error"
+        assert runtime.open_since is None
         subject.broken = False
         assert (await runtime.predict(["card please"]))[0].label == "card"
         await runtime.close()

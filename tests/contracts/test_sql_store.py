@@ -237,17 +237,28 @@ def test_waiting_exposures_are_read_in_order_without_sorting(url: str) -> None:
     """The cost of the question is that of its answer: no sort, no walk over what is settled."""
     SqlStore(url).close()
     with writing(url) as connection:
-        for query, table in (
-            (questions.EXPOSURES, "exposures"),
-            (questions.FAILURES, "failures"),
+        for query, table, kind in (
+            (questions.EXPOSURES, "exposures", ""),
+            (questions.FIRST_EVENTS, "firsts", "kind=? AND "),
         ):
             text = str(query.compile(dialect=connection.dialect))
             rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", ("r", "t", 1, 1, 0))
             plan = [row[-1] for row in rows]
             assert plan == [
                 "SEARCH pending USING PRIMARY KEY (rollout=? AND test=? AND at<?)",
-                f"SEARCH {table} USING PRIMARY KEY (rollout=? AND unit=? AND epoch=?)",
+                f"SEARCH {table} USING PRIMARY KEY (rollout=? AND {kind}unit=? AND epoch=?)",
             ]
+
+
+def test_the_newest_of_a_task_are_found_without_a_walk_over_the_others(url: str) -> None:
+    """What a rollout reads at its start, also of a task that is quiet beside busy ones."""
+    SqlStore(url).close()
+    with writing(url) as connection:
+        query = "SELECT * FROM inferences WHERE task = 'quiet' ORDER BY id DESC LIMIT 1000"
+        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")
+        assert [row[-1] for row in rows] == [
+            "SEARCH inferences USING INDEX ix_inferences_task_id (task=?)"
+        ]
 
 
 def left_in(url: str, text: str) -> int:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from greenlight.adapters.stores.common import EVENT_KINDS
 from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.adapters.stores.sql import SqlStore
 from greenlight.core.answers import Lease
@@ -31,13 +32,21 @@ from greenlight.core.records import (
 )
 from greenlight.core.retention import Erasure
 from greenlight.ports import Store
-from tests.contracts.making import ROLLOUT, entry, epoch, feedback, inference, version
+from tests.contracts.making import (
+    ROLLOUT,
+    entry,
+    epoch,
+    feedback,
+    inference,
+    rollout,
+    version,
+)
 
 small = st.integers(0, 12)
 names = st.sampled_from(["a", "é", "Z"])
 rollouts = st.sampled_from([ROLLOUT, ROLLOUT, ROLLOUT, "r2", None])
 metrics = st.sampled_from(["quality", "quality", "stars"])
-tests = st.sampled_from(["exposure", "fast", "presence", "quality", "error"])
+tests = st.sampled_from(["exposure", "fast", "presence", "quality", *EVENT_KINDS])
 
 inferences = st.builds(
     lambda id, **fields: inference(f"i{id:02}", **fields),
@@ -51,7 +60,7 @@ inferences = st.builds(
     status=st.sampled_from(Status),
     bucket=st.floats(0, 1),
     oos=st.sampled_from([None, True, False]),
-    latency_ms=st.floats(0, 1e6),
+    latency_ms=st.floats(0, 60) | st.floats(0, 1e6),
 )
 words = st.builds(
     lambda id, of, value, **fields: feedback(f"f{id:02}", f"i{of:02}", value, **fields),
@@ -60,6 +69,7 @@ words = st.builds(
     value=st.sampled_from([0.0, 1.0, 0.5]),
     at=small,
     metric=metrics,
+    reviewer=st.sampled_from([None, "kim"]),
 )
 entries = st.builds(
     entry,
@@ -69,6 +79,8 @@ entries = st.builds(
     unit=names,
     epoch=st.integers(1, 2),
     y=st.floats(allow_nan=False, allow_infinity=False),
+    excluded=st.sampled_from([None, "late"]),
+    source=st.sampled_from([None, "s-1"]),
 )
 documents = st.dictionaries(
     st.text(max_size=3), st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-1, 1)
@@ -80,6 +92,7 @@ versions = st.builds(
     status=st.sampled_from(VersionStatus),
     at=st.integers(0, 1),
 )
+started = st.builds(rollout, id=st.sampled_from([ROLLOUT, "r2"]))
 epochs = st.builds(epoch, number=st.integers(1, 3), task=names, rollout=rollouts)
 leases = st.builds(
     Lease,
@@ -90,7 +103,9 @@ leases = st.builds(
 )
 commits = st.fixed_dictionaries(
     {
-        "append": st.lists(st.one_of(entries, entries, versions, epochs), max_size=3),
+        "append": st.lists(
+            st.one_of(entries, entries, entries, versions, epochs, started), max_size=3
+        ),
         "fence": st.one_of(st.none(), st.none(), leases),
         "now": small,
         "changes": st.lists(
@@ -154,15 +169,17 @@ def answers(store: Store) -> Iterator[object]:
         yield store.scan(kind, newest_first=True, limit=2)
     yield store.scan(Inference, {"rollout": None, "oos": True})
     yield store.scan(Epoch, {"rollout": ROLLOUT}, after=("a", 2))
-    for rollout in (ROLLOUT, "r2"):
-        yield store.summarise(rollout)
-        yield store.past(rollout, ["a", "é", "Z", "nobody"])
+    for on in (ROLLOUT, "r2"):
+        yield store.summarise(on)
+        yield store.past(on, ["a", "é", "Z", "nobody"])
         for until in (5, 99):
-            yield store.failures(rollout, until=until)
+            for kind in EVENT_KINDS:
+                yield store.first_events(on, kind=kind, until=until, limit=2)
             for test in ("exposure", "fast", "presence"):
-                found = store.exposures(rollout, lacking=test, until=until, limit=4)
+                found = store.exposures(on, lacking=test, until=until, limit=4)
                 yield found
-                yield store.feedback_on(rollout, "quality", found, 3)
+                yield store.feedback_on(on, "quality", found, 3)
+                yield store.failed_within(on, found, 3)
 
 
 @pytest.fixture(scope="module")

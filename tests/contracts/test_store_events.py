@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from greenlight.core.answers import ArmSummary, Exposure, Failure
+from greenlight.adapters.stores.common import EVENT_KINDS
+from greenlight.core.answers import ArmSummary, Event, Exposure, Said
 from greenlight.core.errors import Conflict
 from greenlight.core.records import Feedback, Inference, Replica, Status, Variant
 from greenlight.ports import Store
-from tests.contracts.making import ROLLOUT, entry, feedback, inference, link
+from tests.contracts.making import ROLLOUT, entry, feedback, inference, link, rollout
 
 FOREVER = 10**15
 CANDIDATE = {"variant": Variant.CANDIDATE, "version": "sha256:v2", "served_version": "sha256:v2"}
@@ -19,16 +22,28 @@ def exposed(store: Store, lacking: str = "exposure", until: int = FOREVER) -> li
     return [(e.unit, e.at) for e in store.exposures(ROLLOUT, lacking=lacking, until=until)]
 
 
+def events(store: Store, kind: str = "error", **asked: Any) -> list[tuple[str, int, int]]:
+    """(unit, epoch, at) of the first events of a kind that are in no journal."""
+    found = store.first_events(ROLLOUT, kind=kind, **{"until": FOREVER} | asked)
+    assert {event.kind for event in found} <= {kind}
+    return [(event.unit, event.epoch, event.at) for event in found]
+
+
+def said(inference: str, value: float, at: int, reviewer: str | None = None) -> Said:
+    """One word on an answer."""
+    return Said(inference=inference, value=value, at=at, reviewer=reviewer)
+
+
 # Arrival
 
 
 def test_events_may_arrive_any_number_of_times(store: Store) -> None:
-    events = [inference("i1"), inference("i2", at=101)]
+    made = [inference("i1"), inference("i2", at=101)]
     words = [feedback("f1", "i1")]
     for _ in range(2):
-        store.ingest(events, words)
-        store.ingest([*events, *events], [*words, *words])
-    assert store.scan(Inference) == events
+        store.ingest(made, words)
+        store.ingest([*made, *made], [*words, *words])
+    assert store.scan(Inference) == made
     assert store.scan(Feedback) == words
     assert [(s.requests, s.units, s.good) for s in store.summarise(ROLLOUT)] == [(2, 1, 1)]
     assert exposed(store) == [("ana", 100)]
@@ -53,7 +68,7 @@ def test_requests_outside_a_rollout_are_only_stored(store: Store) -> None:
     store.ingest([inference("i1", rollout=None, status=Status.ERROR)], [feedback("f1", "i1")])
     assert len(store.scan(Inference)) == 1
     assert exposed(store) == []
-    assert store.failures(ROLLOUT, until=FOREVER) == []
+    assert events(store) == []
     assert store.summarise(ROLLOUT) == []
 
 
@@ -75,7 +90,7 @@ def test_an_exposure_is_a_units_first_inference_in_an_epoch(store: Store) -> Non
         [
             inference("i3", at=120, epoch=2, weight=0.5, **CANDIDATE),
             inference("i2", at=110),
-            inference("i1", at=100, bucket=0.25),
+            inference("i1", at=100, bucket=0.25, unit_source="body"),
             inference("i4", at=90, unit="ben", unit_source="request"),
             inference("i5", at=80, rollout="r2"),
         ],
@@ -89,12 +104,13 @@ def test_an_exposure_is_a_units_first_inference_in_an_epoch(store: Store) -> Non
             variant=variant,
             weight=weight,
             bucket=bucket,
+            unit_source=source,
             at=at,
         )
-        for unit, epoch, variant, weight, bucket, at in [
-            ("ben", 1, Variant.CONTROL, 0.1, 0.625, 90),
-            ("ana", 1, Variant.CONTROL, 0.1, 0.25, 100),
-            ("ana", 2, Variant.CANDIDATE, 0.5, 0.625, 120),
+        for unit, epoch, variant, weight, bucket, source, at in [
+            ("ben", 1, Variant.CONTROL, 0.1, 0.625, "request", 90),
+            ("ana", 1, Variant.CONTROL, 0.1, 0.25, "body", 100),
+            ("ana", 2, Variant.CANDIDATE, 0.5, 0.625, "header", 120),
         ]
     ]
 
@@ -118,11 +134,13 @@ def test_exposures_come_in_order_up_to_a_moment_and_a_limit(store: Store) -> Non
 
 def test_a_late_arrival_moves_an_exposure_back(store: Store) -> None:
     store.ingest([inference("i2", at=200), inference("i9", at=150, unit="ben")], [])
-    store.ingest([inference("i1", at=100, bucket=0.25, **CANDIDATE)], [])
+    moved = inference("i1", at=100, bucket=0.25, unit_source="body", **CANDIDATE)
+    store.ingest([moved], [])
     assert exposed(store) == [("ana", 100), ("ben", 150)]
     assert exposed(store, until=149) == [("ana", 100)]
     [past] = store.past(ROLLOUT, ["ana"])["ana"]
     assert (past.at, past.bucket, past.variant) == (100, 0.25, Variant.CANDIDATE)
+    assert past.unit_source == "body"
     store.ingest([inference("i3", at=300)], [])
     assert exposed(store) == [("ana", 100), ("ben", 150)]
 
@@ -166,7 +184,7 @@ def test_evidence_may_be_there_before_the_exposure(store: Store) -> None:
     store.ingest([inference("i1"), inference("i2", unit="ben", status=Status.ERROR)], [])
     assert exposed(store) == [("ben", 100)]
     assert exposed(store, "fast") == [("ana", 100), ("ben", 100)]
-    assert store.failures(ROLLOUT, until=FOREVER) == []
+    assert events(store) == []
 
 
 def test_a_test_that_follows_no_exposures_is_named(store: Store) -> None:
@@ -174,10 +192,10 @@ def test_a_test_that_follows_no_exposures_is_named(store: Store) -> None:
         store.exposures(ROLLOUT, lacking="quality", until=FOREVER)
 
 
-# Failures
+# First events
 
 
-def test_a_failure_is_a_units_first_failed_attempt(store: Store) -> None:
+def test_a_first_error_is_a_units_first_failed_attempt(store: Store) -> None:
     store.ingest(
         [
             inference("i1", at=100),
@@ -188,16 +206,116 @@ def test_a_failure_is_a_units_first_failed_attempt(store: Store) -> None:
         ],
         [],
     )
-    first = Failure(rollout=ROLLOUT, epoch=1, unit="ana", variant=Variant.CANDIDATE, at=110)
-    second = Failure(rollout=ROLLOUT, epoch=2, unit="ana", variant=Variant.CONTROL, at=115)
-    assert store.failures(ROLLOUT, until=FOREVER) == [first, second]
-    assert store.failures(ROLLOUT, until=110) == [first]
-    assert store.failures(ROLLOUT, until=FOREVER, limit=1) == [first]
+    assert store.first_events(ROLLOUT, kind="error", until=FOREVER) == [
+        Event(rollout=ROLLOUT, kind="error", epoch=epoch, unit="ana", variant=variant, at=at)
+        for epoch, variant, at in [(1, Variant.CANDIDATE, 110), (2, Variant.CONTROL, 115)]
+    ]
+    assert events(store, until=110) == [("ana", 1, 110)]
+    assert events(store, limit=1) == [("ana", 1, 110)]
     store.commit(append=[entry(1, test="error")])
-    assert store.failures(ROLLOUT, until=FOREVER) == [second]
+    assert events(store) == [("ana", 2, 115)]
     store.ingest([inference("i0", at=50, epoch=2, status=Status.ERROR)], [])
-    assert [f.at for f in store.failures(ROLLOUT, until=FOREVER)] == [50]
+    assert events(store) == [("ana", 2, 50)]
     assert len(exposed(store)) == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "latency_ms", "expected"),
+    [
+        (Status.OK, 20.0, ""),
+        (Status.OK, 20.5, "p95"),
+        (Status.OK, 40.5, "p95 p99"),
+        (Status.OK, 501.0, "p95 p99 slo"),
+        (Status.ERROR, 5.0, "error"),
+        (Status.ERROR, 41.0, "error p95 p99"),
+        (Status.TIMEOUT, 5.0, "error p95 p99 slo"),
+        (Status.SHORT_CIRCUIT, 999.0, ""),
+    ],
+)
+def test_which_events_a_request_is(
+    store: Store, status: Status, latency_ms: float, expected: str
+) -> None:
+    """EVIDENCE, latency: the call's own time; a timeout exceeds, a call never made does not."""
+    store.commit(append=[rollout()])
+    store.ingest([inference("i1", status=status, latency_ms=latency_ms)], [])
+    found = {kind.removeprefix("latency_") for kind in EVENT_KINDS if events(store, kind)}
+    assert found == set(expected.split())
+
+
+def test_each_kind_of_event_has_its_own_first(store: Store) -> None:
+    store.commit(append=[rollout()])
+    store.ingest(
+        [
+            inference("i1", at=100, latency_ms=30.0),
+            inference("i2", at=110, latency_ms=50.0, **CANDIDATE),
+            inference("i3", at=120, status=Status.TIMEOUT),
+            inference("i4", at=130, latency_ms=60.0, unit="ben", epoch=2),
+        ],
+        [],
+    )
+    assert events(store, "latency_p95") == [("ana", 1, 100), ("ben", 2, 130)]
+    assert events(store, "latency_p99") == [("ana", 1, 110), ("ben", 2, 130)]
+    assert events(store, "latency_slo") == events(store) == [("ana", 1, 120)]
+    [event, _] = store.first_events(ROLLOUT, kind="latency_p99", until=FOREVER)
+    assert event.variant is Variant.CANDIDATE
+    store.commit(append=[entry(1, test="latency_p99"), entry(2, test="error")])
+    assert events(store, "latency_p99") == [("ben", 2, 130)]
+    assert events(store) == []
+    store.ingest([inference("i0", at=90, latency_ms=50.0)], [])
+    assert events(store, "latency_p95") == [("ana", 1, 90), ("ben", 2, 130)]
+    assert events(store, "latency_p99") == [("ben", 2, 130)]
+    assert events(store, "latency_slo") == [("ana", 1, 120)]
+
+
+def test_bars_are_those_of_the_rollout_when_its_events_arrive(store: Store) -> None:
+    """A rollout without bars, or one that the store does not know, has no latency events."""
+    store.commit(
+        append=[
+            rollout("r2", policy={"latency_bars": {"p95": 5.0, "slo": None, "p50": 1.0}}),
+            rollout("r3", policy={}),
+        ]
+    )
+    slow = {"latency_ms": 900.0}
+    made = [inference(f"i{n}", rollout=f"r{n}", **slow) for n in (1, 2, 3)]
+    store.ingest([*made, inference("i4", rollout=None, **slow)], [])
+    store.commit(append=[rollout()])
+    found = {
+        (on, kind)
+        for on in ("r1", "r2", "r3")
+        for kind in EVENT_KINDS
+        if store.first_events(on, kind=kind, until=FOREVER)
+    }
+    assert found == {("r2", "latency_p95")}
+    store.ingest([inference("i5", at=101, latency_ms=30.0)], [])
+    assert events(store, "latency_p95") == [("ana", 1, 101)]
+
+
+def test_who_failed_within_a_window(store: Store) -> None:
+    """From the exposure on, the end excluded; journaled or not, and errors only."""
+    failed = {"status": Status.ERROR}
+    store.commit(append=[rollout(), entry(1, test="error")])
+    store.ingest(
+        [
+            inference("i1", at=100),
+            inference("i2", at=149, **failed),
+            inference("i3", at=100, unit="ben"),
+            inference("i4", at=150, unit="ben", **failed),
+            inference("i5", at=200, epoch=2, latency_ms=900.0),
+            inference("i6", at=100, unit="eve", status=Status.TIMEOUT),
+            inference("i7", at=100, unit="eve", rollout="r2"),
+        ],
+        [],
+    )
+    exposures = store.exposures(ROLLOUT, lacking="fast", until=FOREVER)
+    assert store.failed_within(ROLLOUT, exposures, 50) == {("ana", 1), ("eve", 1)}
+    assert store.failed_within(ROLLOUT, exposures, 51) == {("ana", 1), ("eve", 1), ("ben", 1)}
+    assert store.failed_within("r2", exposures, 50) == set()
+    assert store.failed_within(ROLLOUT, [], 50) == set()
+
+
+def test_a_kind_of_event_that_there_is_not_is_named(store: Store) -> None:
+    with pytest.raises(ValueError, match="'latency_p50': error, latency_p95, latency_p99, latency"):
+        store.first_events(ROLLOUT, kind="latency_p50", until=FOREVER)
 
 
 # What is known of units, and what they said
@@ -228,7 +346,7 @@ def test_feedback_counts_within_the_window(store: Store) -> None:
         [
             feedback("f6", "i1", 0.0, at=199),
             feedback("f5", "i1", 1.0, at=200),
-            feedback("f4", "i2", 0.0, at=150),
+            feedback("f4", "i2", 0.0, at=150, reviewer="kim"),
             feedback("f3", "i1", 1.0, at=150),
             feedback("f2", "i1", 1.0, at=99),
             feedback("f1", "i1", 0.5, at=120, metric="stars"),
@@ -238,9 +356,11 @@ def test_feedback_counts_within_the_window(store: Store) -> None:
     )
     exposures = store.exposures(ROLLOUT, lacking="fast", until=149)
     assert store.feedback_on(ROLLOUT, "quality", exposures, 100) == {
-        ("ana", 1): [("i1", 1.0, 150), ("i2", 0.0, 150), ("i1", 0.0, 199)],
+        ("ana", 1): [said("i1", 1.0, 150), said("i2", 0.0, 150, "kim"), said("i1", 0.0, 199)],
     }
-    assert store.feedback_on(ROLLOUT, "stars", exposures, 100) == {("ana", 1): [("i1", 0.5, 120)]}
+    assert store.feedback_on(ROLLOUT, "stars", exposures, 100) == {
+        ("ana", 1): [said("i1", 0.5, 120)]
+    }
     assert store.feedback_on(ROLLOUT, "quality", exposures, 0) == {}
     assert store.feedback_on(ROLLOUT, "quality", [], 100) == {}
     assert store.feedback_on("r2", "quality", exposures, 100) == {}
@@ -259,7 +379,7 @@ def test_questions_about_more_units_than_one_query_holds(store: Store) -> None:
         ROLLOUT, units
     )
     assert store.feedback_on(ROLLOUT, "quality", exposures, 2) == {
-        (f"u{n:04}", 1): [(f"i{n:04}", float(n % 2), n + 1)] for n in range(count)
+        (f"u{n:04}", 1): [said(f"i{n:04}", float(n % 2), n + 1)] for n in range(count)
     }
     store.commit(append=[entry(n, test="presence", unit=f"u{n:04}") for n in range(1, count)])
     assert exposed(store, "presence") == [("u0000", 0)]

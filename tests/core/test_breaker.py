@@ -10,9 +10,8 @@ from greenlight.core.records import SECOND
 CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
 
 
-def play(script: str, threshold: int = 2, reset: int = 10 * SECOND) -> list[str]:
+def run(breaker: Breaker, script: str) -> list[str]:
     """Run a script of one word per second: ok, fail, or a bare ask; what was let through."""
-    breaker = Breaker(threshold, reset)
     seen = []
     for second, word in enumerate(script.split()):
         now = second * SECOND
@@ -47,7 +46,30 @@ def play(script: str, threshold: int = 2, reset: int = 10 * SECOND) -> list[str]
 def test_transitions(script: str, last: str) -> None:
     """Success resets the count; half-open lets exactly one probe through; a lost probe is
     replaced after the reset time."""
-    assert play(script)[-1] == last
+    assert run(Breaker(threshold=2, reset=10 * SECOND), script)[-1] == last
+
+
+@pytest.mark.parametrize(
+    ("script", "since"),
+    [
+        ("ok", None),
+        ("fail", None),
+        ("ok fail fail", 2),
+        ("fail fail" + " ask" * 9, 1),
+        ("fail fail" + " ask" * 9 + " ask", 1),
+        ("fail fail" + " ask" * 9 + " fail", 1),
+        ("fail fail" + " ask" * 9 + " fail" + " ask" * 9 + " fail", 1),
+        ("fail fail" + " ask" * 9 + " ok", None),
+        ("fail fail" + " ask" * 9 + " ok fail", None),
+        ("fail fail" + " ask" * 9 + " ok fail fail", 13),
+    ],
+)
+def test_since_when_nothing_gets_through(script: str, since: int | None) -> None:
+    """Verdicts: a fault of the data plane is a breaker that has been open for a while. A probe
+    that fails does not begin that while anew; one that succeeds ends it."""
+    breaker = Breaker(threshold=2, reset=10 * SECOND)
+    run(breaker, script)
+    assert breaker.open_since == (None if since is None else since * SECOND)
 
 
 def test_a_straggler_from_before_does_not_close_an_open_breaker() -> None:
@@ -57,6 +79,7 @@ def test_a_straggler_from_before_does_not_close_an_open_breaker() -> None:
     breaker.failed(quick, 1)
     breaker.succeeded(slow, 2)
     assert breaker.state is OPEN
+    assert breaker.open_since == 1
     probe = breaker.admit(1 + SECOND)
     assert probe is not None
     breaker.succeeded(slow, 3 + SECOND)

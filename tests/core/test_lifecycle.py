@@ -95,4 +95,4 @@ def test_the_diagram_has_every_row() -> None:
     assert "    approved --> canary: start rollout" in lines
     assert len(lines) == 2 + len(VERSION)
     ends = [line for line in mermaid(ROLLOUT, RolloutStatus.RUNNING, "start").splitlines()]
-    assert ends[-1] == "    inconclusive --> [*]"
+    assert ends[-1] == "    withdrawn --> [*]"

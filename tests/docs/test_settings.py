@@ -17,7 +17,7 @@ from greenlight.config.settings import DURATIONS, SIZES
 
 PAGE = Path(__file__).parents[2] / "docs/configuration.md"
 ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \| [^|]+ \|$", re.MULTILINE)
-NAMED = {"people": "NAME", "tasks": "NAME", "gates": "METRIC", "quorum": "ROLE"}
+NAMED = {"people": "NAME", "tasks": "NAME", "gates": "METRIC", "metrics": "METRIC"}
 
 
 def settings(cls: type, path: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from greenlight.core.words import power
 from greenlight.reporting import figures, style
 from greenlight.reporting.gallery import MOST, Picture, pictures
 from greenlight.reporting.history import histories
@@ -131,7 +132,8 @@ def test_figures_say_what_was_decided(story: Any) -> None:
     assert {"intent@2 starts at 10%", "widen to 50%", "PROMOTE intent@2"} <= said
     assert {"intent@3 starts at 10%", "ROLL BACK intent@3"} <= said
     promoted, rolled_back = (words(figures.evidence(item)) for item in told)
-    assert {"roll back at E ≥ 300", "promote at E ≥ 20"} <= promoted
+    limit = power(told[0].thresholds["quality"])
+    assert {f"roll back at E ≥ {limit}", "promote at E ≥ 20"} <= promoted
     assert "promote at E ≥ 20" not in rolled_back
     assert any(text.startswith("promote: E = ") for text in promoted)
     assert any(text.startswith("roll back: E = ") for text in rolled_back)

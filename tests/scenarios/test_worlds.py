@@ -11,8 +11,8 @@ import pytest
 from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core import ledger
 from greenlight.core.errors import NotFound, Refused, Tampered
-from greenlight.core.evidence import begin, fold, freeze
-from greenlight.core.policy import DecisionPolicy, RolloutPolicy, Step
+from greenlight.core.evidence import begin, fold, freeze, thaw
+from greenlight.core.policy import DecisionPolicy, EvidencePolicy, RolloutPolicy, Step
 from greenlight.core.records import (
     MILLISECOND,
     MINUTE,
@@ -30,6 +30,7 @@ from greenlight.core.records import (
 )
 from greenlight.stages import roll_out
 from greenlight.stages.loop import lead, reconcile
+from greenlight.stages.replay import replay
 from greenlight.testing import FakeClock, Quality, World, WorldSimulator
 
 TASK = "intent"
@@ -46,7 +47,8 @@ POLICY = DecisionPolicy(
         grace=500 * MILLISECOND,
         min_outcomes=60,
         stale_after=5 * SECOND,
-    )
+    ),
+    evidence=EvidencePolicy(error_margin=0.05),
 )
 
 
@@ -273,7 +275,13 @@ def test_replay_of_the_journal_gives_the_stored_state(seed: int) -> None:
     weights = {e.number: e.weight for e in it.store.scan(Epoch, {"rollout": it.rollout.id})}
     state = it.store.get(EvidenceState, it.rollout.id)
     assert state is not None
-    assert freeze(fold(begin(POLICY), journal, POLICY, weights)) == state.state
+    policy = msgspec.convert(it.rollout.policy, DecisionPolicy)
+    again = fold(begin(policy), journal, policy, weights)
+    again.closed = thaw(state.state).closed
+    assert freeze(again) == state.state
+    replayed = replay(it.store, it.now())
+    assert len(replayed) >= 2
+    assert all(decision.equal and decision.exact for decision in replayed)
 
 
 def test_everything_that_was_decided_is_on_the_ledger() -> None:

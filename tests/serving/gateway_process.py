@@ -22,6 +22,8 @@ from greenlight.serving.settings import Settings, SpoolSettings
 class Constant:
     """Answers everything with one label."""
 
+    open_since: int | None = None
+
     async def predict(self, texts: Sequence[str]) -> list[Prediction]:
         return [Prediction("card_arrival", 0.9, False) for _ in texts]
 

@@ -64,6 +64,7 @@ class Echo:
         self.gate: asyncio.Event | None = None
         self.entered = asyncio.Event()
         self.answers = 1
+        self.open_since: int | None = None
 
     async def predict(self, texts: Sequence[str]) -> list[Prediction]:
         self.calls += 1

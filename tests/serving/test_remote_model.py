@@ -17,14 +17,14 @@ import pytest
 from greenlight.adapters.runtimes.http import HttpRuntime
 from greenlight.adapters.trainers import TRAINERS
 from greenlight.core.errors import BadInput, ModelFailed
-from greenlight.core.records import MILLISECOND, SECOND, Status
+from greenlight.core.records import MILLISECOND, SECOND, Replica, Status
 from greenlight.models import bundle
-from greenlight.ports import Prediction
+from greenlight.ports import Clock, Prediction
 from greenlight.serving.http import Receive, Response, Scope, Send, read_body, send_response
 from greenlight.serving.model_server import ModelServer, open_bundle
 from greenlight.testing import FakeClock
 from tests.models import tiny
-from tests.serving.harness import Client, asynchronous, eventually, serving
+from tests.serving.harness import V1, V2, Client, World, asynchronous, eventually, serving
 from tests.serving.test_processes import process
 
 GOOD = {"predictions": [{"label": "card", "score": 0.5}]}
@@ -57,7 +57,7 @@ class Server:
 
 @asynccontextmanager
 async def remote(
-    server: Any, clock: FakeClock | None = None, **settings: int
+    server: Any, clock: Clock | None = None, **settings: int
 ) -> AsyncIterator[HttpRuntime]:
     """A runtime in front of a server."""
     async with serving(server) as client:
@@ -181,6 +181,47 @@ async def test_a_cancelled_call_leaves_its_place() -> None:
         await asyncio.wait([call])
         server.gate.set()
         assert await runtime.predict(["a"])
+
+
+@asynchronous
+async def test_a_dead_model_shows_in_the_sign_of_life_until_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """O1: by this the controller sees a fault of the data plane. Control is not in it."""
+    world, server = World(tmp_path), Server()
+    world.epoch(1, candidate=V2, weight=1.0)
+
+    def sign() -> Replica:
+        found: Replica | None = world.store.get(Replica, "gateway-1")
+        assert found is not None
+        return found
+
+    async def answered_by(label: str) -> bool:
+        return (await client.ask("user-1"))[1] == label
+
+    settings: dict[str, Any] = {"failures": 2, "reset": 20 * MILLISECOND}
+    async with remote(server, world.clock, **settings) as candidate:
+        runtimes = {V1: world.models[V1], V2: candidate}
+        monkeypatch.setattr(world, "open_runtime", lambda version: runtimes[version.digest])
+        async with serving(world.gateway()) as client:
+            assert sign().open_since == {}
+            server.status, began = 500, world.clock.now()
+            assert await answered_by("v1") and await answered_by("v1")
+            opened = world.clock.now()
+            await eventually(lambda: sign().open_since)
+            since = sign().open_since[V2]
+            assert began <= since <= opened
+
+            async def probed_twice() -> bool:
+                return await answered_by("v1") and len(server.seen) >= 4
+
+            await eventually(probed_twice)
+            probed = world.clock.now()
+            await eventually(lambda: sign().at > probed)
+            assert sign().open_since == {V2: since}
+            server.status = 200
+            await eventually(lambda: answered_by("card"))
+            await eventually(lambda: not sign().open_since)
 
 
 class Fixed:

@@ -33,13 +33,14 @@ RULES = RolloutPolicy(
     grace=SECOND,
     stale_after=5 * SECOND,
 )
+POLICY = DecisionPolicy(rollout=RULES)
 ROLLOUT = Rollout(
     id="r1",
     task="intent",
     control="sha256:v1",
     candidate="sha256:v2",
     salt="5a" * 16,
-    policy=msgspec.to_builtins(DecisionPolicy(rollout=RULES)),
+    policy=msgspec.to_builtins(POLICY),
     policy_digest="sha256:p",
     aa=False,
     initiator="ana",
@@ -83,7 +84,7 @@ def look(*inferences: Inference, replicas: tuple[Replica, ...] = (replica("one")
     store.ingest(inferences, [])
     for each in replicas:
         store.heartbeat(each)
-    return observe(store, ROLLOUT, EPOCH, RULES, NOW)
+    return observe(store, ROLLOUT, EPOCH, POLICY, NOW)
 
 
 def entered(seen: Observation, *tests: str) -> list[tuple[str, str]]:
@@ -160,11 +161,11 @@ class TestBacklog:
         store.ingest([request(f"u{i}", first + i) for i in range(4)], [])
         store.heartbeat(replica("one"))
         monkeypatch.setattr(stage, "_PAGE", 100)
-        written = observe(store, ROLLOUT, EPOCH, RULES, NOW)
+        written = observe(store, ROLLOUT, EPOCH, POLICY, NOW)
         kept = ("exposure",) if behind == 12 else ("exposure", "fast")
         store.commit(append=[entry for entry in written.entries if entry.test in kept])
         monkeypatch.setattr(stage, "_PAGE", 3)
-        seen = observe(store, ROLLOUT, EPOCH, RULES, NOW)
+        seen = observe(store, ROLLOUT, EPOCH, POLICY, NOW)
         assert seen.complete_until == START + (first + behind) * SECOND
 
     def test_failures_find_the_units_that_were_at_risk(self) -> None:
@@ -194,7 +195,7 @@ class TestBacklog:
 
 def _write(store: MemoryStore) -> list[tuple[str, str]]:
     """Look, write the first events into the journal, and say which."""
-    seen = observe(store, ROLLOUT, EPOCH, RULES, NOW)
+    seen = observe(store, ROLLOUT, EPOCH, POLICY, NOW)
     entries = [entry for entry in seen.entries if entry.test in ("exposure", "error")]
     written = len(store.scan(JournalEntry))
     store.commit(

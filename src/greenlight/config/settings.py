@@ -24,17 +24,21 @@ from greenlight.core.policy import (
     DecisionPolicy,
     EvidencePolicy,
     GateRule,
+    MetricPolicy,
     Policy,
     RolloutPolicy,
+    roles,
 )
 from greenlight.core.records import MILLISECOND, SECOND
 
 DURATIONS = frozenset(
     {
+        "breaker_max",
         "expiry",
         "fast_window",
         "feedback_window",
         "grace",
+        "hold_max",
         "horizon",
         "interval",
         "poll",
@@ -255,13 +259,18 @@ class TaskSettings(Policy, frozen=True, kw_only=True):
     """How a candidate climbs."""
     evidence: EvidencePolicy = EvidencePolicy()
     """The error budget."""
+    metrics: dict[str, MetricPolicy] = msgspec.field(default_factory=dict)
+    """What feedback measures beside GOOD and BAD, and how much worse it may get."""
     runtime: RuntimeSettings = RuntimeSettings()
     """How a version is called."""
+
+    def problems(self) -> Iterable[str]:
+        return roles(self.metrics)
 
     @property
     def policy(self) -> DecisionPolicy:
         """What a rollout that starts now is judged by."""
-        return DecisionPolicy(rollout=self.rollout, evidence=self.evidence)
+        return DecisionPolicy(rollout=self.rollout, evidence=self.evidence, metrics=self.metrics)
 
 
 class Document(Policy, frozen=True, kw_only=True):

@@ -28,17 +28,34 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True):
     variant: Variant
     weight: float
     bucket: float
+    unit_source: str
+    """Who named the unit: `header`, `body`, or `request` (made up fresh for this request)."""
     at: int
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """A unit's first failed attempt (error or timeout) in an epoch, in its assigned arm."""
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit's first event of a kind in an epoch, in its assigned arm.
+
+    The kinds, of attempted calls only (an open breaker's short circuits are no events): `error` is
+    an error or a timeout; `latency_p95`, `latency_p99` and `latency_slo` are calls that took longer
+    than the rollout's bar of that name, or timed out.
+    """
 
     rollout: str
+    kind: str
     epoch: int
     unit: str
     variant: Variant
     at: int
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of feedback on one of a unit's inferences; `at` is when it was received."""
+
+    inference: str
+    value: float
+    at: int
+    reviewer: str | None
 
 
 class ArmSummary(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,11 +49,20 @@ class Breaker:
         self._period = 0
         self._state = BreakerState.CLOSED
         self._since = 0
+        self._open_since: int | None = None
 
     @property
     def state(self) -> BreakerState:
         """Open stays open until a call is asked for after the reset time."""
         return self._state
+
+    @property
+    def open_since(self) -> int | None:
+        """When it first opened since the last success; None while it is closed.
+
+        A probe that fails does not change it: nothing has got through in between.
+        """
+        return self._open_since
 
     def admit(self, now: int) -> int | None:
         """A ticket for one call, or None while the breaker lets nothing through."""
@@ -70,6 +79,7 @@ class Breaker:
             return
         if self._state is BreakerState.HALF_OPEN:
             self._enter(BreakerState.CLOSED, now)
+            self._open_since = None
         self._failures = 0
 
     def failed(self, ticket: int, now: int) -> None:
@@ -79,6 +89,8 @@ class Breaker:
         self._failures += 1
         if self._state is BreakerState.HALF_OPEN or self._failures >= self._threshold:
             self._enter(BreakerState.OPEN, now)
+            if self._open_since is None:
+                self._open_since = now
 
     def _enter(self, state: BreakerState, now: int) -> None:
         self._state = state

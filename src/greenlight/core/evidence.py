@@ -1,61 +1,88 @@
 """Evidence is a fold over the journal: the same entries give the same E, today and in an audit.
 
 What an entry of each test says (`pi` is always the probability, given the past, that this unit
-was to become a candidate in this epoch):
+was to become a candidate in this epoch; `y` lies in [0, 1] and more of it is better):
 
-| test       | an entry means                                  | y                       |
-|------------|-------------------------------------------------|-------------------------|
-| `exposure` | a unit's first inference in an epoch            | 0                       |
-| `error`    | its first failed attempt there                  | 1                       |
-| `fast`     | `fast_window` has passed since its exposure     | 0 if a BAD came, else 1 |
-| `presence` | `feedback_window` has passed since its exposure | 1 if feedback came      |
-| `quality`  | the feedback that counts for it                 | 1 GOOD, 0 BAD           |
+| test          | an entry means                                  | y                            |
+|---------------|-------------------------------------------------|------------------------------|
+| `exposure`    | a unit's first inference in an epoch            | 0                            |
+| `error`       | its first failed attempt there                  | 1                            |
+| `latency_…`   | its first answer there that took over the bar   | 1                            |
+| `fast`        | `fast_window` has passed since its exposure     | 0 if a BAD came, else 1      |
+| `healthy`     | the same                                        | 0 if an attempt failed       |
+| `presence`    | `feedback_window` has passed since its exposure | 1 if feedback came           |
+| `quality`     | the feedback that counts for it                 | 1 GOOD, 0 BAD                |
+| `metric:NAME` | the same of a secondary metric                  | its value between its bounds |
 
-Entries of one test come in order of exposure (of the event, for `error`), never in order of
-feedback: when an outcome arrives may depend on what it says.
+Entries of one test come in order of exposure (of the event, for events), never in order of
+feedback: when an outcome arrives may depend on what it says. An entry that is `excluded` is
+counted with its reason and enters no test.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from greenlight.core import budget
+from greenlight.core.answers import Said
 from greenlight.core.policy import DecisionPolicy
-from greenlight.core.records import MINUTE, JournalEntry, Variant
-from greenlight.core.stats.core_test import CoreTest
-from greenlight.core.stats.event_test import EventTest
-
-TESTS = ("exposure", "error", "fast", "presence", "quality")
-
-HARM_TESTS = ("quality", "early_harm", "errors")
-"""The tests that can roll back; they share alpha_harm evenly, and this is fixed."""
+from greenlight.core.records import JournalEntry, Variant
+from greenlight.core.stats.frequent import Frequent
+from greenlight.core.stats.sequential import Difference
+from greenlight.core.stats.srm import SampleRatioTest
+from greenlight.core.trials import Trials
 
 
 class ArmCounts(msgspec.Struct):
     """What one arm has shown in one epoch, counted in units."""
 
     exposed: int = 0
-    failed: int = 0
+    events: dict[str, int] = {}
+    """Units that met an event, by its kind (`error`, `latency_p95`, …)."""
     matured: int = 0
     """Units whose feedback window has passed, with or without feedback."""
     outcomes: int = 0
     good: int = 0
 
+    @property
+    def failed(self) -> int:
+        """Units that met a failure."""
+        return self.events.get(budget.ERROR, 0)
+
+    def __add__(self, other: ArmCounts) -> ArmCounts:
+        kinds = self.events.keys() | other.events.keys()
+        return ArmCounts(
+            exposed=self.exposed + other.exposed,
+            events={k: self.events.get(k, 0) + other.events.get(k, 0) for k in sorted(kinds)},
+            matured=self.matured + other.matured,
+            outcomes=self.outcomes + other.outcomes,
+            good=self.good + other.good,
+        )
+
 
 class Evidence(msgspec.Struct):
     """Everything the verdict knows of a rollout's journal. Built by `begin` and `fold`."""
 
-    harm: CoreTest
-    early_harm: CoreTest
-    errors: EventTest
-    superiority: CoreTest
+    trials: Trials
+    """The tests, and what each of them has seen."""
+    split: SampleRatioTest = msgspec.field(default_factory=SampleRatioTest)
+    """Are units new to the rollout divided as they should be?"""
+    sources: Frequent = msgspec.field(default_factory=Frequent)
+    """Who gave the outcomes, as far as it is known."""
+    difference: Difference = msgspec.field(default_factory=Difference)
+    """How much better the candidate's answers are, for display."""
     at_risk: dict[str, list[int]] = msgspec.field(default_factory=dict)
-    """Units without an event, [control, candidate], by stratum: the epoch and π."""
+    """Units without an event, [control, candidate], by kind and stratum: the epoch and π."""
     counts: dict[str, ArmCounts] = msgspec.field(default_factory=dict)
     """By epoch and arm, as `3/candidate`."""
+    excluded: dict[str, int] = msgspec.field(default_factory=dict)
+    """Exposures that entered no test, by reason."""
+    closed: dict[str, int] = msgspec.field(default_factory=dict)
+    """By group of tests, the moment up to which cohorts are closed (`stages.observe`); the fold
+    does not look at it."""
 
     def arm(self, variant: Variant, epoch: int | None = None) -> ArmCounts:
         """Counts of an arm in one epoch, or over all epochs."""
@@ -64,37 +91,52 @@ class Evidence(msgspec.Struct):
         total = ArmCounts()
         for name, counts in self.counts.items():
             if name.endswith(f"/{variant}"):
-                for field in total.__struct_fields__:
-                    setattr(total, field, getattr(total, field) + getattr(counts, field))
+                total += counts
         return total
 
     @property
     def log_e(self) -> dict[str, float]:
-        """Natural logarithm of E of every test, by name."""
+        """Natural logarithm of E of every test, by name; what it acts at: `budget.thresholds`."""
+        return {**self.trials.log_e, budget.SAME_SPLIT: self.split.log_e}
+
+    @property
+    def peaks(self) -> dict[str, float]:
+        """The highest log E that the tests of trust ever had: trust that is lost stays lost."""
         return {
-            "quality": self.harm.log_e,
-            "early_harm": self.early_harm.log_e,
-            "errors": self.errors.log_e,
-            "superiority": self.superiority.log_e,
+            budget.SAME_SPLIT: self.split.peak,
+            budget.SAME_VOICE: self.trials.presence_peak,
         }
 
+    def excess(self, kind: str) -> float:
+        """Candidate's minus control's share of exposed units that met an event, in [-1, 1].
 
-def thresholds(policy: DecisionPolicy) -> dict[str, float]:
-    """log E at which each test acts."""
-    each = math.log(len(HARM_TESTS) / policy.evidence.alpha_harm)
-    acts = dict.fromkeys(HARM_TESTS, each)
-    return {**acts, "superiority": -math.log(policy.evidence.alpha_superiority)}
+        The difference within each epoch, weighted as by Mantel and Haenszel: pooled shares would
+        set an outage of a time with few candidate units against errors of a time with many. 0
+        where no epoch has units of both arms.
+        """
+        total = excess = 0.0
+        for epoch in sorted({int(name.partition("/")[0]) for name in self.counts}):
+            own, other = (self.arm(v, epoch) for v in (Variant.CANDIDATE, Variant.CONTROL))
+            if not own.exposed or not other.exposed:
+                continue
+            weight = own.exposed * other.exposed / (own.exposed + other.exposed)
+            total += weight
+            excess += weight * (
+                own.events.get(kind, 0) / own.exposed - other.events.get(kind, 0) / other.exposed
+            )
+        return excess / total if total else 0.0
+
+    @property
+    def late_share(self) -> float:
+        """Share of the exposures that came after their cohort had closed."""
+        late = self.excluded.get("late", 0)
+        exposed = sum(counts.exposed for counts in self.counts.values())
+        return late / (late + exposed) if late else 0.0
 
 
 def begin(policy: DecisionPolicy) -> Evidence:
     """No evidence yet."""
-    horizon = max(1, math.ceil(policy.rollout.horizon / MINUTE))
-    return Evidence(
-        harm=CoreTest.of("harm", horizon),
-        early_harm=CoreTest.of("harm", horizon),
-        errors=EventTest.of(horizon, policy.evidence.error_tolerance),
-        superiority=CoreTest.of("superiority"),
-    )
+    return Evidence(trials=Trials.of(policy))
 
 
 def fold(
@@ -109,52 +151,51 @@ def fold(
         evidence: the state so far; it is left as it is.
         entries: the entries that follow it.
         policy: the policy frozen at the rollout's start.
-        weights: the split of each epoch of this rollout. Superiority is tested on the epochs of
-            the last step before promotion only.
+        weights: the split of each epoch of this rollout. What is tested per step begins anew with
+            every wider split; superiority is tested on the last step before promotion only.
 
     Raises:
         ValueError: an entry of a test that does not exist.
     """
     state = _copy(evidence)
-    last_weight = policy.rollout.steps[policy.rollout.last_step].weight
+    kinds = budget.event_kinds(policy)
+    last = policy.rollout.steps[policy.rollout.last_step].weight
     for entry in entries:
+        if entry.excluded is not None:
+            if entry.test == "exposure":
+                state.excluded[entry.excluded] = state.excluded.get(entry.excluded, 0) + 1
+            continue
+        weight = weights[entry.epoch]
         counts = state.counts.setdefault(f"{entry.epoch}/{entry.arm}", ArmCounts())
-        candidate = entry.arm == Variant.CANDIDATE
         if entry.test == "exposure":
             counts.exposed += 1
-            if 0 < entry.pi < 1:
-                _stratum(state, entry)[candidate] += 1
-        elif entry.test == "error":
-            counts.failed += 1
-            _take_error(state, entry, candidate)
-        elif entry.test == "fast":
-            state.early_harm.update(entry.y, candidate, entry.pi, entry.minute)
-        elif entry.test == "presence":
-            counts.matured += 1
-        elif entry.test == "quality":
-            counts.outcomes += 1
-            counts.good += int(entry.y)
-            state.harm.update(entry.y, candidate, entry.pi, entry.minute)
-            if weights[entry.epoch] == last_weight:
-                state.superiority.update(entry.y, candidate, entry.pi, entry.minute)
+            _expose(state, entry, weight, kinds, policy)
+        elif entry.test in kinds:
+            counts.events[entry.test] = counts.events.get(entry.test, 0) + 1
+            _take_event(state, entry)
         else:
-            raise ValueError(f"journal entry {entry.seq}: no test is named {entry.test!r}")
+            state.trials.take(entry, weight, last)
+            if entry.test == "presence":
+                counts.matured += 1
+            elif entry.test == "quality":
+                counts.outcomes += 1
+                counts.good += int(entry.y)
+                _hear(state, entry)
     return state
 
 
-def outcome(said: Sequence[tuple[str, float, int]]) -> float | None:
+def outcome(said: Sequence[Said]) -> Said | None:
     """What the feedback on a unit in an epoch comes to; None without any.
 
     The inference that was judged first counts, by the last word on it.
 
     Args:
-        said: (inference, value, received at), in the order in which it was received and before
-            the cohort closed.
+        said: in the order in which it was received and before the cohort closed.
     """
     if not said:
         return None
-    judged = said[0][0]
-    return [value for inference, value, _ in said if inference == judged][-1]
+    judged = said[0].inference
+    return [word for word in said if word.inference == judged][-1]
 
 
 def freeze(evidence: Evidence) -> dict[str, Any]:
@@ -168,20 +209,46 @@ def thaw(state: dict[str, Any]) -> Evidence:
     return msgspec.convert(_from_hex(state), Evidence)
 
 
-def _take_error(state: Evidence, entry: JournalEntry, candidate: bool) -> None:
-    """A failure of a unit that was not counted at risk in this stratum (late events) is none."""
+def _expose(
+    state: Evidence,
+    entry: JournalEntry,
+    weight: float,
+    kinds: Sequence[str],
+    policy: DecisionPolicy,
+) -> None:
+    state.trials.reach(weight, policy)
     if not 0 < entry.pi < 1:
         return
-    stratum = _stratum(state, entry)
+    if entry.pi == weight:  # nothing was known of this unit's bucket
+        state.split.update(entry.arm == Variant.CANDIDATE, weight, entry.epoch)
+    for kind in kinds:
+        _stratum(state, kind, entry)[entry.arm == Variant.CANDIDATE] += 1
+
+
+def _take_event(state: Evidence, entry: JournalEntry) -> None:
+    """An event of a unit that was not counted at risk in this stratum (late events) is none."""
+    if not 0 < entry.pi < 1:
+        return
+    stratum = _stratum(state, entry.test, entry)
+    candidate = entry.arm == Variant.CANDIDATE
     if stratum[candidate] == 0:
         return
-    state.errors.update(candidate, stratum[True] / sum(stratum), entry.minute)
+    name = "errors" if entry.test == budget.ERROR else entry.test
+    test = state.trials.events[name]
+    test.take(int(candidate), stratum[True] / sum(stratum), entry.minute)
     stratum[candidate] -= 1
 
 
-def _stratum(state: Evidence, entry: JournalEntry) -> list[int]:
+def _hear(state: Evidence, entry: JournalEntry) -> None:
+    if entry.source is not None:
+        state.sources.add(entry.source)
+    if 0 < entry.pi < 1:
+        state.difference.update(entry.arm == Variant.CANDIDATE, entry.y, entry.pi)
+
+
+def _stratum(state: Evidence, kind: str, entry: JournalEntry) -> list[int]:
     """Units of one epoch with one π are alike given the past: new, or seen as control at w′."""
-    return state.at_risk.setdefault(f"{entry.epoch}/{entry.pi.hex()}", [0, 0])
+    return state.at_risk.setdefault(f"{kind}/{entry.epoch}/{entry.pi.hex()}", [0, 0])
 
 
 def _copy(evidence: Evidence) -> Evidence:

@@ -37,6 +37,7 @@ class Event(enum.StrEnum):
     PROMOTE = "promote"
     ROLLBACK = "rollback"
     INCONCLUSIVE = "inconclusive"
+    WITHDRAW = "withdraw"
     RETIRE = "retire"
 
 
@@ -91,6 +92,7 @@ VERSION: tuple[Transition[VersionStatus], ...] = (
     Transition(_V.CANARY, _E.PROMOTE, _V.LIVE, _A.CONTROLLER),
     Transition(_V.CANARY, _E.ROLLBACK, _V.ROLLED_BACK, _A.CONTROLLER),
     Transition(_V.CANARY, _E.INCONCLUSIVE, _V.SHELVED, _A.CONTROLLER),
+    Transition(_V.CANARY, _E.WITHDRAW, _V.SHELVED, _A.CONTROLLER),
     Transition(_V.LIVE, _E.RETIRE, _V.RETIRED, _A.CONTROLLER),
     # What has left traffic comes back only by a fresh quorum, signed with that end in view.
     Transition(_V.ROLLED_BACK, _E.QUORUM_MET, _V.APPROVED, _A.PEOPLE),
@@ -104,6 +106,7 @@ ROLLOUT: tuple[Transition[RolloutStatus], ...] = (
     Transition(_R.RUNNING, _E.PROMOTE, _R.PROMOTED, _A.CONTROLLER),
     Transition(_R.RUNNING, _E.ROLLBACK, _R.ROLLED_BACK, _A.CONTROLLER),
     Transition(_R.RUNNING, _E.INCONCLUSIVE, _R.INCONCLUSIVE, _A.CONTROLLER),
+    Transition(_R.RUNNING, _E.WITHDRAW, _R.WITHDRAWN, _A.CONTROLLER),
 )
 
 FIRST_RUN_STATUS = RunStatus.RUNNING

@@ -6,7 +6,7 @@ constructor raises `PolicyError` with every contradiction in one message.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
@@ -85,16 +85,35 @@ class Step(Policy, frozen=True, kw_only=True):
             yield "soak: must not be negative"
 
 
+def _negative(policy: Policy, *names: str) -> Iterable[str]:
+    for name in names:
+        if getattr(policy, name) < 0:
+            yield f"{name}: must not be negative"
+
+
+def _below_one(policy: Policy, *names: str) -> Iterable[str]:
+    for name in names:
+        if getattr(policy, name) < 1:
+            yield f"{name}: {getattr(policy, name)} is below 1"
+
+
 class RolloutPolicy(Policy, frozen=True, kw_only=True):
     """How a candidate climbs.
 
     `steps` rise to 1.0, the promotion. `feedback_window` (W) is how long feedback on an exposure
-    counts; `fast_window` how long a BAD counts as early harm; `grace` what a row may lag behind
-    before its cohort closes. At `horizon` an undecided rollout ends as inconclusive.
-    `min_outcomes` is needed of each arm before a step may widen, and `min_served_share` of the
-    requests assigned to the candidate must have been answered by it (a dead candidate looks like
-    control, because control answers for it). `stale_after`: evidence whose newest complete
-    moment is older than this carries no widening and no promotion.
+    counts; `fast_window` how long a BAD or a failure counts as early; `grace` what a row may lag
+    behind before its cohort closes. At `horizon` an undecided rollout ends as inconclusive.
+
+    A step may widen once `min_exposed` units of each arm have met it, the candidate has answered
+    `min_served_share` of its requests itself (a dead candidate looks like control, because control
+    answers for it), and its answers are either shown to be no worse than control's by more than
+    `step_margin`, or show no early harm while `min_outcomes` of each arm have matured.
+
+    `stale_after`: evidence whose newest complete moment is older than this carries no widening and
+    no promotion. After `hold_max` of evidence that cannot be trusted the candidate is withdrawn;
+    after `breaker_max` of a breaker that lets nothing through to it, while control is healthy, it
+    is rolled back. `unit_source` is what the units of the tests are named by (`header`, `body`, …);
+    by default the one that most requests had before the start.
     """
 
     steps: tuple[Step, ...] = (
@@ -106,9 +125,14 @@ class RolloutPolicy(Policy, frozen=True, kw_only=True):
     feedback_window: int = 1 * DAY
     fast_window: int = 10 * MINUTE
     grace: int = 30 * SECOND
+    min_exposed: int = 100
     min_outcomes: int = 100
+    step_margin: float = 0.10
     min_served_share: float = 0.99
     stale_after: int = 60 * SECOND
+    hold_max: int = 30 * MINUTE
+    breaker_max: int = 60 * SECOND
+    unit_source: str | None = None
 
     def problems(self) -> Iterable[str]:
         weights = [step.weight for step in self.steps]
@@ -118,19 +142,18 @@ class RolloutPolicy(Policy, frozen=True, kw_only=True):
             yield f"steps: weights must rise, got {weights}"
         if not weights or weights[-1] != 1.0:
             yield "steps: the last weight must be 1.0 (the promotion)"
-        for name in ("horizon", "feedback_window", "fast_window", "stale_after"):
+        for name in ("horizon", "feedback_window", "fast_window", "stale_after", "hold_max"):
             if getattr(self, name) <= 0:
                 yield f"{name}: must be longer than zero"
         if self.fast_window > self.feedback_window:
             yield "fast_window: must not be longer than feedback_window"
         if self.horizon <= self.feedback_window + self.grace:
             yield "horizon: must be longer than feedback_window + grace, or nothing ever matures"
-        if self.grace < 0:
-            yield "grace: must not be negative"
-        if self.min_outcomes < 1:
-            yield f"min_outcomes: {self.min_outcomes} is below 1"
-        if not 0 < self.min_served_share <= 1:
-            yield f"min_served_share: {self.min_served_share} is outside (0, 1]"
+        yield from _negative(self, "grace", "breaker_max")
+        yield from _below_one(self, "min_exposed", "min_outcomes")
+        for name in ("min_served_share", "step_margin"):
+            if not 0 < getattr(self, name) <= 1:
+                yield f"{name}: {getattr(self, name)} is outside (0, 1]"
 
     @property
     def last_step(self) -> int:
@@ -142,34 +165,144 @@ class EvidencePolicy(Policy, frozen=True, kw_only=True):
     """The error budget.
 
     `alpha_harm` is the chance that a harmless candidate is ever rolled back, over all tests and
-    all looks; it is split evenly over the tests that can roll back. `alpha_superiority` is the
-    chance that a candidate no better than control is ever promoted. `min_error_excess` is the
-    smallest excess of the error rate worth a rollback.
+    all looks; it is split over the tests that can roll back, evenly or as `weights` say (test →
+    how much of it; 1 where it is not named). `alpha_superiority` is the chance that a candidate no
+    better than control is ever promoted, and what each proof of being no worse may err by. The
+    margins are shares of units: how many more may meet a failure (`error_margin`) or fail to say
+    GOOD (`good_margin`, where feedback cannot be trusted) and still count as no worse.
     """
 
     alpha_harm: float = 0.01
     alpha_superiority: float = 0.05
+    alpha_trust: float = 0.001
+    """The chance that sound data are ever called untrusted, for the split and for the feedback."""
+    weights: dict[str, float] = msgspec.field(default_factory=dict)
+    promote_on: Literal["superiority", "non_inferiority"] = "superiority"
+    """What promotes: better answers, or answers that are no worse by more than quality's margin."""
     error_tolerance: float = 1.0
     """Ratio of error odds that is still tolerated; 1 tolerates no excess."""
-    min_error_excess: float = 0.001
+    latency_tolerance: float = 1.5
+    """Ratio of the odds of a slow answer that is still tolerated."""
+    min_excess: float = 0.001
+    """The smallest excess of a rate of failures or slow answers that is worth a rollback."""
+    latency_floor_ms: float = 50.0
+    """Control's percentiles below this count as this: nobody feels the difference."""
+    latency_slo_ms: float | None = 150.0
+    """An answer that takes longer is slow, whatever control does."""
+    error_margin: float = 0.02
+    good_margin: float = 0.02
+    max_source_share: float = 0.20
+    """If one reviewer gives more than this share of the outcomes, they are not trusted."""
+    max_late_share: float = 0.005
+    """If more than this share of the exposures came after their cohort closed, nothing grows."""
 
     def problems(self) -> Iterable[str]:
-        for name in ("alpha_harm", "alpha_superiority"):
+        for name in ("alpha_harm", "alpha_superiority", "alpha_trust", "error_margin"):
             if not 0 < getattr(self, name) < 1:
                 yield f"{name}: {getattr(self, name)} is outside (0, 1)"
-        if self.error_tolerance < 1:
-            yield "error_tolerance: below 1 it would demand that the candidate be better"
-        if not 0 <= self.min_error_excess < 1:
-            yield f"min_error_excess: {self.min_error_excess} is outside [0, 1)"
+        for name in ("error_tolerance", "latency_tolerance"):
+            if getattr(self, name) < 1:
+                yield f"{name}: below 1 it would demand that the candidate be better"
+        for name in ("min_excess", "good_margin"):
+            if not 0 <= getattr(self, name) < 1:
+                yield f"{name}: {getattr(self, name)} is outside [0, 1)"
+        for name in ("max_source_share", "max_late_share"):
+            if not 0 < getattr(self, name) <= 1:
+                yield f"{name}: {getattr(self, name)} is outside (0, 1]"
+        if self.latency_floor_ms < 0 or (self.latency_slo_ms or 1) <= 0:
+            yield "latency_floor_ms, latency_slo_ms: must not be negative"
+        for test, weight in self.weights.items():
+            if weight <= 0:
+                yield f"weights.{test}: {weight} would switch the test off; use more than 0"
+
+
+class MetricPolicy(Policy, frozen=True, kw_only=True):
+    """A metric of feedback. `quality` (GOOD/BAD) is the primary one; every other is secondary, and
+    promotion needs proof that it is no worse by more than `margin` (in the metric's own units).
+
+    A `number` needs bounds (`low`, `high`): values beyond them count as the bound. Without them
+    nothing can be computed, and nothing is promoted.
+    """
+
+    kind: Literal["boolean", "number"] = "boolean"
+    direction: Literal["up", "down"] = "up"
+    role: Literal["primary", "secondary"] = "secondary"
+    margin: float = 0.02
+    low: float | None = None
+    high: float | None = None
+
+    def problems(self) -> Iterable[str]:
+        if self.kind == "boolean" and (self.low, self.high) != (None, None):
+            yield "low, high: a boolean is 0 or 1 already; take the bounds away"
+        if (self.low is None) != (self.high is None):
+            yield "low, high: give both bounds or none"
+        low, high = (0.0, 1.0) if self.kind == "boolean" else (self.low, self.high)
+        if low is not None and high is not None and low >= high:
+            yield f"low: {low} must be below high {high}"
+        elif self.margin <= 0:
+            yield f"margin: {self.margin} must be above 0"
+        elif low is not None and high is not None and self.margin >= high - low:
+            yield f"margin: {self.margin} must be smaller than the metric's range {high - low}"
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Least and greatest value; None where they were not declared."""
+        if self.kind == "boolean":
+            return 0.0, 1.0
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+    def scaled(self, value: float) -> float:
+        """A value on the scale [0, 1] on which more is better.
+
+        Raises:
+            ValueError: no bounds are declared.
+        """
+        if self.bounds is None:
+            raise ValueError("a metric without bounds has no scale")
+        low, high = self.bounds
+        share = (min(max(value, low), high) - low) / (high - low)
+        return share if self.direction == "up" else 1 - share
+
+    @property
+    def scaled_margin(self) -> float:
+        """The margin on that scale; 1 where there is none."""
+        return 1.0 if self.bounds is None else self.margin / (self.bounds[1] - self.bounds[0])
+
+
+def roles(metrics: Mapping[str, MetricPolicy]) -> Iterable[str]:
+    """What is wrong with the roles of a task's metrics."""
+    for name, metric in metrics.items():
+        if (metric.role == "primary") != (name == "quality"):
+            yield f"metrics.{name}.role: quality is the primary metric, and the only one"
 
 
 class DecisionPolicy(Policy, frozen=True, kw_only=True):
-    """What is frozen when a rollout starts; its digest is on every decision."""
+    """What is frozen when a rollout starts; its digest is on every decision.
+
+    `latency_bars` (milliseconds, by name: `p95`, `p99`, `slo`) and `launch` (which attempt of the
+    same pair of versions this is) are filled in at the start (`stages.roll_out`).
+    """
 
     rollout: RolloutPolicy = RolloutPolicy()
     evidence: EvidencePolicy = EvidencePolicy()
+    metrics: dict[str, MetricPolicy] = msgspec.field(default_factory=dict)
+    latency_bars: dict[str, float] = msgspec.field(default_factory=dict)
+    launch: int = 1
+
+    def problems(self) -> Iterable[str]:
+        return roles(self.metrics)
 
     @property
     def digest(self) -> str:
         """The digest that names this policy."""
         return fingerprint.digest(self)
+
+    @property
+    def secondaries(self) -> dict[str, MetricPolicy]:
+        """The metrics beside quality, by name."""
+        return {n: metric for n, metric in self.metrics.items() if metric.role == "secondary"}
+
+    @property
+    def quality(self) -> MetricPolicy:
+        """The primary metric."""
+        return self.metrics.get("quality", MetricPolicy(role="primary"))

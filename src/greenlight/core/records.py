@@ -58,6 +58,8 @@ class RolloutStatus(enum.StrEnum):
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"
     INCONCLUSIVE = "inconclusive"
+    WITHDRAWN = "withdrawn"
+    """Its evidence could not be trusted for too long; that is no word on the candidate."""
 
 
 class RunStatus(enum.StrEnum):
@@ -81,6 +83,7 @@ class Action(enum.StrEnum):
     WIDEN = "widen"
     PROMOTE = "promote"
     ROLLBACK = "rollback"
+    WITHDRAW = "withdraw"
     INCONCLUSIVE = "inconclusive"
 
 
@@ -298,12 +301,14 @@ class Replica(Record, frozen=True, kw_only=True):
 
     Every inference and feedback that it received up to `flushed_through` is in the store.
     `epochs` maps a task to the epoch that this replica routes by, and `applied_at` to the moment
-    since when.
+    since when. `open_since` maps the digest of a version to the moment since when its circuit
+    breaker has let no call succeed on this replica; a version that answers is not in it.
     """
 
     id: str
     epochs: dict[str, int]
     applied_at: dict[str, int]
+    open_since: dict[str, int] = {}
     flushed_through: int
     at: int
 
@@ -314,6 +319,11 @@ class JournalEntry(Record, frozen=True, kw_only=True):
     Unique by (rollout, test, unit, epoch): the same evidence cannot count twice. `minute` numbers
     the minutes of the rollout from 1. What `y` means depends on the test: see `core.evidence`.
     `at` is when the entry was written; the fold does not look at it.
+
+    `excluded` says why an entry is in no test: `late` (its cohort had closed when it arrived) or
+    `unit_source` (its unit was not named by the source that the task counts); None: it is in them.
+    `source` is the pseudonym of who gave the feedback, on entries of the test `quality`; it goes
+    when the unit is erased.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("rollout", "seq")
@@ -327,6 +337,8 @@ class JournalEntry(Record, frozen=True, kw_only=True):
     y: float
     minute: int
     at: int
+    excluded: str | None = None
+    source: str | None = None
 
 
 class EvidenceState(Record, frozen=True, kw_only=True):

@@ -1,26 +1,53 @@
 """What to do with a candidate's traffic, given the evidence. The only place that decides.
 
-Precedence: errors > quality > inconclusive at the horizon > promote > widen > stay. Rolling back
-needs no freshness of evidence: what has been shown has been shown. Widening and promoting need all
-of it: a split that has soaked, evidence that is complete up to now, a candidate that answers its
-own requests, and approvals that still stand. If anything is missing the answer is to hold, never
-to ship.
+Precedence, highest first; the first that applies is the verdict:
+
+| rule                                                         | verdict                       |
+|--------------------------------------------------------------|-------------------------------|
+| somebody said so                                             | what they said                |
+| nothing gets through to the candidate, but to control        | ROLLBACK `breaker`            |
+| more of its units meet failures, slow answers                | ROLLBACK `errors`, `latency_…`|
+| a declared alarm: it breaches and control does not           | ROLLBACK `alarm`              |
+| the split, the feedback or who gives it cannot be trusted    | HOLD, in the end WITHDRAW     |
+| its answers are worse                                        | ROLLBACK `quality`, …         |
+| the horizon has passed                                       | INCONCLUSIVE                  |
+| approval, freshness, served share, an alarm forbid growth    | HOLD                          |
+| at the last step, better and no worse in everything else     | PROMOTE                       |
+| before it, soaked, met by enough and no worse                | WIDEN                         |
+| otherwise                                                    | STAY                          |
+
+Rolling back needs no freshness of evidence: what has been shown has been shown. Widening and
+promoting need all of it. If anything is missing the answer is to hold, never to ship.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from greenlight.core import budget, reasons
+from greenlight.core.alarms import Judgement
 from greenlight.core.answers import ArmSummary
-from greenlight.core.evidence import HARM_TESTS, Evidence, thresholds
+from greenlight.core.evidence import Evidence
 from greenlight.core.policy import DecisionPolicy
+from greenlight.core.reasons import harm, listed, reached
 from greenlight.core.records import SECOND, Action, Variant
 from greenlight.core.words import power
 
 NEUTRAL = 1e-9
 """log E up to this is no evidence; a test that saw nothing sits at 0 but for rounding."""
+
+UNTRUSTED = ("srm", "concentration", "presence")
+"""Codes of a hold that ends in withdrawal if it lasts."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person, or the kill switch, wants done, and why."""
+
+    action: Action
+    by: str
+    why: str
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +63,14 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     arms: Sequence[ArmSummary]
     unapproved: str | None = None
     """Why the candidate may not get more traffic, if so."""
+    untrusted_since: int | None = None
+    """Since when the evidence has been held as untrusted without a break; None: it is not."""
+    unreachable_since: int | None = None
+    """Since when a gateway's breaker lets nothing through to the candidate, while control is
+    healthy there; None: nowhere."""
+    alarms: Mapping[str, Judgement] = {}
+    """The declared alarms by name, judged over both arms (`core.alarms`)."""
+    order: Order | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +91,12 @@ def decide(situation: Situation, evidence: Evidence, policy: DecisionPolicy, now
         now: microseconds since 1970-01-01 UTC.
     """
     return (
-        _harmful(evidence, policy)
+        _ordered(situation)
+        or _unreachable(situation, policy, now)
+        or _failing(evidence, policy)
+        or _alarmed(situation)
+        or _untrusted(situation, evidence, policy, now)
+        or _worse(evidence, policy)
         or _out_of_time(situation, policy, now)
         or _may_not_grow(situation, evidence, policy, now)
         or _grow(situation, evidence, policy)
@@ -70,46 +110,103 @@ def served_share(arms: Sequence[ArmSummary], epoch: int) -> float | None:
     return sum(arm.served for arm in own) / requests if requests else None
 
 
-def _harmful(evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
-    log_e, limits = evidence.log_e, thresholds(policy)
-    for test in ("errors", "quality", "early_harm"):
-        if log_e[test] < limits[test]:
-            continue
-        if test == "errors" and error_excess(evidence) < policy.evidence.min_error_excess:
-            continue
-        return Verdict(
-            action=Action.ROLLBACK,
-            code=test,
-            reason=f"{_HARM[test]}: E = {power(log_e[test])} ≥ {power(limits[test])}",
-        )
+def _ordered(situation: Situation) -> Verdict | None:
+    order = situation.order
+    if order is None:
+        return None
+    return Verdict(action=order.action, code="order", reason=f"{order.by}: {order.why}")
+
+
+def _unreachable(situation: Situation, policy: DecisionPolicy, now: int) -> Verdict | None:
+    since = situation.unreachable_since
+    if since is None or now - since <= policy.rollout.breaker_max:
+        return None
+    return _rollback(
+        "breaker",
+        f"for {(now - since) // SECOND} seconds nothing has got through to the candidate, "
+        "while control is healthy",
+    )
+
+
+def _failing(evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
+    log_e, limits = evidence.log_e, budget.thresholds(policy)
+    for kind in budget.event_kinds(policy):
+        test = _event_test(kind)
+        if log_e[test] >= limits[test] and evidence.excess(kind) >= policy.evidence.min_excess:
+            return _rollback(test, f"{harm(test)}: {reached(log_e[test], limits[test])}")
     return None
 
 
-_HARM = {
-    "errors": "the candidate fails more often than control did at some time",
-    "quality": "the candidate's answers were worse than control's at some time",
-    "early_harm": "the candidate drew more BAD than control soon after answering",
-}
+def _alarmed(situation: Situation) -> Verdict | None:
+    for name, judgement in situation.alarms.items():
+        if judgement == "rollback":
+            return _rollback("alarm", f"alarm {name}: the candidate breaches it, control does not")
+    return None
 
 
-def error_excess(evidence: Evidence) -> float:
-    """Candidate's minus control's share of exposed units that met a failure, in [-1, 1].
-
-    The difference within each epoch, weighted as by Mantel and Haenszel: pooled shares would set
-    an outage of a time with few candidate units against errors of a time with many. 0 where no
-    epoch has units of both arms.
-    """
-    total = excess = 0.0
-    for epoch in sorted({int(name.partition("/")[0]) for name in evidence.counts}):
-        own, other = (
-            evidence.arm(variant, epoch) for variant in (Variant.CANDIDATE, Variant.CONTROL)
+def _untrusted(
+    situation: Situation, evidence: Evidence, policy: DecisionPolicy, now: int
+) -> Verdict | None:
+    """Evidence that may not be used; None where it may, or where the doubt itself is evidence."""
+    code, reason = _doubt(evidence, policy)
+    if code is None:
+        return None
+    since = situation.untrusted_since
+    if since is not None and now - since >= policy.rollout.hold_max:
+        return Verdict(
+            action=Action.WITHDRAW,
+            code=code,
+            reason=f"{reason}; it has been so for {(now - since) // SECOND} seconds. The candidate "
+            "is withdrawn, which is no word on whether it is any good",
         )
-        if not own.exposed or not other.exposed:
-            continue
-        weight = own.exposed * other.exposed / (own.exposed + other.exposed)
-        total += weight
-        excess += weight * (own.failed / own.exposed - other.failed / other.exposed)
-    return excess / total if total else 0.0
+    return _hold(code, reason)
+
+
+def _doubt(evidence: Evidence, policy: DecisionPolicy) -> tuple[str | None, str]:
+    limits, peaks = budget.thresholds(policy), evidence.peaks
+    if peaks[budget.SAME_SPLIT] >= limits[budget.SAME_SPLIT]:
+        return "srm", (
+            "units are not divided between the arms as they should be: "
+            f"{reached(peaks[budget.SAME_SPLIT], limits[budget.SAME_SPLIT])}"
+        )
+    outcomes = sum(evidence.arm(variant).outcomes for variant in Variant)
+    share = evidence.sources.most / outcomes if outcomes else 0.0
+    if outcomes >= policy.rollout.min_outcomes and share > policy.evidence.max_source_share:
+        return "concentration", (
+            f"one reviewer gave {share:.0%} of the outcomes, "
+            f"{policy.evidence.max_source_share:.0%} is the most"
+        )
+    if _heard_alike(evidence, policy):
+        return None, ""
+    log_e = evidence.log_e
+    decided = log_e["intention"] >= limits["intention"]
+    if decided or log_e["intention_better"] >= limits["superiority"]:
+        return None, ""
+    return "presence", (
+        "feedback comes from the arms unequally often, so that what it says of them cannot be "
+        "compared, and over all exposed units neither arm is shown to be better: "
+        f"{reached(peaks[budget.SAME_VOICE], limits[budget.SAME_VOICE])}"
+    )
+
+
+def _heard_alike(evidence: Evidence, policy: DecisionPolicy) -> bool:
+    peak, limit = evidence.peaks[budget.SAME_VOICE], budget.thresholds(policy)[budget.SAME_VOICE]
+    return peak < limit
+
+
+def _worse(evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
+    log_e, limits = evidence.log_e, budget.thresholds(policy)
+    tests = _quality_tests(policy) if _heard_alike(evidence, policy) else ("intention",)
+    for test in tests:
+        if log_e[test] >= limits[test]:
+            return _rollback(test, f"{harm(test)}: {reached(log_e[test], limits[test])}")
+    return None
+
+
+def _quality_tests(policy: DecisionPolicy) -> tuple[str, ...]:
+    """The tests of what people say, where feedback can be trusted."""
+    metrics = (test for test in budget.harm_tests(policy) if test.startswith("metric:"))
+    return ("quality", "early_harm", *metrics)
 
 
 def _out_of_time(situation: Situation, policy: DecisionPolicy, now: int) -> Verdict | None:
@@ -139,6 +236,15 @@ def _may_not_grow(
             f"the evidence is {behind // SECOND} seconds behind: a gateway has not reported its "
             "events, or more came than one look takes",
         )
+    for name, judgement in situation.alarms.items():
+        if judgement != "ok":
+            return _hold(f"alarm_{judgement}", f"alarm {name}: {reasons.ALARM[judgement]}")
+    if evidence.late_share > policy.evidence.max_late_share:
+        return _hold(
+            "late",
+            f"{evidence.late_share:.1%} of the exposures came after their cohort had closed, "
+            f"{policy.evidence.max_late_share:.1%} is the most",
+        )
     share = served_share(situation.arms, situation.epoch)
     if share is not None and share < rules.min_served_share:
         return _hold(
@@ -146,15 +252,23 @@ def _may_not_grow(
             f"the candidate answered {share:.1%} of its requests itself, "
             f"{rules.min_served_share:.1%} are needed",
         )
+    return _too_early(situation, evidence, policy, now)
+
+
+def _too_early(
+    situation: Situation, evidence: Evidence, policy: DecisionPolicy, now: int
+) -> Verdict | None:
+    rules = policy.rollout
     soak = rules.steps[situation.step].soak
     since = situation.soaking_since
     if since is None or now < since + soak:
         return _stay("soaking", "this split has not been in force long enough")
-    if min(evidence.arm(v, situation.epoch).outcomes for v in Variant) < rules.min_outcomes:
+    exposed = {v.value: evidence.arm(v, situation.epoch).exposed for v in Variant}
+    if min(exposed.values()) < rules.min_exposed:
         return _stay(
             "collecting",
-            f"outcomes at this split: {_collected(evidence, situation.epoch)}; "
-            f"{rules.min_outcomes} of each arm are needed",
+            f"units that met this split: {listed(exposed)}; {rules.min_exposed} of each arm "
+            "are needed",
         )
     return None
 
@@ -162,21 +276,19 @@ def _may_not_grow(
 def _grow(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> Verdict:
     """Widen, promote or wait: what is missing for it is named only if nothing else is."""
     promotes = situation.step == policy.rollout.last_step
-    log_e, limit = evidence.superiority.log_e, thresholds(policy)["superiority"]
-    if promotes and log_e < limit:
-        return _stay(
-            "undecided",
-            f"not shown to be better yet: E = {power(log_e)}, {power(limit)} is needed",
-        )
+    check = _unproved if promotes else _unready
+    lacking = check(situation, evidence, policy)
+    if lacking is not None:
+        return lacking
     lean = _lean(evidence, policy)
     if lean is not None:
         return lean
     if promotes:
+        proof, log_e, limit = _proof(evidence, policy)
         return Verdict(
             action=Action.PROMOTE,
-            code="superior",
-            reason="the candidate's answers were better than control's at some time of the last "
-            f"step: E = {power(log_e)} ≥ {power(limit)}",
+            code=reasons.PROMOTED[proof],
+            reason=f"{reasons.BETTER[proof]}: {reached(log_e, limit)}",
         )
     weight = policy.rollout.steps[situation.step + 1].weight
     return Verdict(
@@ -186,13 +298,58 @@ def _grow(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> V
     )
 
 
+def _proof(evidence: Evidence, policy: DecisionPolicy) -> tuple[str, float, float]:
+    """The test that carries a promotion, its log E and its threshold."""
+    name = budget.main_proof(policy)
+    if not _heard_alike(evidence, policy):
+        name = "intention_better"
+    limit = budget.thresholds(policy)["superiority"]
+    return name, evidence.log_e[name], limit
+
+
+def _unproved(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
+    """What promotion lacks."""
+    outcomes = {v.value: evidence.arm(v, situation.epoch).outcomes for v in Variant}
+    if min(outcomes.values()) < policy.rollout.min_outcomes:
+        return _collecting(outcomes, policy)
+    for gap in budget.missing(policy):
+        if gap.test in budget.proofs(policy):
+            return _hold("cannot_compute", f"{gap.test} cannot be computed: {gap.reason}")
+    proof, log_e, limit = _proof(evidence, policy)
+    if log_e < limit:
+        return _stay(
+            "undecided",
+            f"{reasons.UNPROVED[proof]}: E = {power(log_e)}, {power(limit)} is needed",
+        )
+    for test in budget.proofs(policy):
+        if evidence.log_e[test] < limit:
+            return _not_shown(test, evidence.log_e[test], limit)
+    return None
+
+
+def _unready(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
+    """What the next step lacks."""
+    limits, log_e = budget.thresholds(policy), evidence.log_e
+    errors = "no_worse:errors"
+    if log_e[errors] < limits[errors]:
+        return _not_shown(errors, log_e[errors], limits[errors])
+    outcomes = {v.value: evidence.arm(v, situation.epoch).outcomes for v in Variant}
+    enough = min(outcomes.values()) >= policy.rollout.min_outcomes
+    if enough or log_e["no_worse:step"] >= limits["no_worse:step"]:
+        return None
+    return _collecting(outcomes, policy)
+
+
 def _lean(evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
     """Evidence of harm that is not enough to roll back but too much to go on."""
     log_e = evidence.log_e
-    for test in HARM_TESTS:
+    tests = [*_quality_tests(policy), "errors"]
+    if not _heard_alike(evidence, policy):
+        tests = ["intention", "errors"]
+    for test in tests:
         if log_e[test] <= NEUTRAL:
             continue
-        if test == "errors" and error_excess(evidence) < policy.evidence.min_error_excess:
+        if test == "errors" and evidence.excess(budget.ERROR) < policy.evidence.min_excess:
             continue
         return _stay(
             "signs_of_harm",
@@ -202,9 +359,28 @@ def _lean(evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
     return None
 
 
-def _collected(evidence: Evidence, epoch: int) -> str:
-    counts = (f"{variant.value} {evidence.arm(variant, epoch).outcomes}" for variant in Variant)
-    return ", ".join(counts)
+def _event_test(kind: str) -> str:
+    return "errors" if kind == budget.ERROR else kind
+
+
+def _not_shown(test: str, log_e: float, limit: float) -> Verdict:
+    name = test.partition(":")[2]
+    return _stay(
+        "unproved",
+        f"{name}: not shown to be no worse yet: E = {power(log_e)}, {power(limit)} is needed",
+    )
+
+
+def _collecting(outcomes: Mapping[str, int], policy: DecisionPolicy) -> Verdict:
+    return _stay(
+        "collecting",
+        f"outcomes at this split: {listed(outcomes)}; {policy.rollout.min_outcomes} of each arm "
+        "are needed",
+    )
+
+
+def _rollback(code: str, reason: str) -> Verdict:
+    return Verdict(action=Action.ROLLBACK, code=code, reason=reason)
 
 
 def _hold(code: str, reason: str) -> Verdict:

@@ -20,6 +20,7 @@ _TURNS = {
     Action.PROMOTE: GO,
     Action.ROLLBACK: STOP,
     Action.INCONCLUSIVE: MUTED,
+    Action.WITHDRAW: MUTED,
 }
 
 _HEIGHT = 2.0
@@ -170,4 +171,5 @@ def _words(decision: Decision, item: History) -> str:
         Action.PROMOTE: f"PROMOTE {candidate}",
         Action.ROLLBACK: f"ROLL BACK {candidate}",
         Action.INCONCLUSIVE: f"{candidate}: inconclusive",
+        Action.WITHDRAW: f"{candidate}: withdrawn",
     }[decision.action]

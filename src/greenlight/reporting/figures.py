@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from greenlight.core.evidence import HARM_TESTS
+from greenlight.core.budget import harm_tests
 from greenlight.core.records import MILLISECOND, Action, Variant
 from greenlight.core.words import power
 from greenlight.reporting import style
@@ -31,13 +31,21 @@ TEST_NAMES = {
     "early_harm": "early BAD",
     "errors": "errors",
     "superiority": "better answers",
+    "intention": "worse over all units",
+    "latency_p95": "over control's p95",
+    "latency_p99": "over control's p99",
+    "latency_slo": "over the SLO",
 }
+_ALWAYS = ("quality", "early_harm", "errors")
+_TELLING = math.log(10)
+"""Other tests of harm are drawn once their E has been this high."""
 _TEST_COLOURS = {
     "quality": "#7c3aed",
     "early_harm": "#ea580c",
     "errors": "#64748b",
     "superiority": "#059669",
 }
+_OTHER_COLOUR = "#be123c"
 _TEST_WIDTHS = {"quality": 2.8, "early_harm": 2.2, "errors": 1.2, "superiority": 2.2}
 """Unequal, so that lines on top of each other show."""
 
@@ -51,8 +59,6 @@ WARM_UP = 20
 """Outcomes that an arm needs before its GOOD rate is drawn: before, it jumps about."""
 
 _LN10 = math.log(10)
-_DECIDED_BY = {"superior": "superiority", **{test: test for test in HARM_TESTS}}
-"""Code of a decision → the test that carried it."""
 
 
 def evidence(item: History) -> Figure:
@@ -63,7 +69,11 @@ def evidence(item: History) -> Figure:
         axes = figure.add_axes((0.075, 0.13, 0.715, 0.7))
         axes.set_xlim(0, span.end)
         axes.set_xlabel(f"{span.unit[1]} since the rollout started")
-        shown = list(HARM_TESTS)
+        shown = [
+            test
+            for test in harm_tests(item.policy)
+            if test in _ALWAYS or max(moment.log_e[test] for moment in item.moments) >= _TELLING
+        ]
         if _last_step(item) is not None:
             shown.append("superiority")
         clipped = _scale(axes, item, shown)
@@ -79,11 +89,11 @@ def evidence(item: History) -> Figure:
                 [*x, span.end],
                 [*y, y[-1]],
                 drawstyle="steps-post",
-                color=_TEST_COLOURS[test],
-                linewidth=_TEST_WIDTHS[test],
+                color=_TEST_COLOURS.get(test, _OTHER_COLOUR),
+                linewidth=_TEST_WIDTHS.get(test, 1.6),
             )
-            name = f"{TEST_NAMES[test]}  {power(item.last.log_e[test])}"
-            rows.append((y[-1], name, _TEST_COLOURS[test]))
+            name = f"{TEST_NAMES.get(test, test)}  {power(item.last.log_e[test])}"
+            rows.append((y[-1], name, _TEST_COLOURS.get(test, _OTHER_COLOUR)))
         _crossing(axes, item, span)
         style.margin(axes, rows)
         axes.annotate(
@@ -177,7 +187,7 @@ def _thresholds(axes: Axes, item: History, span: Span) -> None:
 def _crossing(axes: Axes, item: History, span: Span) -> None:
     """Mark where the test that decided reached its threshold."""
     verdict = item.verdict
-    test = _DECIDED_BY.get(verdict.code) if verdict is not None else None
+    test = _decided_by(item)
     moment = item.crossed(test) if test is not None else None
     if verdict is None or test is None or moment is None:
         return
@@ -198,8 +208,16 @@ def _crossing(axes: Axes, item: History, span: Span) -> None:
     )
 
 
+def _decided_by(item: History) -> str | None:
+    """The test that carried the newest decision, if a single one did."""
+    code = None if item.verdict is None else item.verdict.code
+    if code == "superior":
+        return "superiority"
+    return code if code in harm_tests(item.policy) else None
+
+
 def rates(item: History, colours: Mapping[str, str]) -> Figure:
-    """Each arm's GOOD rate as outcomes came in, and its 95 % interval at the end.
+    """Each arm's GOOD rate as outcomes came in, and its 95 % confidence sequence at the end.
 
     Dotted: outcomes that came too late for the decision; no test has seen them.
 

@@ -83,8 +83,8 @@ def _evidence(item: History) -> str:
 def _rates(item: History) -> str:
     text = (
         f"The share of GOOD among the outcomes of {item.candidate} and {item.control} so far; an "
-        "outcome is the first judged answer of a user in one split. The bars are 95% intervals "
-        "for a fixed number of outcomes, for display: the decision rests on E."
+        "outcome is the first judged answer of a user in one split. The bars are 95% confidence "
+        "sequences, which may be watched; they are for display: the decision rests on E."
     )
     if item.after:
         text += " Dotted: outcomes that came in after the decision, which no test has seen."

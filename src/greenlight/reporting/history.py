@@ -14,7 +14,8 @@ from typing import TypeVar
 import msgspec
 
 from greenlight.core.answers import ArmSummary, Exposure
-from greenlight.core.evidence import Evidence, begin, fold, outcome, thresholds
+from greenlight.core.budget import thresholds
+from greenlight.core.evidence import Evidence, begin, fold, outcome
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
     MINUTE,
@@ -27,14 +28,19 @@ from greenlight.core.records import (
     Variant,
     Version,
 )
-from greenlight.core.stats.intervals import wilson
+from greenlight.core.stats.sequential import bernoulli_interval
 from greenlight.lookup import everything
 from greenlight.ports import Records, Store
 
 R = TypeVar("R", bound=Record)
 
-ENDS = (Action.PROMOTE, Action.ROLLBACK, Action.INCONCLUSIVE)
+ENDS = (Action.PROMOTE, Action.ROLLBACK, Action.WITHDRAW, Action.INCONCLUSIVE)
 """The actions that end a rollout."""
+
+WATCHED = 0.05
+"""α of the intervals that may be watched."""
+TIGHTEST = 500
+"""They are narrowest, for what can be had at all, at so many outcomes."""
 
 TOLERANCE = 1e-9
 """How far log E may be from what was recorded where it is recomputed on another build."""
@@ -60,10 +66,14 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rate(self) -> Proportion | None:
-        """The GOOD rate with Wilson's 95 % interval; None where there is no outcome."""
+        """The GOOD rate with an interval that may be watched; None where there is no outcome.
+
+        It is a confidence sequence: with 95 % it covers the rate at every look together, as long
+        as that does not change (`core.stats.sequential`).
+        """
         if not self.outcomes:
             return None
-        low, high = wilson(self.good, self.outcomes)
+        low, high = bernoulli_interval(self.good, self.outcomes, TIGHTEST, WATCHED)
         return Proportion(value=self.good / self.outcomes, low=low, high=high, n=self.outcomes)
 
     def __add__(self, other: Tally) -> Tally:
@@ -265,7 +275,8 @@ def _agrees(decision: Decision, moments: Sequence[Moment]) -> bool:
         return True
     known = [moment for moment in moments if moment.at <= decision.at]
     return bool(known) and all(
-        math.isclose(known[-1].log_e[test], value, rel_tol=0.0, abs_tol=TOLERANCE)
+        test in known[-1].log_e
+        and math.isclose(known[-1].log_e[test], value, rel_tol=0.0, abs_tol=TOLERANCE)
         for test, value in recorded.items()
     )
 
@@ -295,6 +306,6 @@ def _after(store: Store, rollout: str, policy: DecisionPolicy) -> Iterator[Outco
     waiting = store.exposures(rollout, lacking="presence", until=FOREVER, limit=FOREVER)
     said = store.feedback_on(rollout, "quality", waiting, policy.rollout.feedback_window)
     for exposure in waiting:
-        y = outcome(said.get((exposure.unit, exposure.epoch), ()))
-        if y is not None:
-            yield Outcome(at=exposure.at, arm=exposure.variant, y=y)
+        word = outcome(said.get((exposure.unit, exposure.epoch), ()))
+        if word is not None:
+            yield Outcome(at=exposure.at, arm=exposure.variant, y=word.value)

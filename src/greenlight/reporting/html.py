@@ -85,6 +85,8 @@ def _clause(rollout: RolloutSummary) -> str:
         return f"{rollout.candidate} has been rolling out for {took}"
     if rollout.status == "inconclusive":
         return f"{rollout.candidate} ended without a decision after {took}"
+    if rollout.status == "withdrawn":
+        return f"{rollout.candidate} was withdrawn after {took}: its evidence could not be trusted"
     since = rollout.seconds_from_exposure
     if since is None:
         return f"{rollout.candidate} was rolled back after {took}, before any user met it"
@@ -149,8 +151,8 @@ def standing_notes(told: Sequence[History]) -> list[str]:
     notes += [
         "A test that acts has shown that the candidate was worse (or better) than control at some "
         "time. It has not shown that it is so on average, or by how much.",
-        "The intervals are Wilson's, 95%, for a fixed number of outcomes. They are here to be "
-        "looked at; no decision rests on them.",
+        "The intervals of live rates are 95% confidence sequences: they may be watched while the "
+        "outcomes come in. They are here to be looked at; no decision rests on them.",
         "Live rates count one outcome per user and split, credited to the version the user was "
         "assigned to, even where control answered in its place.",
     ]
@@ -212,7 +214,7 @@ def _decisions(told: Sequence[History]) -> str:
             _pill(decision.action.value),
             Markup(f'<code class="name">{escape(decision.code)}</code>'),
             ("wide", decision.reason),
-            *(("number", _power_of(decision, test)) for test in TEST_NAMES),
+            *(("number", _power_of(decision, test)) for test in _SHOWN),
         ]
         for item in told
         for decision in item.decisions
@@ -226,10 +228,14 @@ def _decisions(told: Sequence[History]) -> str:
             "action",
             "code",
             "reason",
-            *(("number", f"E: {name}") for name in TEST_NAMES.values()),
+            *(("number", f"E: {TEST_NAMES[test]}") for test in _SHOWN),
         ],
         rows,
     )
+
+
+_SHOWN = ("quality", "early_harm", "errors", "superiority")
+"""The tests that a table of decisions has room for; the reason names every other one."""
 
 
 def _power_of(decision: Decision, test: str) -> str:
@@ -291,6 +297,8 @@ _TONES = {
     "revoke": "stop",
     "hold": "wait",
     "inconclusive": "wait",
+    "withdraw": "wait",
+    "withdrawn": "wait",
     "shelved": "wait",
 }
 

@@ -230,6 +230,7 @@ class Gateway:
             id=self._replica,
             epochs=self.table.epochs(),
             applied_at=self.table.applied_at(),
+            open_since=self.table.open_since(),
             flushed_through=self._spool.flushed_through(),
             at=at,
         )

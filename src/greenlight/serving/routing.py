@@ -138,6 +138,16 @@ class RoutingTable:
             for served in entry.served()
         }
 
+    def open_since(self) -> dict[str, int]:
+        """The versions in use whose breaker lets no call succeed, and since when (µs)."""
+        return {
+            served.version: since
+            for entry in self._entries.values()
+            if isinstance(entry, Route)
+            for served in entry.served()
+            if (since := served.runtime.open_since) is not None
+        }
+
     def epochs(self) -> dict[str, int]:
         """The epoch in force, by task."""
         return {task: entry.epoch for task, entry in self._entries.items()}

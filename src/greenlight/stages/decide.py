@@ -7,14 +7,14 @@ number): if somebody changed the routing meanwhile, the commit fails and the dec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from greenlight.core import budget, ids, ledger
 from greenlight.core import evidence as ev
-from greenlight.core import ids, ledger
-from greenlight.core.answers import ArmSummary, Lease
+from greenlight.core.answers import Lease
 from greenlight.core.lifecycle import Event, allowed, next_rollout_status, next_status
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
@@ -28,12 +28,19 @@ from greenlight.core.records import (
     Variant,
     Version,
 )
-from greenlight.core.verdict import Situation, Verdict, served_share
+from greenlight.core.verdict import UNTRUSTED, Situation, Verdict, served_share
 from greenlight.core.verdict import decide as judge
-from greenlight.ports import Store
+from greenlight.lookup import splits
+from greenlight.ports import Records, Store
 from greenlight.recording import record
 
-_ENDS = (Action.PROMOTE, Action.ROLLBACK, Action.INCONCLUSIVE)
+_ENDS = (Action.PROMOTE, Action.ROLLBACK, Action.WITHDRAW, Action.INCONCLUSIVE)
+
+DISPLAYED = 0.05
+"""α of intervals that are shown: they cover at every look together with 95 %."""
+
+LOOK_BACK = 20
+"""Decisions in a row that may name different doubts before the first of them is forgotten."""
 
 
 def decide(
@@ -42,10 +49,8 @@ def decide(
     epoch: Epoch,
     *,
     entries: Sequence[JournalEntry],
-    complete_until: int | None,
-    soaking_since: int | None,
-    arms: Sequence[ArmSummary],
-    unapproved: str | None,
+    closed: Mapping[str, int],
+    situation: Situation,
     fence: Lease | None,
     now: int,
     random: Callable[[int], bytes],
@@ -57,10 +62,9 @@ def decide(
         rollout: the running rollout.
         epoch: the task's newest epoch.
         entries: new journal entries, numbered on from the stored state.
-        complete_until: every event up to this moment is in the store.
-        soaking_since: when the last live gateway took over the epoch.
-        arms: traffic by epoch and arm.
-        unapproved: why the candidate may not get more traffic, if so.
+        closed: up to when cohorts are closed, by group of tests; kept with the evidence.
+        situation: where the rollout stands; for how long its evidence has been untrusted is looked
+            up here.
         fence: the leader's lease; None where there can be only one (tests).
         now: microseconds since 1970-01-01 UTC.
         random: gives that many random bytes (for ids).
@@ -76,18 +80,25 @@ def decide(
     policy = msgspec.convert(rollout.policy, DecisionPolicy)
     stored = store.get(EvidenceState, rollout.id)
     before = ev.thaw(stored.state) if stored else ev.begin(policy)
-    evidence = ev.fold(before, entries, policy, _weights(store, rollout))
-    situation = Situation(
-        step=rollout.step,
-        epoch=epoch.number,
-        started_at=rollout.at,
-        soaking_since=soaking_since,
-        complete_until=complete_until,
-        arms=arms,
-        unapproved=unapproved,
+    evidence = ev.fold(before, entries, policy, splits(store, rollout))
+    evidence.closed = dict(closed)
+    situation = msgspec.structs.replace(
+        situation, untrusted_since=_untrusted_since(store, rollout.id)
     )
     verdict = judge(situation, evidence, policy, now)
-    decision = _decision(rollout, epoch, verdict, evidence, policy, arms, now, random)
+    last_seq = entries[-1].seq if entries else (stored.last_seq if stored else 0)
+    decision = Decision(
+        id=ids.fresh(now, random),
+        task=rollout.task,
+        rollout=rollout.id,
+        action=verdict.action,
+        code=verdict.code,
+        reason=verdict.reason,
+        evidence=grounds(evidence, situation, policy, last_seq),
+        epoch_seen=epoch.number,
+        policy_digest=rollout.policy_digest,
+        at=now,
+    )
     news = _is_news(store, decision)
     if not entries and not news:
         return None
@@ -95,9 +106,7 @@ def decide(
     swaps: list[tuple[Record, Record]] = []
     words: list[tuple[str, dict[str, Any]]] = []
     if entries:
-        state = EvidenceState(
-            rollout=rollout.id, last_seq=entries[-1].seq, state=ev.freeze(evidence)
-        )
+        state = EvidenceState(rollout=rollout.id, last_seq=last_seq, state=ev.freeze(evidence))
         if stored is None:
             appends.append(state)
         else:
@@ -116,9 +125,39 @@ def decide(
     return decision if news else None
 
 
-def _weights(store: Store, rollout: Rollout) -> dict[int, float]:
-    epochs = store.scan(Epoch, {"task": rollout.task, "rollout": rollout.id})
-    return {epoch.number: epoch.weight for epoch in epochs}
+def grounds(
+    evidence: ev.Evidence, situation: Situation, policy: DecisionPolicy, last_seq: int
+) -> dict[str, Any]:
+    """What a decision rests on: enough to show it to people, and to take it once more.
+
+    Args:
+        evidence: the fold of the journal up to `last_seq`.
+        situation: what else was known.
+        policy: the rollout's.
+        last_seq: of the newest journal entry; 0 before the first.
+    """
+    return {
+        "log_e": evidence.log_e,
+        "log_threshold": budget.thresholds(policy),
+        "cannot_compute": {gap.test: gap.reason for gap in budget.missing(policy)},
+        "arms": {variant.value: msgspec.to_builtins(evidence.arm(variant)) for variant in Variant},
+        "difference": evidence.difference.interval(DISPLAYED),
+        "served_share": served_share(situation.arms, situation.epoch),
+        "excluded": dict(evidence.excluded),
+        "launch": policy.launch,
+        "situation": msgspec.to_builtins(situation),
+        "last_seq": last_seq,
+    }
+
+
+def _untrusted_since(store: Records, rollout: str) -> int | None:
+    """When the unbroken row of holds of untrusted evidence began that the last decision is in."""
+    since = None
+    for decision in store.scan(Decision, {"rollout": rollout}, newest_first=True, limit=LOOK_BACK):
+        if decision.action != Action.HOLD or decision.code not in UNTRUSTED:
+            break
+        since = decision.at
+    return since
 
 
 def _is_news(store: Store, decision: Decision) -> bool:
@@ -130,37 +169,6 @@ def _is_news(store: Store, decision: Decision) -> bool:
         decision.action,
         decision.code,
         decision.epoch_seen,
-    )
-
-
-def _decision(
-    rollout: Rollout,
-    epoch: Epoch,
-    verdict: Verdict,
-    evidence: ev.Evidence,
-    policy: DecisionPolicy,
-    arms: Sequence[ArmSummary],
-    now: int,
-    random: Callable[[int], bytes],
-) -> Decision:
-    return Decision(
-        id=ids.fresh(now, random),
-        task=rollout.task,
-        rollout=rollout.id,
-        action=verdict.action,
-        code=verdict.code,
-        reason=verdict.reason,
-        evidence={
-            "log_e": evidence.log_e,
-            "log_threshold": ev.thresholds(policy),
-            "arms": {
-                variant.value: msgspec.to_builtins(evidence.arm(variant)) for variant in Variant
-            },
-            "served_share": served_share(arms, epoch.number),
-        },
-        epoch_seen=epoch.number,
-        policy_digest=rollout.policy_digest,
-        at=now,
     )
 
 

@@ -28,6 +28,7 @@ from greenlight.core.records import (
     StageResult,
     Version,
 )
+from greenlight.core.verdict import Situation
 from greenlight.ports import Blobs, Clock, Model, Progress, Records, Source, Store, Trainer
 from greenlight.recording import Step
 from greenlight.remembering import Predictor
@@ -311,17 +312,25 @@ def reconcile(
     epoch = roll_out.current_epoch(store, task)
     if rollout is None or epoch is None:
         return None
-    rules = msgspec.convert(rollout.policy, DecisionPolicy).rollout
-    seen = observe(store, rollout, epoch, rules, now)
+    policy = msgspec.convert(rollout.policy, DecisionPolicy)
+    seen = observe(store, rollout, epoch, policy, now)
+    situation = Situation(
+        step=rollout.step,
+        epoch=epoch.number,
+        started_at=rollout.at,
+        soaking_since=seen.soaking_since,
+        complete_until=seen.complete_until,
+        arms=seen.arms,
+        unapproved=_refusal(authorise, rollout),
+        unreachable_since=seen.unreachable_since,
+    )
     return decide(
         store,
         rollout,
         epoch,
         entries=seen.entries,
-        complete_until=seen.complete_until,
-        soaking_since=seen.soaking_since,
-        arms=seen.arms,
-        unapproved=_refusal(authorise, rollout),
+        closed=seen.closed,
+        situation=situation,
         fence=fence,
         now=now,
         random=random,

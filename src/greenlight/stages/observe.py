@@ -11,11 +11,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from greenlight.core.answers import ArmSummary, Exposure
+from greenlight.core import budget, fingerprint
+from greenlight.core.answers import ArmSummary, Event, Exposure
 from greenlight.core.assignment import interval
-from greenlight.core.evidence import outcome
+from greenlight.core.evidence import outcome, thaw
 from greenlight.core.metrics import BAD
-from greenlight.core.policy import RolloutPolicy
+from greenlight.core.policy import DecisionPolicy, RolloutPolicy
 from greenlight.core.records import MINUTE, Epoch, EvidenceState, JournalEntry, Replica, Rollout
 from greenlight.lookup import everything
 from greenlight.ports import Store
@@ -23,11 +24,22 @@ from greenlight.ports import Store
 GONE = 10
 """A replica silent for this many times `stale_after` has been taken down, not delayed."""
 
-_PAGE = 5000
-"""How many exposures or failures one look takes in; the next look takes the rest."""
+LATE = "late"
+OTHER_SOURCE = "unit_source"
 
-Row = tuple[str, Exposure, float, float, int]
-"""Test, the unit's exposure, π, y, and the moment that orders it."""
+_PAGE = 5000
+"""How many exposures or events one look takes in; the next look takes the rest."""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be journaled of a unit: `at` is the moment that orders it."""
+
+    test: str
+    exposure: Exposure
+    pi: float
+    y: float
+    at: int
+    reviewer: str | None = None
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,19 +48,28 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     entries: list[JournalEntry]
     complete_until: int | None
     """Everything up to this moment is in the journal or among the entries; None: no gateway."""
+    closed: dict[str, int]
+    """By group of tests: cohorts up to this moment are closed, and what comes later is late."""
     soaking_since: int | None
+    unreachable_since: int | None
+    """Since when a live gateway's breaker lets nothing through to the candidate alone."""
     arms: list[ArmSummary]
 
 
-class Rows(msgspec.Struct, frozen=True):
-    """Rows of some tests, and the moment up to which there are no others."""
+class Rows(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of a group of tests, and the moment up to which everything that happened is in them.
 
+    `closed` is that of the newest exposure (or event) of which no other can come that is not late.
+    """
+
+    group: str
     rows: list[Row]
     until: int
+    closed: int
 
 
 def observe(
-    store: Store, rollout: Rollout, epoch: Epoch, rules: RolloutPolicy, now: int
+    store: Store, rollout: Rollout, epoch: Epoch, policy: DecisionPolicy, now: int
 ) -> Observation:
     """Look at a running rollout; nothing is written.
 
@@ -56,43 +77,74 @@ def observe(
         store: records and events.
         rollout: the running rollout.
         epoch: the task's newest epoch, which belongs to it.
-        rules: the rollout's frozen policy.
+        policy: the rollout's frozen policy.
         now: microseconds since 1970-01-01 UTC.
     """
+    rules = policy.rollout
     replicas = _heard_since(store, now - GONE * rules.stale_after)
     live = [replica for replica in replicas if replica.at > now - rules.stale_after]
     found = []
     if live:
         until = min(replica.flushed_through for replica in live)
         found = [
-            _first_events(store, rollout.id, until),
+            _first_events(store, rollout.id, policy, until),
             _early(store, rollout.id, rules, until),
-            _matured(store, rollout.id, rules, until),
+            _matured(store, rollout.id, policy, until),
         ]
     seen = [replica.flushed_through for replica in replicas] + [part.until for part in found]
     state = store.get(EvidenceState, rollout.id)
-    last_seq = state.last_seq if state else 0
-    rows = [row for part in found for row in part.rows]
+    closed = dict(thaw(state.state).closed) if state else {}
+    entries = [
+        _entry(rollout, row, closed.get(part.group), rules, now)
+        for part in found
+        for row in part.rows
+    ]
+    first = 1 + (state.last_seq if state else 0)
     return Observation(
         entries=[
-            JournalEntry(
-                rollout=rollout.id,
-                seq=seq,
-                test=test,
-                unit=exposure.unit,
-                epoch=exposure.epoch,
-                arm=exposure.variant,
-                pi=pi,
-                y=y,
-                minute=1 + max(0, at - rollout.at) // MINUTE,
-                at=now,
-            )
-            for seq, (test, exposure, pi, y, at) in enumerate(rows, start=last_seq + 1)
+            msgspec.structs.replace(entry, seq=seq) for seq, entry in enumerate(entries, first)
         ],
         complete_until=min(seen, default=None),
+        closed=closed | {part.group: max(part.closed, closed.get(part.group, 0)) for part in found},
         soaking_since=_soaking_since(replicas, epoch),
+        unreachable_since=_unreachable_since(live, epoch),
         arms=store.summarise(rollout.id),
     )
+
+
+def _entry(
+    rollout: Rollout, row: Row, closed: int | None, rules: RolloutPolicy, now: int
+) -> JournalEntry:
+    """The journal entry of a row; its number comes later.
+
+    What came after its cohort had closed would enter out of order, and the order may depend on
+    what it says: it is kept, and enters no test.
+    """
+    excluded = None
+    if closed is not None and row.at <= closed:
+        excluded = LATE
+    elif rules.unit_source not in (None, row.exposure.unit_source):
+        excluded = OTHER_SOURCE
+    return JournalEntry(
+        rollout=rollout.id,
+        seq=0,
+        test=row.test,
+        unit=row.exposure.unit,
+        epoch=row.exposure.epoch,
+        arm=row.exposure.variant,
+        pi=row.pi,
+        y=row.y,
+        minute=1 + max(0, row.at - rollout.at) // MINUTE,
+        excluded=excluded,
+        source=None if row.reviewer is None else pseudonym(rollout, row.reviewer),
+        at=now,
+    )
+
+
+def pseudonym(rollout: Rollout, reviewer: str) -> str:
+    """What a reviewer is called in a rollout's journal: the same all through it, and only there."""
+    name = fingerprint.digest({"salt": rollout.salt, "reviewer": reviewer})
+    return name.removeprefix("sha256:")[:16]
 
 
 def _heard_since(store: Store, moment: int) -> list[Replica]:
@@ -111,55 +163,108 @@ def _soaking_since(replicas: Sequence[Replica], epoch: Epoch) -> int | None:
     return max(moments)
 
 
-def _first_events(store: Store, rollout: str, until: int) -> Rows:
-    """Exposures and first failures, interleaved in time: a failure must find only the units that
-    were at risk before it, and all of them."""
-    exposed = store.exposures(rollout, lacking="exposure", until=until, limit=_PAGE)
-    failures = store.failures(rollout, until=until, limit=_PAGE)
-    if len(failures) == _PAGE:
-        until = failures[-1].at
-        exposed = [exposure for exposure in exposed if exposure.at <= until]
-    if len(exposed) == _PAGE:
-        until = exposed[-1].at
-        failures = [failure for failure in failures if failure.at < until]
-    units = {exposure.unit for exposure in exposed} | {failure.unit for failure in failures}
-    past = store.past(rollout, sorted(units))
-    rows: list[Row] = [
-        ("exposure", exposure, _probability(exposure, past), 0.0, exposure.at)
-        for exposure in exposed
+def _unreachable_since(live: Sequence[Replica], epoch: Epoch) -> int | None:
+    since = [
+        replica.open_since[epoch.candidate]
+        for replica in live
+        if epoch.candidate in replica.open_since and epoch.control not in replica.open_since
     ]
-    for failure in failures:
-        own = next(item for item in past[failure.unit] if item.epoch == failure.epoch)
-        rows.append(("error", own, _probability(own, past), 1.0, failure.at))
-    return Rows(sorted(rows, key=lambda row: (row[4], row[0] == "error")), until)
+    return min(since, default=None)
+
+
+def _first_events(store: Store, rollout: str, policy: DecisionPolicy, until: int) -> Rows:
+    """Exposures and first events, interleaved in time: an event must find only the units that
+    were at risk before it, and all of them."""
+    kinds = budget.event_kinds(policy)
+    exposed = store.exposures(rollout, lacking="exposure", until=until, limit=_PAGE)
+    pages = [store.first_events(rollout, kind=k, until=until, limit=_PAGE) for k in kinds]
+    closed = until
+    for page in pages:
+        if len(page) == _PAGE and page[-1].at <= until:
+            # More may have come in the very same moment.
+            until, closed = page[-1].at, page[-1].at - 1
+    exposed = [exposure for exposure in exposed if exposure.at <= until]
+    events: list[Event] = [event for page in pages for event in page if event.at <= until]
+    if len(exposed) == _PAGE:
+        until, closed = exposed[-1].at, exposed[-1].at - 1
+        events = [event for event in events if event.at < until]
+    units = {exposure.unit for exposure in exposed} | {event.unit for event in events}
+    past = store.past(rollout, sorted(units))
+    rows = [
+        Row(test="exposure", exposure=e, pi=_probability(e, past), y=0.0, at=e.at) for e in exposed
+    ]
+    for event in events:
+        own = next(item for item in past[event.unit] if item.epoch == event.epoch)
+        pi = _probability(own, past)
+        rows.append(Row(test=event.kind, exposure=own, pi=pi, y=1.0, at=event.at))
+    order = {"exposure": 0, **{kind: number for number, kind in enumerate(kinds, start=1)}}
+    rows.sort(key=lambda row: (row.at, order[row.test]))
+    return Rows(group="events", rows=rows, until=until, closed=closed)
 
 
 def _early(store: Store, rollout: str, rules: RolloutPolicy, until: int) -> Rows:
+    """What became of exposures within the fast window: was there a BAD, did an attempt fail?"""
     window = rules.fast_window
     exposed = store.exposures(rollout, lacking="fast", until=until - window, limit=_PAGE)
     said = store.feedback_on(rollout, "quality", exposed, window)
+    failed = store.failed_within(rollout, exposed, window)
     past = store.past(rollout, [exposure.unit for exposure in exposed])
     rows: list[Row] = []
     for exposure in exposed:
-        values = [value for _, value, _ in said.get((exposure.unit, exposure.epoch), ())]
-        y = 0.0 if BAD in values else 1.0
-        rows.append(("fast", exposure, _probability(exposure, past), y, exposure.at))
-    return Rows(rows, until if len(exposed) < _PAGE else exposed[-1].at + window)
-
-
-def _matured(store: Store, rollout: str, rules: RolloutPolicy, until: int) -> Rows:
-    closing = rules.feedback_window + rules.grace
-    exposed = store.exposures(rollout, lacking="presence", until=until - closing, limit=_PAGE)
-    said = store.feedback_on(rollout, "quality", exposed, rules.feedback_window)
-    past = store.past(rollout, [exposure.unit for exposure in exposed])
-    rows: list[Row] = []
-    for exposure in exposed:
+        place = (exposure.unit, exposure.epoch)
         pi = _probability(exposure, past)
-        y = outcome(said.get((exposure.unit, exposure.epoch), ()))
-        rows.append(("presence", exposure, pi, float(y is not None), exposure.at))
-        if y is not None:
-            rows.append(("quality", exposure, pi, y, exposure.at))
-    return Rows(rows, until if len(exposed) < _PAGE else exposed[-1].at + closing)
+        values = [word.value for word in said.get(place, ())]
+        for test, bad in (("fast", BAD in values), ("healthy", place in failed)):
+            rows.append(Row(test=test, exposure=exposure, pi=pi, y=1.0 - bad, at=exposure.at))
+    return _cohorts("fast", rows, exposed, until, window)
+
+
+def _matured(store: Store, rollout: str, policy: DecisionPolicy, until: int) -> Rows:
+    """What was said of exposures within the feedback window, metric by metric."""
+    window = policy.rollout.feedback_window
+    closing = window + policy.rollout.grace
+    exposed = store.exposures(rollout, lacking="presence", until=until - closing, limit=_PAGE)
+    said = store.feedback_on(rollout, "quality", exposed, window)
+    secondary = {
+        name: (metric, store.feedback_on(rollout, name, exposed, window))
+        for name, metric in policy.secondaries.items()
+        if metric.bounds is not None
+    }
+    past = store.past(rollout, [exposure.unit for exposure in exposed])
+    rows: list[Row] = []
+    for exposure in exposed:
+        place, at = (exposure.unit, exposure.epoch), exposure.at
+        pi = _probability(exposure, past)
+        word = outcome(said.get(place, ()))
+        heard = float(word is not None)
+        rows.append(Row(test="presence", exposure=exposure, pi=pi, y=heard, at=at))
+        if word is not None:
+            rows.append(
+                Row(
+                    test="quality",
+                    exposure=exposure,
+                    pi=pi,
+                    y=word.value,
+                    at=at,
+                    reviewer=word.reviewer,
+                )
+            )
+        for name, (metric, words) in secondary.items():
+            value = outcome(words.get(place, ()))
+            if value is not None:
+                y = metric.scaled(value.value)
+                rows.append(Row(test=f"metric:{name}", exposure=exposure, pi=pi, y=y, at=at))
+    return _cohorts("matured", rows, exposed, until, closing)
+
+
+def _cohorts(
+    group: str, rows: list[Row], exposed: Sequence[Exposure], until: int, closing: int
+) -> Rows:
+    """Rows of exposures that close so long after they came, as far as a page went."""
+    if len(exposed) < _PAGE:
+        return Rows(group=group, rows=rows, until=until, closed=until - closing)
+    last = exposed[-1].at
+    return Rows(group=group, rows=rows, until=last + closing, closed=last - 1)
 
 
 def _probability(exposure: Exposure, past: dict[str, list[Exposure]]) -> float:

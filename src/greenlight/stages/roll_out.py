@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
@@ -14,16 +16,23 @@ from greenlight.core.records import (
     Action,
     Decision,
     Epoch,
+    Inference,
     Rollout,
     RolloutStatus,
+    Status,
     Version,
     VersionStatus,
 )
-from greenlight.lookup import find_version
+from greenlight.lookup import everything, find_version
 from greenlight.ports import Records
 from greenlight.recording import record
 
 SALT_BYTES = 16
+
+RECENT = 1000
+"""How many requests before the start are looked at."""
+ENOUGH = 200
+"""So many answers of control tell its 99th percentile well enough."""
 
 Authorise = Callable[[str], None]
 """Raises `Refused` unless the version of this digest has a valid quorum of approvals."""
@@ -92,7 +101,7 @@ def start(
     Args:
         records: the store.
         candidate: an approved version; where it stands is read anew.
-        policy: frozen into the rollout.
+        policy: the task's; what it is compared by is filled in (`freeze`).
         authorise: checks the approvals of both versions.
         initiator: who starts it.
         aa: ask for an A/A test, in which both arms may serve the same bundle.
@@ -119,6 +128,7 @@ def start(
     authorise(live.control)
     authorise(candidate.digest)
     _refuse_twins(records, live.control, candidate, aa)
+    policy = freeze(records, task, live.control, candidate.digest, policy)
     rollout = Rollout(
         id=ids.fresh(now, random),
         task=task,
@@ -139,7 +149,8 @@ def start(
         rollout=rollout.id,
         action=Action.START,
         code="start",
-        reason=f"{initiator} started it at {policy.rollout.steps[0].weight:.0%}",
+        reason=f"{initiator} started it at {policy.rollout.steps[0].weight:.0%}"
+        + (f", launch {policy.launch} of this pair" if policy.launch > 1 else ""),
         evidence={},
         epoch_seen=live.number,
         policy_digest=policy.digest,
@@ -172,6 +183,38 @@ def start(
         now=now,
     )
     return rollout
+
+
+def freeze(
+    records: Records, task: str, control: str, candidate: str, policy: DecisionPolicy
+) -> DecisionPolicy:
+    """A task's policy with what only the start knows.
+
+    That is: control's latency percentiles and what units are named by, from the newest requests
+    before the start; which launch of this pair it is, for each costs a part of α.
+    """
+    recent = records.scan(Inference, {"task": task}, newest_first=True, limit=RECENT)
+    rules, own = policy.rollout, policy.evidence
+    sources = Counter(inference.unit_source for inference in recent)
+    source = rules.unit_source or next(iter(dict(sources.most_common(1))), None)
+    bars = {} if own.latency_slo_ms is None else {"slo": own.latency_slo_ms}
+    answered = sorted(
+        inference.latency_ms
+        for inference in recent
+        if inference.version == control and inference.status == Status.OK
+    )
+    if len(answered) >= ENOUGH:
+        for name, share in (("p95", 0.95), ("p99", 0.99)):
+            found = answered[min(len(answered) - 1, math.ceil(share * len(answered)) - 1)]
+            bars[name] = max(found, own.latency_floor_ms)
+    pair = {"task": task, "control": control, "candidate": candidate}
+    earlier = sum(1 for _ in everything(records, Rollout, pair))
+    return msgspec.structs.replace(
+        policy,
+        rollout=msgspec.structs.replace(rules, unit_source=source),
+        latency_bars=bars,
+        launch=earlier + 1,
+    )
 
 
 def current_epoch(records: Records, task: str) -> Epoch | None:

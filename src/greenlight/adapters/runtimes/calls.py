@@ -68,6 +68,11 @@ class Calls:
         self._under_way = 0
         self._session: aiohttp.ClientSession | None = None
 
+    @property
+    def open_since(self) -> int | None:
+        """See `ports.Runtime.open_since`."""
+        return self._breaker.open_since
+
     @asynccontextmanager
     async def call(self) -> AsyncIterator[None]:
         """One call, of one request or several; what goes wrong inside counts for the breaker.

@@ -53,6 +53,11 @@ class HttpRuntime:
             concurrency=concurrency,
         )
 
+    @property
+    def open_since(self) -> int | None:
+        """See `ports.Runtime.open_since`."""
+        return self._calls.open_since
+
     async def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """See `ports.Runtime.predict`."""
         async with self._calls.call():

@@ -30,6 +30,11 @@ class InProcessRuntime:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="model")
         self._timeout_us = timeout_us
 
+    @property
+    def open_since(self) -> int | None:
+        """None: there is no breaker. A call that fails costs nobody but its own request."""
+        return None
+
     async def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """One prediction per text, in order.
 

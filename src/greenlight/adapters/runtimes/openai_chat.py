@@ -90,6 +90,11 @@ class OpenAIChatRuntime:
             headers={"authorization": f"Bearer {key}"} if key else None,
         )
 
+    @property
+    def open_since(self) -> int | None:
+        """See `ports.Runtime.open_since`."""
+        return self._calls.open_since
+
     async def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """See `ports.Runtime.predict`.
 

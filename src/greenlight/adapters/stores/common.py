@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from greenlight.core.answers import Exposure, Failure, Lease
+from greenlight.core.answers import Event, Exposure, Lease, Said
 from greenlight.core.fingerprint import canonical
 from greenlight.core.records import Feedback, Inference, JournalEntry, LedgerEntry, Record, Status
 
 R = TypeVar("R", bound=Record)
 
 UnitKey = tuple[str, str, int]
-"""(rollout, unit, epoch): what an exposure and a failure are identified by."""
+"""(rollout, unit, epoch): what an exposure, and a first event of a kind, is identified by."""
 
 Arm = tuple[str, int, str]
 """(rollout, epoch, assigned variant)."""
@@ -25,10 +25,14 @@ Arm = tuple[str, int, str]
 EXPOSURE_TESTS = ("exposure", "fast", "presence")
 """The tests that wait for every exposure to be journaled."""
 
-FAILURE_TEST = "error"
-"""The test that waits for every first failure to be journaled."""
+BARS = {"p95": "latency_p95", "p99": "latency_p99", "slo": "latency_slo"}
+"""The latency bars of a rollout's policy, and the kind of event that exceeding each one is."""
+
+EVENT_KINDS = ("error", *BARS.values())
+"""The kinds of event; each is also the test that waits for its first events to be journaled."""
 
 FAILED = frozenset({Status.ERROR, Status.TIMEOUT})
+ATTEMPTED = FAILED | {Status.OK}
 QUALITY = "quality"
 
 _EVENTS = (Inference, Feedback)
@@ -136,6 +140,16 @@ def check_test(test: str) -> None:
         raise ValueError(f"no test {test!r} follows exposures: {', '.join(EXPOSURE_TESTS)}")
 
 
+def check_event(kind: str) -> None:
+    """Refuse a kind of event that there is not.
+
+    Raises:
+        ValueError: it is not in `EVENT_KINDS`.
+    """
+    if kind not in EVENT_KINDS:
+        raise ValueError(f"no event is of kind {kind!r}: {', '.join(EVENT_KINDS)}")
+
+
 def name_of(record: Record) -> str:
     """Kind and key, for messages."""
     return f"{type(record).__name__} {'/'.join(str(part) for part in record.key)}"
@@ -220,13 +234,39 @@ def exposure_of(inference: Inference) -> Exposure:
         variant=inference.variant,
         weight=inference.weight,
         bucket=inference.bucket,
+        unit_source=inference.unit_source,
         at=inference.at,
     )
 
 
-def failure_of(inference: Inference) -> Failure:
-    """The failure that this inference is."""
+def said(word: Feedback) -> Said:
+    """What a piece of feedback says of the inference."""
+    return Said(inference=word.inference_id, value=word.value, at=word.at, reviewer=word.reviewer)
+
+
+def bars_of(policy: Mapping[str, Any]) -> dict[str, float]:
+    """The latency bars of a rollout's policy in milliseconds, by kind of event."""
+    bars = policy.get("latency_bars") or {}
+    return {kind: bars[name] for name, kind in BARS.items() if bars.get(name) is not None}
+
+
+def kinds_of(inference: Inference, bars: Mapping[str, float]) -> list[str]:
+    """Which kinds of event an inference is; `bars` are those of its rollout (`bars_of`)."""
+    if inference.status not in ATTEMPTED:
+        return []
+    late = inference.status == Status.TIMEOUT
+    kinds = ["error"] if inference.status in FAILED else []
+    return kinds + [kind for kind, bar in bars.items() if late or inference.latency_ms > bar]
+
+
+def event_of(kind: str, inference: Inference) -> Event:
+    """The event of a kind that this inference is."""
     rollout, unit, epoch = unit_key(inference)
-    return Failure(
-        rollout=rollout, epoch=epoch, unit=unit, variant=inference.variant, at=inference.at
+    return Event(
+        rollout=rollout,
+        kind=kind,
+        epoch=epoch,
+        unit=unit,
+        variant=inference.variant,
+        at=inference.at,
     )

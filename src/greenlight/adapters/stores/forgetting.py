@@ -32,7 +32,7 @@ class Forgetting:
     _records: defaultdict[type[Record], dict[Key, Record]]
     _evidence: set[Evidence]
     _exposures: dict[UnitKey, Inference]
-    _failures: dict[UnitKey, Inference]
+    _firsts: dict[str, dict[UnitKey, Inference]]
     _pending: defaultdict[tuple[str, str], set[UnitKey]]
     _by_unit: defaultdict[tuple[str, str], list[Inference]]
     _feedback: defaultdict[tuple[str, str], list[Feedback]]
@@ -116,7 +116,7 @@ class Forgetting:
         key = common.unit_key(inference)
         for name, firsts, tests in (
             ("exposures", self._exposures, common.EXPOSURE_TESTS),
-            ("failures", self._failures, (common.FAILURE_TEST,)),
+            *(("firsts", firsts, (kind,)) for kind, firsts in self._firsts.items()),
         ):
             first = firsts.get(key)
             if first is not None and first.id == inference.id:
@@ -154,7 +154,8 @@ class Forgetting:
         )
 
     def _rename(self, places: Sequence[tuple[str, str]], random: Callable[[int], bytes]) -> int:
-        """Give journal entries a name of nobody's where no exposure of the unit is left."""
+        """Give journal entries a name of nobody's where no exposure of the unit is left, and
+        forget who judged them."""
         exposed = {(rollout, unit) for rollout, unit, _ in self._exposures}
         names = {place: retention.nobody(random) for place in places if place not in exposed}
         table = cast(dict[Key, JournalEntry], self._records[JournalEntry])
@@ -163,7 +164,7 @@ class Forgetting:
             name = names.get((entry.rollout, entry.unit))
             if name is not None:
                 self._evidence.discard(evidence_of(entry))
-                table[key] = msgspec.structs.replace(entry, unit=name)
+                table[key] = msgspec.structs.replace(entry, unit=name, source=None)
                 self._evidence.add(evidence_of(table[key]))
                 renamed += 1
         return renamed

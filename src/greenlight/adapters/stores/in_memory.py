@@ -9,12 +9,12 @@ from greenlight.adapters.stores import common
 from greenlight.core import ids
 from greenlight.core.records import Feedback, Inference
 
-Said = dict[str, list[Feedback]]
+Words = dict[str, list[Feedback]]
 """Inference id → what was said of it."""
 
 
 def answers(
-    made: Iterable[Inference], said: Said, after: str | None, limit: int
+    made: Iterable[Inference], said: Words, after: str | None, limit: int
 ) -> list[tuple[Inference, list[Feedback]]]:
     """See `ports.Events.answers`."""
     ordered = sorted(made, key=lambda one: one.id, reverse=True)
@@ -39,7 +39,7 @@ def window(made: Iterable[Inference], task: str, since: int, until: int) -> list
     return [one for one in made if one.task == task and first <= one.id < end]
 
 
-def said_before(feedback: Iterable[Feedback], until: int) -> Said:
+def said_before(feedback: Iterable[Feedback], until: int) -> Words:
     """Everything that was received before a moment."""
     said: defaultdict[str, list[Feedback]] = defaultdict(list)
     for word in feedback:

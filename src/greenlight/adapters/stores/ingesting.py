@@ -10,14 +10,26 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Select, Table, bindparam, delete, insert, select, update
+import msgspec
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from greenlight.adapters.stores import common, tables
 from greenlight.adapters.stores.common import Arm, UnitKey
 from greenlight.adapters.stores.questions import chunks
 from greenlight.adapters.stores.tables import INSERT, codec, execute_many
 from greenlight.core.metrics import BAD, GOOD
-from greenlight.core.records import Feedback, Inference
+from greenlight.core.records import Feedback, Inference, Rollout
 
 E = TypeVar("E", Inference, Feedback)
 
@@ -59,6 +71,10 @@ _WRITTEN = _among(
     tables.journal.c.unit,
 )
 
+_POLICIES = _among(
+    select(codec(Rollout).table.c.id, codec(Rollout).table.c.policy), codec(Rollout).table.c.id
+)
+
 Tally = dict[Arm, Counter[str]]
 """By how much the counts of each arm change; the names are columns of `tallies`."""
 
@@ -69,7 +85,7 @@ Word = tuple[int, str, float]
 def ingest(
     connection: Connection, inferences: Sequence[Inference], feedback: Sequence[Feedback]
 ) -> None:
-    """Store what is new and bring exposures, failures, pending and tallies up to date.
+    """Store what is new and bring exposures, first events, pending and tallies up to date.
 
     Raises:
         ValueError: a float that is not finite.
@@ -86,8 +102,7 @@ def ingest(
     exposed = [inference for inference in arrived if inference.rollout is not None]
     _count(exposed, tally)
     _expose(connection, exposed, tally)
-    failed = [inference for inference in exposed if inference.status in common.FAILED]
-    _FAILURES.follow(connection, failed)
+    _follow_events(connection, exposed)
     _add(connection, tally)
 
 
@@ -101,8 +116,8 @@ def settle(connection: Connection, entries: Iterable[Mapping[str, Any]]) -> None
     for test, places in settled.items():
         if test in common.EXPOSURE_TESTS:
             execute_many(connection, _SETTLE_EXPOSURE, places)
-        elif test == common.FAILURE_TEST:
-            execute_many(connection, _SETTLE_FAILURE, places)
+        elif test in common.EVENT_KINDS:
+            execute_many(connection, _SETTLE_EVENT, places)
 
 
 def _new(connection: Connection, kind: type[E], events: Sequence[E]) -> list[E]:
@@ -128,6 +143,27 @@ def _count(exposed: Iterable[Inference], tally: Tally) -> None:
         counts["served"] += inference.served_version == inference.version
         counts["failed"] += inference.status in common.FAILED
         counts["latency_us"] += common.microseconds(inference.latency_ms)
+
+
+def _follow_events(connection: Connection, exposed: Iterable[Inference]) -> None:
+    """Keep the first events of every kind up to date."""
+    by_rollout: defaultdict[str, list[Inference]] = defaultdict(list)
+    for inference in exposed:
+        rollout, _, _ = common.unit_key(inference)
+        by_rollout[rollout].append(inference)
+    # A rollout that the store does not know has no bars.
+    bars = {
+        id: common.bars_of(msgspec.json.decode(policy))
+        for some in chunks(list(by_rollout))
+        for id, policy in connection.execute(_POLICIES, {"some": some})
+    }
+    events: defaultdict[str, list[Inference]] = defaultdict(list)
+    for id, inferences in by_rollout.items():
+        for inference in inferences:
+            for kind in common.kinds_of(inference, bars.get(id, {})):
+                events[kind].append(inference)
+    for kind, found in events.items():
+        _EVENTS[kind].follow(connection, found)
 
 
 def _expose(connection: Connection, exposed: Sequence[Inference], tally: Tally) -> None:
@@ -189,17 +225,19 @@ def _words(connection: Connection, ids: Sequence[str]) -> defaultdict[str, list[
     return words
 
 
-# First exposures and first failures
+# First exposures and first events
 
 
 class _Firsts:
-    """One of the tables `exposures` and `failures`, and the tests that wait for its rows."""
+    """`exposures`, or the rows of a kind in `firsts`, and the tests that wait for them."""
 
-    def __init__(self, table: Table, tests: Sequence[str]) -> None:
+    def __init__(self, table: Table, tests: Sequence[str], kind: str | None = None) -> None:
         self.table = table
         self.tests = tests
+        self._kind = kind
+        self._own = [] if kind is None else [table.c.kind == kind]
         self._found = _among(
-            select(table).where(table.c.rollout == bindparam("rollout")), table.c.unit
+            select(table).where(table.c.rollout == bindparam("rollout"), *self._own), table.c.unit
         )
 
     def follow(
@@ -239,11 +277,13 @@ class _Firsts:
     def _row(self, first: Inference) -> dict[str, Any]:
         row = {
             "rollout": first.rollout,
+            "kind": self._kind,
             "unit": first.unit,
             "epoch": first.epoch,
             "variant": str(first.variant),
             "weight": first.weight,
             "bucket": first.bucket,
+            "unit_source": first.unit_source,
             "at": first.at,
             "inference": first.id,
         }
@@ -273,7 +313,12 @@ class _Firsts:
             rollout, unit, epoch = common.unit_key(first)
             connection.execute(
                 update(table)
-                .where(table.c.rollout == rollout, table.c.unit == unit, table.c.epoch == epoch)
+                .where(
+                    table.c.rollout == rollout,
+                    *self._own,
+                    table.c.unit == unit,
+                    table.c.epoch == epoch,
+                )
                 .values(self._row(first))
             )
             connection.execute(
@@ -290,7 +335,7 @@ class _Firsts:
 
 
 _EXPOSURES = _Firsts(tables.exposures, common.EXPOSURE_TESTS)
-_FAILURES = _Firsts(tables.failures, (common.FAILURE_TEST,))
+_EVENTS = {kind: _Firsts(tables.firsts, (kind,), kind) for kind in common.EVENT_KINDS}
 
 
 def _by_rollout(places: Iterable[UnitKey]) -> list[tuple[str, list[str]]]:
@@ -310,12 +355,12 @@ def _written(connection: Connection, places: Iterable[UnitKey]) -> set[tuple[str
     }
 
 
-def _settle(table: Table) -> Any:
+def _settle(table: Table, *own: ColumnElement[bool]) -> Any:
     """Delete what waits for one journal entry; its time, part of the key, is the first's."""
     waiting = tables.pending
     here: dict[str, Any] = {name: bindparam(f"_{name}") for name in ("rollout", "unit", "epoch")}
     at = (
-        select(table.c.at).where(*(table.c[name] == value for name, value in here.items()))
+        select(table.c.at).where(*own, *(table.c[name] == value for name, value in here.items()))
     ).scalar_subquery()
     return delete(waiting).where(
         *(waiting.c[name] == value for name, value in here.items()),
@@ -325,7 +370,7 @@ def _settle(table: Table) -> Any:
 
 
 _SETTLE_EXPOSURE = _settle(tables.exposures)
-_SETTLE_FAILURE = _settle(tables.failures)
+_SETTLE_EVENT = _settle(tables.firsts, tables.firsts.c.kind == bindparam("_test"))
 
 
 # Counts

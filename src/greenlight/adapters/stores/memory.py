@@ -10,10 +10,19 @@ from typing import Any, TypeVar, cast
 from greenlight.adapters.stores import common, in_memory
 from greenlight.adapters.stores.common import Arm, UnitKey
 from greenlight.adapters.stores.forgetting import Evidence, Forgetting, Key, evidence_of
-from greenlight.core.answers import ArmSummary, Exposure, Failure, Lease
+from greenlight.core.answers import ArmSummary, Event, Exposure, Lease, Said
+from greenlight.core.budget import ERROR
 from greenlight.core.errors import Conflict, LostLease
 from greenlight.core.metrics import BAD, GOOD
-from greenlight.core.records import Feedback, Inference, JournalEntry, Record, Replica, Variant
+from greenlight.core.records import (
+    Feedback,
+    Inference,
+    JournalEntry,
+    Record,
+    Replica,
+    Rollout,
+    Variant,
+)
 
 R = TypeVar("R", bound=Record)
 
@@ -47,7 +56,9 @@ class MemoryStore(Forgetting):
         self._evidence: set[Evidence] = set()
         self._leases: dict[str, Lease] = {}
         self._exposures: dict[UnitKey, Inference] = {}
-        self._failures: dict[UnitKey, Inference] = {}
+        self._firsts: dict[str, dict[UnitKey, Inference]] = {
+            kind: {} for kind in common.EVENT_KINDS
+        }
         self._pending: defaultdict[tuple[str, str], set[UnitKey]] = defaultdict(set)
         self._by_unit: defaultdict[tuple[str, str], list[Inference]] = defaultdict(list)
         self._tallies: defaultdict[Arm, Counter[str]] = defaultdict(Counter)
@@ -152,12 +163,22 @@ class MemoryStore(Forgetting):
         for record in (*inferences, *feedback):
             common.check_finite(record)
         with self._lock:
+            bars = self._bars(inferences)
             for inference in inferences:
                 if self._keep(inference) and inference.rollout is not None:
-                    self._index(inference)
+                    self._index(inference, bars.get(inference.rollout, {}))
             for word in feedback:
                 if self._keep(word):
                     self._hear(word)
+
+    def _bars(self, inferences: Iterable[Inference]) -> dict[str, dict[str, float]]:
+        """The latency bars of the known rollouts that these inferences are in."""
+        found = (self._records[Rollout].get((on,)) for on in {i.rollout for i in inferences} if on)
+        return {
+            rollout.id: common.bars_of(rollout.policy)
+            for rollout in found
+            if isinstance(rollout, Rollout)
+        }
 
     def _keep(self, event: Record) -> bool:
         """Store an event; whether it was new."""
@@ -167,22 +188,21 @@ class MemoryStore(Forgetting):
         table[event.key] = event
         return True
 
-    def _index(self, inference: Inference) -> None:
+    def _index(self, inference: Inference, bars: Mapping[str, float]) -> None:
         key = common.unit_key(inference)
         rollout, unit, _ = key
         self._by_unit[rollout, unit].append(inference)
         before = self._exposures.get(key)
         self._advance(self._exposures, common.EXPOSURE_TESTS, key, inference)
-        failed = inference.status in common.FAILED
-        if failed:
-            self._advance(self._failures, (common.FAILURE_TEST,), key, inference)
+        for kind in common.kinds_of(inference, bars):
+            self._advance(self._firsts[kind], (kind,), key, inference)
         if before is not None:
             self._tallies[_arm(before)]["units"] -= 1
         self._tallies[_arm(self._exposures[key])]["units"] += 1
         tally = self._tallies[_arm(inference)]
         tally["requests"] += 1
         tally["served"] += inference.served_version == inference.version
-        tally["failed"] += failed
+        tally["failed"] += inference.status in common.FAILED
         tally["latency"] += common.microseconds(inference.latency_ms)
         tally.update(self._verdict(inference.id))
 
@@ -242,11 +262,27 @@ class MemoryStore(Forgetting):
             waiting = self._waiting(self._exposures, rollout, lacking, until)
         return [common.exposure_of(inference) for inference in waiting[:limit]]
 
-    def failures(self, rollout: str, *, until: int, limit: int = 5000) -> list[Failure]:
-        """See `ports.Events.failures`."""
+    def first_events(
+        self, rollout: str, *, kind: str, until: int, limit: int = 5000
+    ) -> list[Event]:
+        """See `ports.Events.first_events`."""
+        common.check_event(kind)
         with self._lock:
-            waiting = self._waiting(self._failures, rollout, common.FAILURE_TEST, until)
-        return [common.failure_of(inference) for inference in waiting[:limit]]
+            waiting = self._waiting(self._firsts[kind], rollout, kind, until)
+        return [common.event_of(kind, inference) for inference in waiting[:limit]]
+
+    def failed_within(
+        self, rollout: str, exposures: Sequence[Exposure], window: int
+    ) -> set[tuple[str, int]]:
+        """See `ports.Events.failed_within`."""
+        found: set[tuple[str, int]] = set()
+        with self._lock:
+            for exposure in exposures:
+                key = (rollout, exposure.unit, exposure.epoch)
+                first = self._firsts[ERROR].get(key)
+                if first is not None and exposure.at <= first.at < exposure.at + window:
+                    found.add((exposure.unit, exposure.epoch))
+        return found
 
     def _waiting(
         self, firsts: dict[UnitKey, Inference], rollout: str, test: str, until: int
@@ -268,9 +304,9 @@ class MemoryStore(Forgetting):
 
     def feedback_on(
         self, rollout: str, metric: str, exposures: Sequence[Exposure], window: int
-    ) -> dict[tuple[str, int], list[tuple[str, float, int]]]:
+    ) -> dict[tuple[str, int], list[Said]]:
         """See `ports.Events.feedback_on`."""
-        found: dict[tuple[str, int], list[tuple[str, float, int]]] = {}
+        found: dict[tuple[str, int], list[Said]] = {}
         with self._lock:
             for exposure in exposures:
                 until = exposure.at + window
@@ -283,8 +319,7 @@ class MemoryStore(Forgetting):
                 ]
                 if words:
                     words.sort(key=lambda word: (word.at, word.id))
-                    entries = [(word.inference_id, word.value, word.at) for word in words]
-                    found[exposure.unit, exposure.epoch] = entries
+                    found[exposure.unit, exposure.epoch] = [common.said(word) for word in words]
         return found
 
     def summarise(self, rollout: str) -> list[ArmSummary]:

@@ -38,9 +38,9 @@ Place = tuple[str, str]
 """(rollout, unit)."""
 
 _PLACE = ("rollout", "unit", "epoch")
-_FIRSTS: Sequence[tuple[Table, Sequence[str]]] = (
-    (tables.exposures, common.EXPOSURE_TESTS),
-    (tables.failures, (common.FAILURE_TEST,)),
+_FIRSTS: Sequence[tuple[Table, Sequence[ColumnElement[bool]], Sequence[str]]] = (
+    (tables.exposures, (), common.EXPOSURE_TESTS),
+    *((tables.firsts, (tables.firsts.c.kind == kind,), (kind,)) for kind in common.EVENT_KINDS),
 )
 
 
@@ -184,15 +184,16 @@ def _delete(
 def _forget_firsts(
     connection: Connection, places: Sequence[Place], ids: frozenset[str], counts: Counter[str]
 ) -> None:
-    """Take away the exposures and failures that are these inferences, and what waits for them."""
+    """Take away the exposures and first events that are these inferences, and what waits for
+    them."""
     waiting = tables.pending
-    for table, tests in _FIRSTS:
+    for table, own, tests in _FIRSTS:
         firsts = [
             {"_rollout": row.rollout, "_unit": row.unit, "_epoch": row.epoch, "_at": row.at}
             for rollout, units in _by_rollout(places).items()
             for some in chunks(units)
             for row in connection.execute(
-                select(table).where(table.c.rollout == rollout, table.c.unit.in_(some))
+                select(table).where(table.c.rollout == rollout, *own, table.c.unit.in_(some))
             )
             if row.inference in ids
         ]
@@ -205,7 +206,7 @@ def _forget_firsts(
                 waiting.c.at == bindparam("_at"),
             )
             counts["pending"] += connection.execute(query, firsts).rowcount
-        here = [table.c[name] == bindparam(f"_{name}") for name in _PLACE]
+        here = [*own, *(table.c[name] == bindparam(f"_{name}") for name in _PLACE)]
         counts[table.name] += connection.execute(delete(table).where(*here), firsts).rowcount
 
 
@@ -224,7 +225,8 @@ def _without_exposures(connection: Connection, places: Sequence[Place]) -> list[
 
 
 def _rename(connection: Connection, places: Sequence[Place], random: Random) -> int:
-    """Give each place's journal entries a name of nobody's; returns how many entries."""
+    """Give each place's journal entries a name of nobody's, and forget who judged them; returns
+    how many entries."""
     if not places:
         return 0
     table = tables.journal
@@ -235,7 +237,7 @@ def _rename(connection: Connection, places: Sequence[Place], random: Random) -> 
         {"_rollout": rollout, "_unit": unit, "_nobody": retention.nobody(random)}
         for rollout, unit in places
     ]
-    return connection.execute(query.values(unit=bindparam("_nobody")), names).rowcount
+    return connection.execute(query.values(unit=bindparam("_nobody"), source=None), names).rowcount
 
 
 def _by_rollout(places: Sequence[Place]) -> Mapping[str, list[str]]:

@@ -6,12 +6,23 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, bindparam, case, exists, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    bindparam,
+    case,
+    exists,
+    func,
+    select,
+)
 
 from greenlight.adapters.stores import common, tables
 from greenlight.adapters.stores.tables import codec
 from greenlight.core import ids
-from greenlight.core.answers import ArmSummary, Exposure, Failure
+from greenlight.core.answers import ArmSummary, Event, Exposure, Said
+from greenlight.core.budget import ERROR
 from greenlight.core.records import Feedback, Inference, Variant
 
 CHUNK = 500
@@ -24,8 +35,8 @@ def chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
         yield values[start : start + CHUNK]
 
 
-def _waiting(table: Table) -> Select[Any]:
-    """Rows of a table of firsts that a test waits for, read in the order of `pending`."""
+def _waiting(table: Table, *also: ColumnElement[bool]) -> Select[Any]:
+    """Rows of `exposures` or `firsts` that a test waits for, read in the order of `pending`."""
     waiting = tables.pending
     return (
         select(table)
@@ -36,6 +47,7 @@ def _waiting(table: Table) -> Select[Any]:
             & (table.c.unit == waiting.c.unit)
             & (table.c.epoch == waiting.c.epoch),
         )
+        .where(*also)
         .where(
             waiting.c.rollout == bindparam("rollout"),
             waiting.c.test == bindparam("test"),
@@ -47,7 +59,7 @@ def _waiting(table: Table) -> Select[Any]:
 
 
 EXPOSURES = _waiting(tables.exposures)
-FAILURES = _waiting(tables.failures)
+FIRST_EVENTS = _waiting(tables.firsts, tables.firsts.c.kind == tables.pending.c.test)
 _PAST = (
     select(tables.exposures)
     .where(
@@ -64,6 +76,7 @@ _FEEDBACK = (
         tables.feedback.c.id,
         tables.feedback.c.inference_id,
         tables.feedback.c.value,
+        tables.feedback.c.reviewer,
     )
     .select_from(tables.inferences)
     .join(tables.feedback, tables.feedback.c.inference_id == tables.inferences.c.id)
@@ -72,6 +85,11 @@ _FEEDBACK = (
         tables.inferences.c.unit.in_(bindparam("units", expanding=True)),
         tables.feedback.c.metric == bindparam("metric"),
     )
+)
+_FAILED = select(tables.firsts.c.unit, tables.firsts.c.epoch, tables.firsts.c.at).where(
+    tables.firsts.c.rollout == bindparam("rollout"),
+    tables.firsts.c.kind == ERROR,
+    tables.firsts.c.unit.in_(bindparam("units", expanding=True)),
 )
 _TALLIES = (
     select(tables.tallies)
@@ -122,6 +140,7 @@ def _exposure(row: Any) -> Exposure:
         variant=Variant(row.variant),
         weight=row.weight,
         bucket=row.bucket,
+        unit_source=row.unit_source,
         at=row.at,
     )
 
@@ -134,24 +153,36 @@ def exposures(
     return [_exposure(row) for row in connection.execute(EXPOSURES, asked)]
 
 
-def failures(connection: Connection, rollout: str, until: int, limit: int) -> list[Failure]:
-    """See `ports.Events.failures`."""
-    asked = {
-        "rollout": rollout,
-        "test": common.FAILURE_TEST,
-        "until": until,
-        "limit": limit,
-    }
+def first_events(
+    connection: Connection, rollout: str, kind: str, until: int, limit: int
+) -> list[Event]:
+    """See `ports.Events.first_events`."""
+    asked = {"rollout": rollout, "test": kind, "until": until, "limit": limit}
     return [
-        Failure(
+        Event(
             rollout=row.rollout,
+            kind=row.kind,
             epoch=row.epoch,
             unit=row.unit,
             variant=Variant(row.variant),
             at=row.at,
         )
-        for row in connection.execute(FAILURES, asked)
+        for row in connection.execute(FIRST_EVENTS, asked)
     ]
+
+
+def failed_within(
+    connection: Connection, rollout: str, exposures: Sequence[Exposure], window: int
+) -> set[tuple[str, int]]:
+    """See `ports.Events.failed_within`."""
+    since = {(exposure.unit, exposure.epoch): exposure.at for exposure in exposures}
+    found: set[tuple[str, int]] = set()
+    for some in chunks(sorted({unit for unit, _ in since})):
+        for unit, epoch, at in connection.execute(_FAILED, {"rollout": rollout, "units": some}):
+            start = since.get((unit, epoch))
+            if start is not None and start <= at < start + window:
+                found.add((unit, epoch))
+    return found
 
 
 def past(connection: Connection, rollout: str, units: Sequence[str]) -> dict[str, list[Exposure]]:
@@ -169,19 +200,21 @@ def feedback_on(
     metric: str,
     exposures: Sequence[Exposure],
     window: int,
-) -> dict[tuple[str, int], list[tuple[str, float, int]]]:
+) -> dict[tuple[str, int], list[Said]]:
     """See `ports.Events.feedback_on`."""
     since = {(exposure.unit, exposure.epoch): exposure.at for exposure in exposures}
-    words: defaultdict[tuple[str, int], list[tuple[int, str, str, float]]] = defaultdict(list)
+    words: defaultdict[tuple[str, int], list[tuple[int, str, Said]]] = defaultdict(list)
     for some in chunks(sorted({unit for unit, _ in since})):
         asked = {"rollout": rollout, "metric": metric, "units": some}
-        for unit, epoch, at, id, inference, value in connection.execute(_FEEDBACK, asked):
+        for unit, epoch, at, id, inference, value, reviewer in connection.execute(_FEEDBACK, asked):
             start = since.get((unit, epoch))
             if start is not None and start <= at < start + window:
-                words[unit, epoch].append((at, id, inference, value))
+                said = Said(inference=inference, value=value, at=at, reviewer=reviewer)
+                words[unit, epoch].append((at, id, said))
     return {
-        place: [(inference, value, at) for at, _, inference, value in sorted(said)]
-        for place, said in words.items()
+        # Ids differ, so that the comparison never comes to the words themselves.
+        place: [said for _, _, said in sorted(found)]
+        for place, found in words.items()
     }
 
 

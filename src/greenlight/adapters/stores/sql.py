@@ -15,7 +15,7 @@ from greenlight.adapters.stores import common, ingesting, purging, questions, ta
 from greenlight.adapters.stores.migrations import migrate
 from greenlight.adapters.stores.sqlite import compact, engine_for
 from greenlight.adapters.stores.tables import INSERT, codec, execute_many
-from greenlight.core.answers import ArmSummary, Exposure, Failure, Lease
+from greenlight.core.answers import ArmSummary, Event, Exposure, Lease, Said
 from greenlight.core.errors import Conflict, LostLease, StoreError
 from greenlight.core.records import Feedback, Inference, JournalEntry, Record, Replica
 from greenlight.core.retention import Erasure
@@ -140,10 +140,20 @@ class SqlStore:
         with self._reading() as connection:
             return questions.exposures(connection, rollout, lacking, until, limit)
 
-    def failures(self, rollout: str, *, until: int, limit: int = 5000) -> list[Failure]:
-        """See `ports.Events.failures`."""
+    def first_events(
+        self, rollout: str, *, kind: str, until: int, limit: int = 5000
+    ) -> list[Event]:
+        """See `ports.Events.first_events`."""
+        common.check_event(kind)
         with self._reading() as connection:
-            return questions.failures(connection, rollout, until, limit)
+            return questions.first_events(connection, rollout, kind, until, limit)
+
+    def failed_within(
+        self, rollout: str, exposures: Sequence[Exposure], window: int
+    ) -> set[tuple[str, int]]:
+        """See `ports.Events.failed_within`."""
+        with self._reading() as connection:
+            return questions.failed_within(connection, rollout, exposures, window)
 
     def past(self, rollout: str, units: Sequence[str]) -> dict[str, list[Exposure]]:
         """See `ports.Events.past`."""
@@ -152,7 +162,7 @@ class SqlStore:
 
     def feedback_on(
         self, rollout: str, metric: str, exposures: Sequence[Exposure], window: int
-    ) -> dict[tuple[str, int], list[tuple[str, float, int]]]:
+    ) -> dict[tuple[str, int], list[Said]]:
         """See `ports.Events.feedback_on`."""
         with self._reading() as connection:
             return questions.feedback_on(connection, rollout, metric, exposures, window)

@@ -69,7 +69,7 @@ INDEXES: Mapping[str, Sequence[tuple[str, ...]]] = {
     "rollouts": [("task",)],
     "decisions": [("rollout",)],
     "ledger": [("kind", "seq")],
-    "inferences": [("rollout", "unit", "epoch", "id")],
+    "inferences": [("rollout", "unit", "epoch", "id"), ("task", "id")],
     "feedback": [("inference_id", "metric"), ("metric", "at")],
 }
 """Table → what is looked for besides the key."""
@@ -134,16 +134,18 @@ exposures = Table(
     Column("variant", Text, nullable=False),
     Column("weight", Double, nullable=False),
     Column("bucket", Double, nullable=False),
+    Column("unit_source", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("inference", Text, nullable=False),
     sqlite_with_rowid=False,
 )
 """A unit's first inference in an epoch, and which inference that is."""
 
-failures = Table(
-    "failures",
+firsts = Table(
+    "firsts",
     metadata,
     Column("rollout", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
     Column("unit", Text, primary_key=True),
     Column("epoch", BigInteger, primary_key=True),
     Column("variant", Text, nullable=False),
@@ -151,7 +153,7 @@ failures = Table(
     Column("inference", Text, nullable=False),
     sqlite_with_rowid=False,
 )
-"""A unit's first failed attempt in an epoch."""
+"""A unit's first event of a kind in an epoch, and which inference that is."""
 
 pending = Table(
     "pending",
@@ -163,10 +165,10 @@ pending = Table(
     Column("epoch", BigInteger, primary_key=True),
     sqlite_with_rowid=False,
 )
-"""Exposures and failures without a journal entry for a test, in the order they are asked for.
+"""Exposures and first events without a journal entry for a test, in the order of the questions.
 
 `ingest` adds rows and `commit` takes them away together with writing the journal, so a question
-costs what it returns however old the rollout is. `at` is always that of the exposure (failure).
+costs what it returns however old the rollout is. `at` is always that of the exposure (event).
 """
 
 tallies = Table(

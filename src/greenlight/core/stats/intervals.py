@@ -6,28 +6,28 @@ import math
 from statistics import NormalDist
 
 
-def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(k: int, n: int, alpha: float = 0.05) -> tuple[float, float]:
     """Wilson's score interval for a proportion.
 
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
     JASA 22 (1927) 209-212.
 
     Args:
-        successes: 0 ≤ successes ≤ n.
+        k: successes, 0 ≤ k ≤ n.
         n: number of trials; 0 gives (0, 1), for nothing is known.
-        confidence: two-sided coverage in (0, 1).
+        alpha: probability in (0, 1) of missing the proportion, on both sides together.
 
     Raises:
-        ValueError: counts or confidence out of range.
+        ValueError: counts or alpha out of range.
     """
-    if not 0 <= successes <= n:
-        raise ValueError(f"successes {successes} must lie in [0, n = {n}]")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence {confidence} must lie in (0, 1)")
+    if not 0 <= k <= n:
+        raise ValueError(f"k {k} must lie in [0, n = {n}]")
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha {alpha} must lie in (0, 1)")
     if n == 0:
         return 0.0, 1.0
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    p = successes / n
+    z = -NormalDist().inv_cdf(alpha / 2)
+    p = k / n
     scale = 1 + z * z / n
     centre = (p + z * z / (2 * n)) / scale
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / scale

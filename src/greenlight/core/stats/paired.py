@@ -119,8 +119,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
     Raises:
         ValueError: a count below zero.
     """
-    if min(only_a, only_b) < 0:
-        raise ValueError(f"counts {only_a} and {only_b} must not be negative")
+    _check_counts(only_a, only_b)
     from scipy import special  # takes longer to load than everything else in the core together
 
     k, differing = min(only_a, only_b), only_a + only_b
@@ -128,6 +127,30 @@ def mcnemar(only_a: int, only_b: int) -> float:
         return 1.0
     below = special.bdtr(k - 1, differing, 0.5) if k else 0.0
     return float(special.bdtr(k, differing, 0.5) + below)
+
+
+def mcnemar_exact(b: int, c: int) -> float:
+    """The two-sided p-value of McNemar's exact conditional test: min(1, 2·P(K ≤ min(b, c))).
+
+    It never rejects more often than it says; `mcnemar` comes closer to what it says, and is what
+    evaluations show.
+
+    Args:
+        b: items that only one version got right.
+        c: items that only the other got right.
+
+    Raises:
+        ValueError: a count below zero.
+    """
+    _check_counts(b, c)
+    from scipy import special  # takes longer to load than everything else in the core together
+
+    return min(1.0, 2 * float(special.bdtr(min(b, c), b + c, 0.5)))
+
+
+def _check_counts(only_a: int, only_b: int) -> None:
+    if min(only_a, only_b) < 0:
+        raise ValueError(f"counts {only_a} and {only_b} must not be negative")
 
 
 def _top(only_a: int, only_b: int, n: int, z: float) -> float:

@@ -6,62 +6,75 @@ counts as kept. The mixture over all starting minutes is one number per bet, in 
 
     at the first event of minute k > k_last:  M += F(k) - F(k_last)
     at every event:                           M *= factor
-    E = M + (1 - F(k))
+    E = weighted mean of M + (1 - F(k))
 
-It is exact because a factor does not depend on when a bet began (EVIDENCE, "Restarts").
-All values are natural logarithms.
+It is exact because a factor does not depend on when a bet began (EVIDENCE, "Restarts"; how much is
+paid in when is chosen in docs/adr/0013). All values are natural logarithms.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import ClassVar
 
 import msgspec
 
-NOTHING = -math.inf
+from greenlight.core.stats.numbers import FLOATS, Number, Numbers
+
+AT_ONCE = 0.45
+"""Share of the stake that is there from the start."""
+EARLY = 0.30
+"""Share that is paid in as 1 - 1/(k+1): most of it within the first minutes."""
+EVENLY = 0.25
+"""Share that is spread evenly over the horizon."""
 
 
-def paid_in(minute: int, horizon: int) -> float:
-    """F(k) = ½·(1 - 1/(k+1)) + ½·min(k/H, 1): half early, half spread over the horizon.
+def paid_in(minute: Number, horizon: int, xp: Numbers = FLOATS) -> Number:
+    """F(k) = .45 + .30·(1 - 1/(k+1)) + .25·min(k/H, 1): at once, early, and evenly.
 
     Args:
         minute: k ≥ 0.
         horizon: H > 0, in minutes.
+        xp: the arithmetic of `minute`.
     """
-    return 0.5 * (1 - 1 / (minute + 1)) + 0.5 * min(minute / horizon, 1.0)
+    spread = EVENLY * xp.least(minute / horizon, 1.0)
+    return AT_ONCE + EARLY * (1 - 1 / (minute + 1)) + spread
 
 
-def log_add(a: float, b: float) -> float:
-    """log(exp(a) + exp(b)) without overflow."""
-    if a < b:
-        a, b = b, a
-    return a if b == NOTHING else a + math.log1p(math.exp(b - a))
+class Bets(msgspec.Struct, kw_only=True):
+    """Wealth per unit of stake of some bets, one number each. Base of the tests."""
 
-
-class Stakes(msgspec.Struct):
-    """One wealth per bet. Without `horizon` everything is staked at the start, once."""
-
-    log_wealth: list[float]
+    xp: ClassVar[Numbers] = FLOATS
+    weights: ClassVar[tuple[float, ...]]
+    """Of the bets; they sum to 1."""
     horizon: int | None = None
+    """Minutes over which the stakes are paid in; None: all of it is staked at once, for good."""
+    log_wealth: list[float] = []
     minute: int = 0
+    """The newest minute for which has been paid in."""
 
-    @classmethod
-    def of(cls, bets: int, horizon: int | None) -> Stakes:
-        """Stakes for a number of equally weighted bets; `horizon` in minutes, None: no restarts."""
-        start = 0.0 if horizon is None else NOTHING
-        return cls(log_wealth=[start] * bets, horizon=horizon)
+    def __post_init__(self) -> None:
+        """Stake what is staked at the start, if nothing has been staked yet."""
+        if not self.log_wealth:
+            self.log_wealth = [self.start] * len(self.weights)
 
-    def advance(self, minute: int) -> None:
+    @property
+    def start(self) -> float:
+        """The logarithm of what is staked at the start."""
+        return 0.0 if self.horizon is None else math.log(paid_in(0, self.horizon))
+
+    def pay_in(self, minute: Number) -> None:
         """Pay in what is due by this minute; a minute that is past is no minute."""
-        if self.horizon is None or minute <= self.minute:
+        if self.horizon is None or not self.xp.any(minute > self.minute):
             return
-        due = paid_in(minute, self.horizon) - paid_in(self.minute, self.horizon)
-        self.minute = minute
-        if due > 0:
-            log_due = math.log(due)
-            self.log_wealth = [log_add(wealth, log_due) for wealth in self.log_wealth]
+        now = self.xp.most(minute, self.minute)
+        due = paid_in(now, self.horizon, self.xp) - paid_in(self.minute, self.horizon, self.xp)
+        self.minute = now
+        log_due = self.xp.log(due)
+        self.log_wealth = [self.xp.log_sum([wealth, log_due]) for wealth in self.log_wealth]
 
-    def multiply(self, log_factors: list[float]) -> None:
+    def multiply(self, log_factors: Sequence[Number]) -> None:
         """Take one event's factor of each bet."""
         self.log_wealth = [
             wealth + factor for wealth, factor in zip(self.log_wealth, log_factors, strict=True)
@@ -70,11 +83,14 @@ class Stakes(msgspec.Struct):
     @property
     def log_e(self) -> float:
         """log E: the mean wealth, plus what has not been staked yet."""
-        total = NOTHING
-        for wealth in self.log_wealth:
-            total = log_add(total, wealth)
-        mean = total - math.log(len(self.log_wealth))
+        mean: float = self.xp.log_sum(
+            [
+                wealth + math.log(weight)
+                for wealth, weight in zip(self.log_wealth, self.weights, strict=True)
+            ]
+        )
         if self.horizon is None:
             return mean
-        kept = 1 - paid_in(self.minute, self.horizon)
-        return mean if kept <= 0 else log_add(mean, math.log(kept))
+        kept = self.xp.log(1 - paid_in(self.minute, self.horizon, self.xp))
+        total: float = self.xp.log_sum([mean, kept])
+        return total

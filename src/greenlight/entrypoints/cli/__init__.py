@@ -26,7 +26,7 @@ COMMANDS = {
     "versions": ("look:versions", "List versions, show one, or add one without training."),
     "adopt": ("registry:adopt", "Take what runs today as a task's baseline."),
     "rollouts": ("look:rollouts", "List rollouts, or show one."),
-    "decisions": ("look:decisions", "List decisions, or show one."),
+    "decisions": ("look:decisions", "List decisions, show one, or take them all once more."),
     "approve": ("sign:approve", "Approve a version with your own key."),
     "reject": ("sign:reject", "Reject a version with your own key."),
     "keys": ("sign:keys", "Make keys for people who sign, and for the ledger's head."),

@@ -202,7 +202,7 @@ def show_rollout(context: click.Context, rollout: str, as_json: bool) -> None:
 
 @click.group()
 def decisions() -> None:
-    """List decisions, or show one."""
+    """List decisions, show one, or take them all once more."""
 
 
 @decisions.command("list")
@@ -250,6 +250,51 @@ def show_decision(context: click.Context, decision: str, as_json: bool) -> None:
         *((name, inline(value)) for name, value in found.evidence.items()),
     ]
     click.echo(facts(lines))
+
+
+@decisions.command("replay")
+@click.argument("rollout")
+@json_option
+@click.pass_context
+def replay_decisions(context: click.Context, rollout: str, as_json: bool) -> None:
+    """Take every decision of a ROLLOUT once more from its journal; they must be equal.
+
+    Exit code 1 if one is not. ROLLOUT may be shortened.
+    """
+    from greenlight.stages.replay import replay
+
+    with opened(context) as app:
+        found = replay(app.store, find_by_id(app.store, Rollout, rollout))
+    unequal = sum(not again.equal for again in found)
+    if as_json:
+        show_json(
+            [
+                {
+                    "decision": again.decision.id,
+                    "action": again.decision.action,
+                    "code": again.decision.code,
+                    "equal": again.equal,
+                    "exact": again.exact,
+                    "difference": again.difference,
+                }
+                for again in found
+            ]
+        )
+    else:
+        rows = [
+            (
+                again.decision.id,
+                moment(again.decision.at),
+                again.decision.action,
+                again.decision.code,
+                "bit for bit" if again.exact else "equal" if again.equal else again.difference,
+            )
+            for again in found
+        ]
+        click.echo(table(("DECISION", "WHEN", "ACTION", "CODE", "REPLAYED"), rows))
+        click.echo(f"{len(found)} decisions taken once more, {unequal} not equal")
+    if unequal:
+        context.exit(1)
 
 
 def _decisions(found: list[Decision]) -> str:

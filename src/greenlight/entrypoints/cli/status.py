@@ -10,6 +10,7 @@ import msgspec
 
 from greenlight import wiring
 from greenlight.core import evidence as ev
+from greenlight.core.budget import missing, thresholds
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
     SECOND,
@@ -34,6 +35,7 @@ from greenlight.entrypoints.cli.common import (
     table,
 )
 from greenlight.lookup import everything
+from greenlight.stages.decide import DISPLAYED
 from greenlight.stages.roll_out import active, current_epoch
 
 ALIVE = 5 * SECOND
@@ -107,7 +109,8 @@ def _rollout(
 ) -> dict[str, Any]:
     policy = msgspec.convert(rollout.policy, DecisionPolicy)
     stored = app.store.get(EvidenceState, rollout.id)
-    log_e = (ev.thaw(stored.state) if stored else ev.begin(policy)).log_e
+    evidence = ev.thaw(stored.state) if stored else ev.begin(policy)
+    log_e = evidence.log_e
     last = app.store.scan(Decision, {"rollout": rollout.id}, newest_first=True, limit=1)
     arms: dict[str, dict[str, int]] = {}
     for summary in app.store.summarise(rollout.id):
@@ -125,9 +128,13 @@ def _rollout(
         "weight": epoch.weight,
         "arms": arms,
         "evidence": {
-            test: {"log_e": log_e[test], "log_threshold": threshold}
-            for test, threshold in ev.thresholds(policy).items()
+            test: {"log_e": log_e.get(test), "log_threshold": threshold}
+            for test, threshold in thresholds(policy).items()
         },
+        "difference": evidence.difference.interval(DISPLAYED),
+        "cannot_compute": {gap.test: gap.reason for gap in missing(policy)},
+        "excluded": evidence.excluded,
+        "launch": policy.launch,
         "decision": public(last[0]) if last else None,
     }
 
@@ -167,8 +174,19 @@ def _rollout_text(rollout: dict[str, Any]) -> str:
     tests = [
         (test, power(e["log_e"]), power(e["log_threshold"]))
         for test, e in rollout["evidence"].items()
+        if e["log_e"] is not None
     ]
-    return "\n".join([*lines, "", table(("EVIDENCE", "E", "ACTS AT"), tests)])
+    lines += ["", table(("EVIDENCE", "E", "ACTS AT"), tests)]
+    if rollout["difference"]:
+        low, high = rollout["difference"]
+        lines.append(f"better answers by {low:+.1%} to {high:+.1%} (95 %, may be watched)")
+    gaps = rollout["cannot_compute"].items()
+    lines += [f"{test}: cannot be computed, because {reason}" for test, reason in gaps]
+    counted = rollout["excluded"].items()
+    lines += [f"{count} exposures entered no test: {reason}" for reason, count in counted]
+    if rollout["launch"] > 1:
+        lines.append(f"launch {rollout['launch']} of this pair: every threshold is higher for it")
+    return "\n".join(lines)
 
 
 def _share(counts: dict[str, int]) -> str:

@@ -16,8 +16,9 @@ import msgspec
 
 from greenlight import artifacts, config, wiring
 from greenlight.core import fingerprint
+from greenlight.core.budget import thresholds
 from greenlight.core.errors import GreenlightError, Refused
-from greenlight.core.evidence import thaw, thresholds
+from greenlight.core.evidence import thaw
 from greenlight.core.gates import passed
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (

@@ -126,4 +126,5 @@ stale_after = "5s"
 [tasks.intent.evidence]
 alpha_harm = 0.01
 alpha_superiority = 0.05
+error_margin = 0.05
 """

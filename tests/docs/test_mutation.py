@@ -1,0 +1,118 @@
+"""docs/mutation.md is what the results say, and nothing in it is explained that is not there."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from benchmarks import mutation
+from benchmarks.harness import RESULTS
+
+SOURCE = """\
+def one(a, b):
+    return a + b
+
+
+class Two:
+    x = 1
+
+    def go(self):
+        if self.x:
+            return self.x + 1
+        return 0
+"""
+DIFF = """\
+# greenlight.core.two.xǁTwoǁgo__mutmut_3: survived
+--- src/greenlight/core/two.py
++++ src/greenlight/core/two.py
+@@ -1,4 +1,4 @@
+ def go(self):
+     if self.x:
+-        return self.x + 1
++        return self.x - 1
+     return 0
+"""
+
+
+@pytest.fixture
+def found() -> dict[str, Any]:
+    results: dict[str, Any] = json.loads((RESULTS / "mutation.json").read_text(encoding="utf-8"))
+    return results
+
+
+def test_the_page_is_what_the_results_say(found: dict[str, Any]) -> None:
+    text = mutation.PAGE.read_text(encoding="utf-8")
+    assert text == mutation.page(found, mutation.reasons()), (
+        "docs/mutation.md is stale: run python -m benchmarks.mutation --page"
+    )
+
+
+def test_nine_changes_in_ten_are_noticed(found: dict[str, Any]) -> None:
+    for file, counts in found["modules"].items():
+        noticed = counts.get("killed", 0) + counts.get("timeout", 0)
+        assert noticed >= 0.9 * sum(counts.values()), f"{file}: {counts}"
+
+
+def test_a_reason_has_a_change_that_it_explains(found: dict[str, Any]) -> None:
+    for reason in mutation.reasons():
+        assert reason["why"]
+        assert any(mutation.explains(reason, one) for one in found["survivors"]), (
+            f"survivors.toml: {reason['file']} no longer has {reason['was']!r} among its survivors"
+        )
+
+
+def test_names_of_changes_are_read() -> None:
+    listing = (
+        "\n    greenlight.core.two.xǁTwoǁgo__mutmut_3: survived\n"
+        "    greenlight.core.two.x_one__mutmut_12: killed\n"
+    )
+    method, function = mutation.outcomes(listing)
+    assert list(mutation.outcomes(listing).values()) == ["survived", "killed"]
+    assert mutation.file_of(method) == "src/greenlight/core/two.py"
+    assert mutation.function_of(method) == "Two.go"
+    assert mutation.function_of(function) == "one"
+    assert mutation.function_of("greenlight.core.two.x__one__mutmut_1") == "_one"
+
+
+def test_a_change_is_found_in_its_function() -> None:
+    was, now = mutation.change(DIFF)
+    assert (was, now) == ("return self.x + 1", "return self.x - 1")
+    assert mutation.line_of(SOURCE, "Two.go", was) == 10
+    assert mutation.line_of(SOURCE, "one", "return a + b") == 2
+    assert mutation.line_of(SOURCE, "one", "elsewhere") == 1
+
+
+def survivor(now: str) -> dict[str, Any]:
+    return {"file": "a.py", "line": 3, "function": "f", "was": "x + 1", "now": now}
+
+
+def test_a_reason_is_for_a_line_or_for_some_of_its_changes() -> None:
+    line = {"file": "a.py", "was": "x + 1\n", "why": "Because."}
+    some = {**line, "now": ["x - 1"]}
+    assert mutation.explains(line, survivor("x - 1"))
+    assert mutation.explains(line, survivor("x * 1"))
+    assert mutation.explains(some, survivor("x - 1"))
+    assert not mutation.explains(some, survivor("x * 1"))
+    assert not mutation.explains({**line, "file": "b.py"}, survivor("x - 1"))
+
+
+def test_the_page_tells_of_each_file_and_each_survivor() -> None:
+    found = {
+        "provenance": {"cores": 2, "python": "3.11", "commit": "c" * 40, "at": "2026-01-02T03:04"},
+        "tool": "mutmut 3",
+        "seconds": 130,
+        "modules": {
+            "src/greenlight/core/a.py": {"killed": 7, "survived": 2, "timeout": 1},
+            "src/greenlight/core/b.py": {"killed": 10},
+        },
+        "survivors": [survivor("x - 1"), survivor("x * 1")],
+    }
+    why = [{"file": "a.py", "was": "x + 1", "now": ["x * 1"], "why": "The same."}]
+    page = mutation.page(found, why)
+    assert "| a.py | 10 | 7 | 1 | 2 | 80.0% |" in page
+    assert "| **all** | 20 | 17 | 1 | 2 | 90.0% |" in page
+    assert "Line 3. Unexplained. The same." in page
+    assert "```diff\n-x + 1\n+x - 1\n+x * 1\n```" in page
+    assert "Nothing.\n" in mutation.page({**found, "survivors": []}, [])
