@@ -58,7 +58,7 @@ class Crossings:
         near = np.maximum.reduce(test.log_wealth) >= math.log(self._threshold - 1)
         if not np.any(pending & near):
             return np.zeros_like(pending)
-        return self.mark(test.log_e >= math.log(self._threshold), now)
+        return self.mark(np.asarray(test.log_e) >= math.log(self._threshold), now)
 
     def mark(self, crossed: Array, now: float | Array) -> Array:
         """Take note of who has crossed by some other rule; returns who did so just now."""

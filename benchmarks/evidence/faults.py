@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks.evidence.counting import Array, Crossings, Row, quantile, rng_of, share
 from greenlight.core.alarms import AlarmRule, Watch, judge
+from greenlight.core.policy import EvidencePolicy
 from greenlight.core.records import MINUTE
 from greenlight.core.stats.many import EventTests
 
@@ -22,10 +23,11 @@ HEALTHY = 0.001
 """Share of requests that fail in either arm while nothing is wrong."""
 THRESHOLD = 1000.0
 """α = .001."""
+MIN_EXCESS = EvidencePolicy().min_excess
 GIVE_UP = 1800.0
 """Seconds after which a fault that is not seen counts as missed."""
 
-HOUR, DAY = 3600.0, 86400.0
+HALF_AN_HOUR, HOUR, DAY = 1800.0, 3600.0, 86400.0
 
 
 class Failure(NamedTuple):
@@ -86,6 +88,8 @@ class Jump(NamedTuple):
     """The candidate's requests from its onset until then."""
     excess: Array
     """The excess over the whole epoch at that moment."""
+    worth: Array
+    """Seconds until that excess, too, was worth a rollback."""
     early: Array
     """Whether the test had acted before: a false alarm."""
 
@@ -102,7 +106,7 @@ def jump(name: str, runs: int, weight: float, healthy: float, faulty: float) -> 
     """
     world = Requests(rng_of(name), runs, weight)
     test = EventTests(runs=runs)
-    found, before = Crossings(runs, THRESHOLD), Crossings(runs, THRESHOLD)
+    found, before, worth = (Crossings(runs, THRESHOLD) for _ in range(3))
     for failure in world.until(healthy, (HEALTHY, HEALTHY)):
         test.take(*failure)
         before.look(test, 0)
@@ -113,16 +117,18 @@ def jump(name: str, runs: int, weight: float, healthy: float, faulty: float) -> 
         new = found.look(test, world.now - healthy)
         seen = world.healthy[1] + world.failed[1] - met + failure.candidate
         requests = np.where(new, seen, requests)
-        excess = np.where(new, world.excess, excess)
-        if found.done == 1:
+        now = world.excess
+        excess = np.where(new, now, excess)
+        worth.mark(np.isfinite(found.at) & (now >= MIN_EXCESS), world.now - healthy)
+        if worth.done == 1:
             break
-    early = np.isfinite(before.at)
-    return Jump(found.at[~early], requests[~early], excess[~early], early)
+    late = ~np.isfinite(before.at)
+    return Jump(found.at[late], requests[late], excess[late], worth.at[late], ~late)
 
 
 JUMPS: dict[str, tuple[float, float | None, float | None]] = {
     "at the start": (0.0, 17.0, 34.0),
-    "after 30 minutes": (HOUR / 2, 35.0, None),
+    "after 30 minutes": (HALF_AN_HOUR, 35.0, None),
     "after 24 hours": (DAY, 40.0, None),
     "after 7 days": (7 * DAY, 45.0, None),
 }
@@ -139,6 +145,14 @@ def error_jump(runs: int, when: str) -> list[Row]:
         quantile(FAULTS, scenario, test, seen.after, 0.5, goal=median, measure="seconds"),
         quantile(FAULTS, scenario, test, seen.after, 0.9, goal=q90, measure="seconds"),
         quantile(FAULTS, scenario, test, seen.excess, 0.5, measure="excess in the epoch then"),
+        quantile(
+            FAULTS,
+            scenario,
+            f"{test}, excess ≥ {MIN_EXCESS:.1%} of the epoch's units",
+            seen.worth,
+            0.5,
+            measure="seconds",
+        ),
     ]
     if healthy:
         early = share(
@@ -155,10 +169,10 @@ DEAD = {0.1: 4.0, 0.25: 7.0, 0.5: 13.0}
 def dead(runs: int, weight: float) -> list[Row]:
     """Every request of the candidate fails, from the first one on and after half an hour."""
     rows = []
-    for healthy, when in ((0.0, "at the start"), (HOUR / 2, "after 30 minutes")):
+    for healthy, when in ((0.0, "at the start"), (HALF_AN_HOUR, "after 30 minutes")):
         scenario = f"100% errors, split {weight:.0%}, {when}"
         seen = jump(scenario, runs, weight, healthy, 1.0)
-        goal = DEAD[weight]
+        goal = None if healthy else DEAD[weight]
         rows.append(
             quantile(
                 FAULTS,
@@ -184,7 +198,7 @@ def alarm_name(minutes: int) -> str:
 
 
 def alarms(runs: int) -> list[Row]:
-    """Threshold alarms on the same traffic: how late they are, what they miss, how often they err."""
+    """Threshold alarms on the same traffic: how late they are, what they miss, how they err."""
     rows = []
     for faulty in (0.05, 0.01):
         scenario = f"0.1 to {faulty:.0%} errors, split 10%, after 30 minutes"
@@ -214,7 +228,7 @@ def alarms(runs: int) -> list[Row]:
 def small_jump(runs: int) -> list[Row]:
     """Errors of the candidate rise from .1 to 1 %, which alarms mostly miss."""
     scenario = "0.1 to 1% errors, split 10%, after 30 minutes"
-    seen = jump(scenario, runs, 0.1, HOUR / 2, 0.01)
+    seen = jump(scenario, runs, 0.1, HALF_AN_HOUR, 0.01)
     return [
         *(
             quantile(FAULTS, scenario, "event test", seen.after, at, measure="seconds")
@@ -260,12 +274,10 @@ def _minutes(
     rng: np.random.Generator, length: int, onset: float, faulty: float, healthy: float
 ) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """(requests, failures) of each minute, of control and of the candidate at a split of 10 %."""
-    share_of_fault = np.clip(np.arange(1, length + 1) - onset, 0, 1)
+    part = np.clip(np.arange(1, length + 1) - onset, 0, 1)
     arms = []
     for weight, after in ((0.9, healthy), (0.1, faulty)):
         requests = rng.poisson(60 * PER_SECOND * weight, length)
-        rate = share_of_fault * after + (1 - share_of_fault) * healthy
-        arms.append(
-            [(int(n), int(b)) for n, b in zip(requests, rng.binomial(requests, rate), strict=True)]
-        )
+        failed = rng.binomial(requests, part * after + (1 - part) * healthy)
+        arms.append(list(zip(requests.tolist(), failed.tolist(), strict=True)))
     return list(zip(*arms, strict=True))

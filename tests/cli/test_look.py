@@ -211,3 +211,9 @@ def test_watching_until_interrupted(rolling: Project) -> None:
     watching.send_signal(signal.SIGINT)
     watching.communicate(timeout=20)
     assert watching.returncode == 1
+
+
+def test_decisions_are_replayed(rolling: Project) -> None:
+    rollout = rolling.json("rollouts", "list")[0]["id"]
+    assert "not equal" in rolling.ok("decisions", "replay", rollout[:20])
+    assert all(again["equal"] for again in rolling.json("decisions", "replay", rollout))

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from greenlight.core.alarms import AlarmRule, Judgement, Minute, State, judge, state
+from greenlight.core.alarms import AlarmRule, Judgement, State, Watch, judge
+from greenlight.core.records import MINUTE, SECOND
 
-RULE = AlarmRule(name="p95", over=150.0, minutes=5)
-SLOW = {minute: Minute(10, 151.0) for minute in range(1, 6)}
+RULE = AlarmRule(name="p95", over=150.0)
+SLOW = {minute: (10, 151.0) for minute in range(1, 6)}
 
 
 @pytest.mark.parametrize(
     ("seen", "expected"),
     [
         (SLOW, "breached"),
-        ({**SLOW, 3: Minute(10, 150.0)}, "ok"),
-        ({minute: Minute(5, 999.0) for minute in range(1, 6)}, "no_data"),
-        ({minute: Minute(6, 999.0) for minute in range(1, 6)}, "breached"),
-        ({5: Minute(1000, 999.0)}, "ok"),
+        ({**SLOW, 3: (10, 150.0)}, "ok"),
+        ({minute: (5, 999.0) for minute in range(1, 6)}, "no_data"),
+        ({minute: (6, 999.0) for minute in range(1, 6)}, "breached"),
+        ({5: (1000, 999.0)}, "ok"),
         ({}, "no_data"),
-        ({0: Minute(1000, 1.0)}, "no_data"),
+        ({0: (1000, 1.0)}, "no_data"),
     ],
     ids=[
         "over in every minute",
@@ -31,8 +32,26 @@ SLOW = {minute: Minute(10, 151.0) for minute in range(1, 6)}
         "data of long ago",
     ],
 )
-def test_an_arm(seen: dict[int, Minute], expected: State) -> None:
-    assert state(RULE, seen, 5) == expected
+def test_an_arm(seen: dict[int, tuple[int, float]], expected: State) -> None:
+    watch = Watch(rule=RULE)
+    for minute in range(6):
+        requests, value = seen.get(minute, (0, 0.0))
+        watch.feed(minute, requests, value=value)
+    assert watch.state(5) == expected
+
+
+def test_a_rate_is_that_of_bad_requests() -> None:
+    watch = Watch(rule=AlarmRule(name="errors", over=0.005, duration=90 * SECOND))
+    assert watch.rule.minutes == 2
+    for minute in range(100):
+        watch.feed(minute, 1000, bad=6)
+    assert watch.state(99) == "breached"
+    assert len(watch.seen) == 2, "it remembers what counts, however long it watches"
+    watch.feed(100, 1000, bad=5)
+    assert watch.state(100) == "ok"
+    with pytest.raises(ValueError, match="either"):
+        watch.feed(101, 10)
+    assert AlarmRule(name="x", over=1.0, duration=MINUTE // 2).minutes == 1
 
 
 @pytest.mark.parametrize(

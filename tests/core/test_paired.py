@@ -141,6 +141,16 @@ class TestShape:
         with pytest.raises(BadInput, match=says):
             paired(a, b)
 
+    def test_an_error_names_the_field(self) -> None:
+        for a, b, field, says in (
+            ([], [], "correct_a", "^cannot compare: there are no items$"),
+            ([2], [1], "correct_a", "^correct_a: "),
+            ([1], [2], "correct_b", "^correct_b: "),
+        ):
+            with pytest.raises(BadInput, match=says) as caught:
+                paired(a, b)
+            assert caught.value.param == field
+
     @pytest.mark.parametrize("given", [(-1, 0, 5), (3, 3, 5), (0, 0, 0)])
     def test_impossible_counts_are_refused(self, given: tuple[int, int, int]) -> None:
         with pytest.raises(ValueError, match="do not lie within"):

@@ -7,46 +7,69 @@ no data is never healthy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
+
+from greenlight.core.records import MINUTE
 
 State = Literal["ok", "breached", "no_data"]
 Judgement = Literal["ok", "rollback", "page", "hold"]
 
 
 class AlarmRule(msgspec.Struct, frozen=True, kw_only=True):
-    """A threshold, for how many whole minutes in a row it must be passed, and on how many requests
-    over all of them."""
+    """A threshold, for how long it must be passed, and on how many requests over all of it."""
 
     name: str
     over: float
-    minutes: int = 5
+    duration: int = 5 * MINUTE
+    """Microseconds; whole minutes count."""
     min_requests: int = 30
 
-
-class Minute(msgspec.Struct, frozen=True):
-    """What one arm showed in one minute: a rate, a percentile, whatever the rule is about."""
-
-    requests: int
-    value: float
+    @property
+    def minutes(self) -> int:
+        """How many minutes in a row must be over the threshold; at least one."""
+        return max(1, -(-self.duration // MINUTE))
 
 
-def state(rule: AlarmRule, seen: Mapping[int, Minute], last: int) -> State:
-    """How an arm stands at the end of minute `last`.
+class Watch(msgspec.Struct, kw_only=True):
+    """One arm under one alarm: the minutes that count, fed as they end."""
 
-    Args:
-        rule: the alarm's.
-        seen: minute → what was measured; a minute without requests is absent.
-        last: the newest minute that is over.
-    """
-    window = [seen.get(minute) for minute in range(last - rule.minutes + 1, last + 1)]
-    requests = sum(minute.requests for minute in window if minute is not None)
-    if requests < rule.min_requests:
-        return "no_data"
-    passed = all(minute is not None and minute.value > rule.over for minute in window)
-    return "breached" if passed else "ok"
+    rule: AlarmRule
+    seen: dict[int, tuple[int, float]] = {}
+    """Minute → requests and what was measured."""
+
+    def feed(
+        self, minute: int, requests: int, *, bad: int | None = None, value: float | None = None
+    ) -> None:
+        """Take what one minute showed; minutes come in order, and one without requests is none.
+
+        Args:
+            minute: its number.
+            requests: how many there were.
+            bad: how many of them count against the rate; or
+            value: the measurement itself, such as a percentile.
+
+        Raises:
+            ValueError: both of `bad` and `value`, or neither.
+        """
+        if (bad is None) == (value is None):
+            raise ValueError("give either how many requests were bad, or the measured value")
+        if requests > 0:
+            measured = bad / requests if bad is not None else value
+            assert measured is not None
+            self.seen[minute] = (requests, measured)
+        for old in [known for known in self.seen if known <= minute - self.rule.minutes]:
+            del self.seen[old]
+
+    def state(self, minute: int) -> State:
+        """How the arm stands at the end of a minute."""
+        window = range(minute - self.rule.minutes + 1, minute + 1)
+        found = [self.seen[number] for number in window if number in self.seen]
+        if sum(requests for requests, _ in found) < self.rule.min_requests:
+            return "no_data"
+        passed = [measured > self.rule.over for _, measured in found]
+        return "breached" if len(passed) == len(window) and all(passed) else "ok"
 
 
 def judge(candidate: State, control: State) -> Judgement:

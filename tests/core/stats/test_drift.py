@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import ks_2samp, wasserstein_distance
+from scipy.stats import entropy, ks_2samp, wasserstein_distance
 
 from greenlight.core.errors import BadInput
 from greenlight.core.stats.drift import (
@@ -34,10 +34,31 @@ def test_counts(rows: list[tuple[int, int]]) -> None:
     before, now = zip(*rows, strict=True)
     assert psi(before, now) == pytest.approx(psi(now, before), rel=1e-9)
     assert psi(before, before) == 0
-    p, q = (np.array(part) + PRIOR for part in (before, now))
-    expected = jensenshannon(p, q, base=2) ** 2
+    expected = np.nan_to_num(jensenshannon(before, now, base=2)) ** 2
     assert jensen_shannon(before, now) == pytest.approx(expected, abs=1e-9)
-    assert 0 <= jensen_shannon(before, now) <= 1 + 1e-12
+    assert 0 <= jensen_shannon(before, now) <= 1
+    more, later = ([part + 1 for part in side] for side in (before, now))
+    assert psi(more, later) == pytest.approx(
+        entropy(more, later) + entropy(later, more), rel=1e-6, abs=1e-9
+    )
+    assert psi([*before, 0], [*now, 0]) == psi(before, now), "nobody has that category"
+
+
+def test_counts_by_hand() -> None:
+    """(.6-.5)·log(.6/.5) + (.4-.5)·log(.4/.5) = .1·log 1.5; nothing in common is one bit."""
+    assert psi([50, 50], [60, 40]) == pytest.approx(0.1 * math.log(1.5))
+    assert jensen_shannon([5, 0], [0, 9]) == 1.0
+    p, q = PRIOR / 100, 5 / 105
+    rest = (100 / 105 - 1) * math.log(100 / 105)
+    assert psi([100, 0], [100, 5]) == pytest.approx(rest + (q - p) * math.log(q / p))
+
+
+@pytest.mark.parametrize("count", [2, 10])
+def test_a_baseline_that_does_not_vary_sees_both_directions(count: int) -> None:
+    edges = bins([3.0] * 50, count)
+    assert histogram([3.0] * 50, edges).tolist() == [0, 50, 0]
+    assert histogram([2.9, 3.0, 3.1, 3.2], edges).tolist() == [1, 1, 2]
+    assert judge("psi", psi(histogram([3.0] * 50, edges), histogram([9.0] * 50, edges))) == "large"
 
 
 @given(SAMPLE, SAMPLE)

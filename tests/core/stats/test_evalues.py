@@ -315,15 +315,23 @@ class TestTwoProportions:
     @pytest.mark.parametrize(
         ("ya", "yb", "na", "nb", "a", "b", "says"),
         [
-            ([1], [1, 0], 1, 1, (1, 1), (1, 1), "^1 blocks of a against 2 of b; they come in pair"),
+            (
+                [1],
+                [1, 0],
+                1,
+                1,
+                (1, 1),
+                (1, 1),
+                "^1 blocks of a against 2 of b; they come in",
+            ),
             ([2], [0], 1, 1, (1, 1), (1, 1), "a block of 2 and 0 successes is not within 1 and 1"),
             ([-1], [0], 1, 1, (1, 1), (1, 1), "a block of -1 and 0 successes"),
             ([0], [4], 2, 3, (1, 1), (1, 1), "a block of 0 and 4 successes is not within 2 and 3"),
             ([0], [-1], 2, 3, (1, 1), (1, 1), "a block of 0 and -1 successes"),
-            ([0], [0], 0, 1, (1, 1), (1, 1), "blocks need at least one trial of each arm"),
-            ([0], [0], 1, 0, (1, 1), (1, 1), "blocks need at least one trial of each arm"),
-            ([0], [0], 1, 1, (0, 1), (1, 1), "priors parameters > 0"),
-            ([0], [0], 1, 1, (1, 1), (1, 0), "priors parameters > 0"),
+            ([0], [0], 0, 1, (1, 1), (1, 1), "^blocks need at least one trial of each arm"),
+            ([0], [0], 1, 0, (1, 1), (1, 1), "^blocks need at least one trial of each arm"),
+            ([0], [0], 1, 1, (0, 1), (1, 1), "and priors parameters > 0$"),
+            ([0], [0], 1, 1, (1, 1), (1, 0), "and priors parameters > 0$"),
         ],
     )
     def test_what_it_refuses(self, ya, yb, na, nb, a, b, says) -> None:

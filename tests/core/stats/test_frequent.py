@@ -26,4 +26,5 @@ def test_one_loud_voice_among_many_quiet_ones() -> None:
     found = Frequent()
     for number in range(3000):
         found.add("loud" if number % 10 < 3 else f"quiet-{number}")
+    assert len(found.counts) == COUNTERS
     assert 0.30 <= found.most / found.total <= 0.31

@@ -56,6 +56,13 @@ def test_it_mirrors(found: tuple[int, int], alpha: float) -> None:
     assert wilson(n - k, n, alpha) == pytest.approx((1 - high, 1 - low), abs=1e-12)
 
 
+def test_it_ends_where_rates_end() -> None:
+    """Rounding would lead beyond 0 and 1 for some n."""
+    for n in range(1, 400):
+        assert wilson(0, n)[0] >= 0
+        assert wilson(n, n)[1] <= 1
+
+
 def test_nothing_is_known_of_nothing() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
 

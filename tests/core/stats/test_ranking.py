@@ -81,6 +81,48 @@ def test_what_cannot_be_computed_is_none() -> None:
     assert delong([1, 2], [1, 2], [True, True]) is None
 
 
+def test_no_variance_is_no_certainty() -> None:
+    perfect, positive = [1, 2, 3, 4], [False, False, True, True]
+    assert auroc(perfect, positive) == 1.0
+    assert auroc_interval(perfect, positive) is None
+    assert delong(perfect, perfect[::-1], positive) is None
+    same = delong(perfect, [10, 20, 30, 40], positive)
+    assert same is not None
+    assert (same.difference, same.low, same.high, same.p_value) == (0.0, 0.0, 0.0, 1.0)
+
+
+# Of 43 patients: albumin, total protein, K-G score, and 0 where surgery did not help.
+RECORDS = """
+    3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0  2.5 5.7 8 0
+    1.6 5.6  5 1  3.8 5.7 5 1  3.7 6.7 6 1  3.2 5.4 4 1  3.8 6.6 6 1  4.1 6.6 5 1  3.6 5.7 5 1
+    4.3 7.0  4 1  3.6 6.7 4 0  2.3 4.4 6 1  4.2 7.6 4 0  4.0 6.6 6 0  3.5 5.8 6 1  3.8 6.8 7 1
+    3.0 4.7  8 0  4.5 7.4 5 1  3.7 7.4 5 1  3.1 6.6 6 1  4.1 8.2 6 1  4.3 7.0 5 1  4.3 6.5 4 1
+    3.2 5.1  5 1  2.6 4.7 6 1  3.3 6.8 6 0  1.7 4.0 7 0  3.7 6.1 5 1  3.3 6.3 7 1  4.2 7.7 6 1
+    3.5 6.2  5 1  2.9 5.7 9 0  2.1 4.8 7 1  2.8 6.2 8 0  4.0 7.0 7 1  3.3 5.7 6 1  3.7 6.9 5 1
+    3.6 6.6  5 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("column", "area", "difference", "error", "p_value"),
+    [(0, 0.7366, 0.0108, 0.0953, 0.9102), (1, 0.6478, -0.0780, 0.1046, 0.4561)],
+    ids=["albumin", "total protein"],
+)
+def test_published_numbers(
+    column: int, area: float, difference: float, error: float, p_value: float
+) -> None:
+    """DeLong et al. 1988, patients with ovarian cancer, against their K-G score (area 0.7258); the
+    SAS/STAT user's guide, PROC LOGISTIC, "Comparing receiver operating characteristic curves", has
+    the same 43 complete records."""
+    patients = np.array([float(number) for number in RECORDS.split()]).reshape(-1, 4)
+    found = delong(patients[:, 2], -patients[:, column], patients[:, 3] == 0)
+    assert found is not None
+    assert (found.auroc_a, found.auroc_b) == pytest.approx((0.7258, area), abs=5e-5)
+    assert found.difference == pytest.approx(difference, abs=6e-5)
+    assert (found.high - found.low) / 2 / 1.959964 == pytest.approx(error, abs=6e-5)
+    assert found.p_value == pytest.approx(p_value, abs=6e-5)
+
+
 def test_faulty_scores_are_refused() -> None:
     with pytest.raises(BadInput, match="one each"):
         auroc([1, 2], [True])

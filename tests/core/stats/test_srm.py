@@ -59,7 +59,7 @@ class TestPearson:
         assert found == pytest.approx(other.pvalue, rel=1e-6, abs=1e-300)
 
     def test_nobody_is_nothing_to_compute_with(self) -> None:
-        with pytest.raises(ValueError, match="cannot compute"):
+        with pytest.raises(ValueError, match=r"^cannot compute: there are no units to count$"):
             chi2_p_value([0, 0], [0.5, 0.5])
 
 
@@ -107,6 +107,8 @@ class TestMultinomial:
             ([0.5, 0.5], [1], [1, 1]),
             ([0.5, 0.5], [1, 1], [1, -1]),
             ([0.5, 0.5], [1, 1], [1, math.nan]),
+            ([0.5, 0.5], [1, 1], [1, math.inf]),
+            ([0.5, 0.5], [1, math.inf], [1, 1]),
             ([0.5, 0.5], [1, 1], [1, 1, 1]),
         ],
     )
@@ -117,6 +119,11 @@ class TestMultinomial:
             log_bayes_factors([counts], shares, prior)
         with pytest.raises(ValueError, match=r"expected"):
             MultinomialTest(shares, prior).update(counts)
+
+    @pytest.mark.parametrize("shares", [[0.5, 1.0], [1.5, 0.5], [0.5]])
+    def test_a_share_lies_between_0_and_1(self, shares: list[float]) -> None:
+        with pytest.raises(ValueError, match=r"expected at least two, all in \(0, 1\)$"):
+            chi2_p_value([1] * len(shares), shares)
 
 
 class TestSampleRatio:

@@ -37,7 +37,7 @@ THRESHOLDS = {
 """Measure → from where an effect is small, and from where it is large."""
 
 PRIOR = 0.5
-"""Added to every count, so that an empty category is rare and not impossible (Jeffreys)."""
+"""What a category that only one side has counts as on the other: rare and not impossible."""
 
 
 def judge(measure: str, value: float) -> Effect:
@@ -59,6 +59,8 @@ def judge(measure: str, value: float) -> Effect:
 def psi(baseline: ArrayLike, now: ArrayLike) -> float:
     """The population stability index: Σ (q - p)·log(q/p) over categories; 0 if they are alike.
 
+    A category that only one side has counts as `PRIOR` of a row on the other.
+
     Args:
         baseline: counts by category.
         now: counts of the same categories in the same order.
@@ -66,15 +68,16 @@ def psi(baseline: ArrayLike, now: ArrayLike) -> float:
     Raises:
         BadInput: other categories, negative counts, or nothing counted.
     """
-    p, q = _shares(baseline, now)
+    p, q = _shares(baseline, now, PRIOR)
     return float(((q - p) * np.log(q / p)).sum())
 
 
 def jensen_shannon(baseline: ArrayLike, now: ArrayLike) -> float:
     """The Jensen-Shannon divergence in bits, in [0, 1]; arguments and errors as for `psi`."""
-    p, q = _shares(baseline, now)
-    mean = (p + q) / 2
-    return float((p * np.log2(p / mean) + q * np.log2(q / mean)).sum() / 2)
+    p, q = _shares(baseline, now, 0.0)
+    both = p + q
+    bits = [float((x[x > 0] * np.log2(2 * x[x > 0] / both[x > 0])).sum()) for x in (p, q)]
+    return min(1.0, max(0.0, sum(bits) / 2))
 
 
 def kolmogorov_smirnov(baseline: ArrayLike, now: ArrayLike) -> float:
@@ -114,7 +117,10 @@ def wasserstein(baseline: ArrayLike, now: ArrayLike) -> float:
 
 
 def bins(baseline: ArrayLike, count: int = 10) -> Array:
-    """Inner edges of bins that hold equal shares of a baseline; fewer where values repeat.
+    """Inner edges of bins that hold equal shares of a baseline; each bin begins at its lower edge.
+
+    A value that fills a bin or more, and the largest if it is an edge, have a bin of their own, so
+    that a baseline that does not vary has three: below it, at it and above it.
 
     Raises:
         BadInput: an empty sample, values that are not finite, or fewer than two bins.
@@ -122,7 +128,10 @@ def bins(baseline: ArrayLike, count: int = 10) -> Array:
     if count < 2:
         raise BadInput(f"count {count}: use two bins or more", "count")
     values = _sample(baseline, "baseline")
-    return np.unique(np.quantile(values, np.arange(1, count) / count))
+    edges, times = np.unique(np.quantile(values, np.arange(1, count) / count), return_counts=True)
+    heavy = edges[((times > 1) | (edges == values.max())) & (edges < np.finfo(np.float64).max)]
+    found: Array = np.union1d(edges, np.nextafter(heavy, np.inf))
+    return found
 
 
 def histogram(values: ArrayLike, edges: Array) -> NDArray[np.int64]:
@@ -131,15 +140,17 @@ def histogram(values: ArrayLike, edges: Array) -> NDArray[np.int64]:
     return np.bincount(found, minlength=len(edges) + 1).astype(np.int64)
 
 
-def _shares(baseline: ArrayLike, now: ArrayLike) -> tuple[Array, Array]:
+def _shares(baseline: ArrayLike, now: ArrayLike, empty: float) -> tuple[Array, Array]:
+    """Shares of the categories that either side has; none counts as `empty` rows."""
     p, q = (np.asarray(counts, dtype=np.float64) for counts in (baseline, now))
     if p.ndim != 1 or p.shape != q.shape or p.size < 2:
         raise BadInput(f"{p.shape} against {q.shape}: count the same two or more categories", "now")
     for counts, name in ((p, "baseline"), (q, "now")):
         if not (np.isfinite(counts).all() and (counts >= 0).all() and counts.sum() > 0):
             raise BadInput(f"{name}: counts must be 0 or more, and not all 0", name)
-    p, q = p + PRIOR, q + PRIOR
-    return p / p.sum(), q / q.sum()
+    there = (p > 0) | (q > 0)
+    p, q = (np.where(counts > 0, counts, empty)[there] / counts.sum() for counts in (p, q))
+    return p, q
 
 
 def _sample(values: ArrayLike, name: str) -> Array:

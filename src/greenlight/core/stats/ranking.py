@@ -23,6 +23,9 @@ from greenlight.core.errors import BadInput
 
 Array = NDArray[np.float64]
 
+NOTHING = 1e-12
+"""A variance of a difference is nil at this part of the variances that it comes from."""
+
 
 class Delong(msgspec.Struct, frozen=True, kw_only=True):
     """Two AUROCs on the same items: b less a, its interval, and the p-value of no difference."""
@@ -59,12 +62,15 @@ def auroc_interval(
 ) -> tuple[float, float] | None:
     """DeLong's interval of one AUROC within [0, 1]; None where that cannot be computed.
 
-    With a single positive or negative there is no variance to estimate.
+    With a single positive or negative there is no variance to estimate, and a perfect ranking shows
+    none: its interval would be a single point.
     """
     values, flags = _checked(scores, positive)
     if min(int(flags.sum()), int((~flags).sum())) < 2:
         return None
     areas, covariance = _delong([values], flags)
+    if not covariance[0, 0] > 0:
+        return None
     half = NormalDist().inv_cdf(1 - alpha / 2) * math.sqrt(float(covariance[0, 0]))
     return max(0.0, areas[0] - half), min(1.0, areas[0] + half)
 
@@ -73,6 +79,9 @@ def delong(
     scores_a: ArrayLike, scores_b: ArrayLike, positive: ArrayLike, alpha: float = 0.05
 ) -> Delong | None:
     """Compare two scores on the same items; None where that cannot be computed.
+
+    That is so with a single positive or negative, and where areas differ without any variance to
+    judge it by, such as 0 and 1.
 
     Args:
         scores_a: of n items.
@@ -90,12 +99,13 @@ def delong(
     areas, covariance = _delong([a, b], flags)
     difference = areas[1] - areas[0]
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-    error = math.sqrt(max(variance, 0.0))
+    if variance <= NOTHING * float(covariance.trace()):
+        if difference != 0:
+            return None
+        variance = 0.0
+    error = math.sqrt(variance)
     half = NormalDist().inv_cdf(1 - alpha / 2) * error
-    if error > 0:
-        p_value = math.erfc(abs(difference) / error / math.sqrt(2))
-    else:
-        p_value = 1.0 if difference == 0 else 0.0
+    p_value = math.erfc(abs(difference) / error / math.sqrt(2)) if error > 0 else 1.0
     return Delong(
         auroc_a=areas[0],
         auroc_b=areas[1],

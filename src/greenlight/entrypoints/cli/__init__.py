@@ -21,6 +21,7 @@ COMMANDS = {
     "eval": ("evaluate:evaluation", "Evaluate a version in parts, and seal them."),
     "compare": ("evaluate:compare", "Hold one version against another on the same texts."),
     "card": ("evaluate:card", "Write a version's model card, as Markdown and as a page."),
+    "plan": ("plan:plan", "How many outcomes and days a rollout takes, for a given effect."),
     "rollout": ("turn:rollout", "Put an approved version before users."),
     "status": ("status:status", "Show what is live, the running rollout and its evidence."),
     "versions": ("look:versions", "List versions, show one, or add one without training."),

@@ -1,0 +1,41 @@
+"""`greenlight plan`: how long a rollout takes, and when it can never end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.project import Project
+
+
+def test_a_plan(evaluated: Project) -> None:
+    words = ("plan", "intent", "--effect", "0.3", "--rate", "0.6", "--per-day", "500")
+    text = evaluated.ok(*words)
+    assert "control is GOOD 60.0% of the time (as given); 500 a day" in text
+    assert "better by 30.0% (promoted)" in text
+    assert "warning" not in text
+    found = evaluated.json(*words)
+    (better,) = [n for n in found["needs"] if n["question"]["test"] == "superiority"]
+    assert better["days"] == pytest.approx(better["q80"] / 500)
+
+
+def test_what_is_not_known_is_said(evaluated: Project) -> None:
+    text = evaluated.ok("plan", "intent", "--effect", "0.3", "--rate", "0.6")
+    assert "give --per-day" in text
+
+
+def test_a_policy_that_can_never_conclude(evaluated: Project) -> None:
+    file = Path(evaluated.folder, "greenlight.toml")
+    unbounded = '\n[tasks.intent.metrics.money]\nkind = "number"\n'
+    file.write_text(file.read_text(encoding="utf-8") + unbounded, encoding="utf-8")
+    text = evaluated.ok("plan", "intent", "--effect", "0.39", "--rate", "0.6", "--per-day", "1")
+    assert "can never promote: no_worse:money cannot be computed" in text
+    assert "will not be decided within the horizon" in text
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--effect", "2"), ("--rate", "1"), ("--per-day", "0")]
+)
+def test_numbers_that_make_no_sense(evaluated: Project, option: str, value: str) -> None:
+    assert option in evaluated.refused(2, "plan", "intent", option, value)
