@@ -35,15 +35,19 @@ class Failure(NamedTuple):
 
     candidate: Array
     share: Array
-    """The candidate's share of the units at risk just before; 0 in runs that have no failure."""
+    """The candidate's share of what could have failed; 0 in runs that have no failure."""
     minute: Array
 
 
 class Requests:
-    """Traffic of both arms, one unit per request. Arrays have an entry per run."""
+    """Traffic of both arms, one unit per request. Arrays have an entry per run.
+
+    Every unit that fails does so at its first request, so that the chance that it is a candidate
+    was the weight (see `traps.events.first_seconds`).
+    """
 
     def __init__(self, rng: np.random.Generator, runs: int, weight: float) -> None:
-        self._rng = rng
+        self._rng, self._weight = rng, weight
         self._per_second = PER_SECOND * np.array([1 - weight, weight])
         self.now = np.zeros(runs)
         """Seconds since the rollout's start."""
@@ -63,11 +67,8 @@ class Requests:
             self.healthy += self._rng.poisson(succeeds[:, None] * passed)
             self.now = now
             candidate = (self._rng.random(len(now)) < fails[1] / fails.sum()).astype(float)
-            at_risk = self.healthy + np.array([1 - candidate, candidate])
             yield Failure(
-                np.where(met, candidate, 1.0),
-                np.where(met, at_risk[1] / at_risk.sum(axis=0), 0.0),
-                1 + now // 60,
+                np.where(met, candidate, 1.0), np.where(met, self._weight, 0.0), 1 + now // 60
             )
             self.failed += met * np.array([1 - candidate, candidate])
 

@@ -24,7 +24,7 @@ class Events(NamedTuple):
 
     candidate: Array
     share: Array
-    """The candidate's share of the units of the stratum that were at risk just before."""
+    """The probability that it would be a candidate's, were both arms alike."""
     at: Array
     """Seconds."""
 
@@ -54,17 +54,24 @@ def first_events(
     return comes, np.where(at_once, comes, meets)
 
 
-def in_order(comes: Array, meets: Array, candidate: Array, end: float) -> Events:
-    """The events of one stratum before `end`, with the share of the units at risk before each."""
+def in_order(comes: Array, meets: Array, candidate: Array, pi: float, end: float) -> Events:
+    """The events of one stratum before `end`, each with the candidate's share just before.
+
+    That is π if the unit meets its event at its first request, for then nothing but its coin was
+    left to chance; otherwise it is the candidate's share of those that came through their first
+    request and have met none since.
+    """
     order = np.argsort(meets)
     order = order[meets[order] < end]
-    at, own = meets[order], candidate[order]
+    at, own, first = meets[order], candidate[order], (meets == comes)[order]
+    passed = comes < meets
     risk = []
     for arm in (False, True):
-        seen = np.searchsorted(np.sort(comes[candidate == arm]), at, side="right")
-        gone = np.cumsum(own == arm) - (own == arm)
+        seen = np.searchsorted(np.sort(comes[passed & (candidate == arm)]), at, side="right")
+        gone = np.cumsum(~first & (own == arm)) - (~first & (own == arm))
         risk.append(seen - gone)
-    return Events(own.astype(float), risk[1] / (risk[0] + risk[1]), at)
+    known = np.where(first, 1, risk[0] + risk[1])
+    return Events(own.astype(float), np.where(first, pi, risk[1] / known), at)
 
 
 def merged(strata: Sequence[Events]) -> Events:
@@ -100,10 +107,13 @@ def slower(factor: float) -> float:
     return 1 - NormalDist().cdf(P95 - float(np.log(factor)) / SPREAD)
 
 
+ONSETS = {"at the start": 0.0, "after 5 minutes": 300.0, "after 30 minutes": HALF_AN_HOUR}
 LATENCY: dict[tuple[int, str], float | None] = {
     (5000, "at the start"): 17.0,
-    (5000, "after 30 minutes"): 35.0,
+    (5000, "after 5 minutes"): 35.0,
+    (5000, "after 30 minutes"): None,
     (500, "at the start"): None,
+    (500, "after 5 minutes"): None,
     (500, "after 30 minutes"): None,
 }
 """Units and when → the goal of the median, in seconds."""
@@ -118,7 +128,7 @@ def latency(runs: int, count: int, when: str, tolerance: float = 1.0) -> list[Ro
         when: a key of `LATENCY`, with `count`.
         tolerance: the ratio of odds that counts as no worse.
     """
-    onset = 0.0 if when == "at the start" else HALF_AN_HOUR
+    onset = ONSETS[when]
     scenario = f"latency × 1.5, {count:,} units, {when}"
     rng, end = rng_of(scenario), onset + HALF_AN_HOUR
     found, before = Crossings(runs, THRESHOLD), Crossings(runs, THRESHOLD)
@@ -129,7 +139,7 @@ def latency(runs: int, count: int, when: str, tolerance: float = 1.0) -> list[Ro
         candidate = rng.random(count) < 0.1
         slow = np.where(candidate, slower(1.5), SLOW)
         comes, meets = first_events(rng, pace, usual, slow, onset)
-        seen.append(in_order(comes, meets, candidate, end))
+        seen.append(in_order(comes, meets, candidate, 0.1, end))
     for own, part, minute, at in side_by_side(seen):
         test.take(own, part, minute)
         new = before.look(test, at)
@@ -163,18 +173,18 @@ def difficult_users(rng: np.random.Generator, count: int) -> tuple[Array, Array]
 def healthy_day(rng: np.random.Generator) -> Events:
     """24 hours of a candidate that is no different: 8 at 10 %, then 16 at 50 %.
 
-    In the second epoch there are two strata: units that are new to the rollout, and units that
-    were seen as control. Of units that were seen as candidates the arm is known.
+    In the second epoch there are two strata: units that are new to the rollout (π = .5), and units
+    that were seen as control (π = .4/.9). Of units that were seen as candidates the arm is known.
     """
     pace, error = difficult_users(rng, UNITS)
     bucket = rng.random(UNITS)
     comes, meets = first_events(rng, pace, error)
-    first = in_order(comes, meets, bucket < 0.1, WIDENED)
+    first = in_order(comes, meets, bucket < 0.1, 0.1, WIDENED)
     known, was_candidate = comes < WIDENED, bucket < 0.1
     comes, meets = first_events(rng, pace, error)
     strata = [first]
-    for members in (~known, known & ~was_candidate):
-        later = in_order(comes[members], meets[members], (bucket < 0.5)[members], DAY - WIDENED)
+    for members, pi in ((~known, 0.5), (known & ~was_candidate, 0.4 / 0.9)):
+        later = in_order(comes[members], meets[members], (bucket < 0.5)[members], pi, DAY - WIDENED)
         strata.append(later._replace(at=later.at + WIDENED))
     return merged(strata)
 

@@ -58,6 +58,11 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
 
     good: float
     error: float = 0.0
+    latency_ms: float = 5.0
+    bad_heard: float = 1.0
+    """How much likelier a BAD is said than a GOOD (above 1 as far as probabilities go)."""
+    lost: float = 0.0
+    """Share of its inferences that never reach the store."""
 
 
 def step(stage: str, *, task: str = "intent", run: str | None = None) -> Step:
@@ -78,6 +83,8 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_second: float = 150.0
     feedback_rate: float = 0.6
     mean_delay: int = SECOND
+    loudest: float = 0.0
+    """Share of the feedback that one reviewer gives; all others are named once."""
     drift: Callable[[float], float] | None = None
     """Added to every version's probability of GOOD, by seconds since the start."""
 
@@ -119,7 +126,8 @@ class WorldSimulator:
         feedback = []
         while self._pending and self._pending[0][0] < end:
             feedback.append(heapq.heappop(self._pending)[2])
-        self._store.ingest(inferences, feedback)
+        kept = [one for one in inferences if self._rng.random() >= self._of(one.version).lost]
+        self._store.ingest(kept, feedback)
         self._clock.advance(duration)
         self._store.heartbeat(
             Replica(
@@ -148,7 +156,7 @@ class WorldSimulator:
         arm = variant(place, epoch.weight) if epoch.candidate else Variant.CONTROL
         meets = arm == Variant.CANDIDATE
         assigned = epoch.candidate if epoch.candidate and meets else epoch.control
-        failed = bool(self._rng.random() < self._qualities[assigned].error)
+        failed = bool(self._rng.random() < self._of(assigned).error)
         served = epoch.control if failed else assigned
         inference = Inference(
             id=self._id(at),
@@ -166,30 +174,37 @@ class WorldSimulator:
             output="",
             score=None,
             oos=None,
-            latency_ms=5.0,
+            latency_ms=self._of(assigned).latency_ms,
             status=Status.ERROR if failed else Status.OK,
             fallback_from=assigned if failed else None,
             config_digest="",
             at=at,
         )
-        self._judge(inference, self._qualities[served])
+        self._judge(inference, self._of(served))
         return inference
 
     def _judge(self, inference: Inference, quality: Quality) -> None:
-        if self._rng.random() >= self._world.feedback_rate:
-            return
         good = quality.good
         if self._world.drift is not None:
             good += self._world.drift((inference.at - self._started_at) / SECOND)
+        value = float(self._rng.random() < good)
+        heard = self._world.feedback_rate * (1.0 if value else quality.bad_heard)
+        if self._rng.random() >= heard:
+            return
+        loud = self._rng.random() < self._world.loudest
         at = inference.at + MILLISECOND + int(self._rng.exponential(self._world.mean_delay))
         feedback = Feedback(
             id=self._id(at),
             inference_id=inference.id,
             metric="quality",
-            value=float(self._rng.random() < good),
+            value=value,
+            reviewer="loud" if loud else f"reviewer-{self._made}",
             at=at,
         )
         heapq.heappush(self._pending, (at, self._made, feedback))
+
+    def _of(self, version: str) -> Quality:
+        return self._qualities[version]
 
     def _id(self, at: int) -> str:
         self._made += 1

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
-import numpy as np
 import pytest
 
-from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core import ledger
 from greenlight.core.errors import NotFound, Refused, Tampered
 from greenlight.core.evidence import begin, fold, freeze, thaw
-from greenlight.core.policy import DecisionPolicy, EvidencePolicy, RolloutPolicy, Step
+from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
-    MILLISECOND,
     MINUTE,
     SECOND,
     Action,
@@ -29,106 +24,9 @@ from greenlight.core.records import (
     VersionStatus,
 )
 from greenlight.stages import roll_out
-from greenlight.stages.loop import lead, reconcile
 from greenlight.stages.replay import replay
-from greenlight.testing import FakeClock, Quality, World, WorldSimulator
-
-TASK = "intent"
-POLICY = DecisionPolicy(
-    rollout=RolloutPolicy(
-        steps=(
-            Step(weight=0.1, soak=10 * SECOND),
-            Step(weight=0.5, soak=10 * SECOND),
-            Step(weight=1.0),
-        ),
-        horizon=5 * MINUTE,
-        feedback_window=6 * SECOND,
-        fast_window=3 * SECOND,
-        grace=500 * MILLISECOND,
-        min_outcomes=60,
-        stale_after=5 * SECOND,
-    ),
-    evidence=EvidencePolicy(error_margin=0.05),
-)
-
-
-class Case:
-    """A task with v1 live and v2 on its way, in a world with known qualities."""
-
-    def __init__(self, control: Quality, candidate: Quality, seed: int, world: World) -> None:
-        self.rng = np.random.default_rng(seed)
-        self.store = MemoryStore()
-        self.clock = FakeClock()
-        first, second = self._version("intent@1"), self._version("intent@2")
-        self.store.commit(append=[first, second])
-        common = {"authorise": lambda digest: None, "initiator": "ana", "random": self.rng.bytes}
-        roll_out.go_live(self.store, first, now=self.clock.now(), **common)
-        self.clock.advance(SECOND)
-        self.rollout = roll_out.start(
-            self.store, second, policy=POLICY, now=self.clock.now(), **common
-        )
-        self.world = WorldSimulator(
-            self.store,
-            self.clock,
-            TASK,
-            {first.digest: control, second.digest: candidate},
-            world,
-            self.rng,
-        )
-
-    def run(
-        self, duration: int, authorise: Callable[[Rollout], None] = lambda rollout: None
-    ) -> Rollout:
-        """Let the world and the controller live until the rollout ends or time is up."""
-        end = self.clock.now() + duration
-        while self.clock.now() < end and self.now().status == RolloutStatus.RUNNING:
-            self.world.tick(250 * MILLISECOND)
-            self.look(authorise)
-        return self.now()
-
-    def look(self, authorise: object = lambda rollout: None) -> Decision | None:
-        """One pass of the controller."""
-        now = self.clock.now()
-        fence = lead(self.store, "one", now)
-        return reconcile(
-            self.store, TASK, authorise=authorise, fence=fence, now=now, random=self.rng.bytes
-        )
-
-    def now(self) -> Rollout:
-        """The rollout as it stands."""
-        rollout = self.store.get(Rollout, self.rollout.id)
-        assert rollout is not None
-        return rollout
-
-    def actions(self) -> list[Action]:
-        """What was decided, in order."""
-        found = self.store.scan(Decision, {"rollout": self.rollout.id})
-        return [decision.action for decision in found]
-
-    def status(self, label: str) -> VersionStatus:
-        """Where a version stands."""
-        return self.store.scan(Version, {"label": label})[0].status
-
-    def _version(self, label: str) -> Version:
-        return Version(
-            digest=f"sha256:{label}",
-            task=TASK,
-            label=label,
-            bundle=f"sha256:bundle-{label}",
-            runtime={"kind": "in_process"},
-            lineage={},
-            initiator="ana",
-            status=VersionStatus.APPROVED,
-            at=0,
-        )
-
-
-def case(control: Quality, candidate: Quality, seed: int = 1, **world: object) -> Case:
-    """A case in a world of 9,000 users and 150 requests per second, changed as asked."""
-    return Case(control, candidate, seed, World(**world))  # type: ignore[arg-type]
-
-
-GOOD, BETTER, POOR = Quality(good=0.90), Quality(good=0.97), Quality(good=0.30)
+from greenlight.testing import Quality
+from tests.scenarios.worlds import BETTER, GOOD, POLICY, POOR, TASK, case
 
 
 def test_a_better_candidate_is_promoted() -> None:

@@ -115,6 +115,7 @@ def _too_long(
     if not seen.per_day:
         return [*found, "how long it takes is not known: give --per-day, or let feedback come in"]
     matures = (rules.horizon - rules.feedback_window - rules.grace) / DAY
+    left = f"{matures:.1f} days" if matures >= 1 else f"{matures * 24:.1g} hours"
     total = 0.0
     for need in needs:
         if need.question.test == "harm":
@@ -124,7 +125,7 @@ def _too_long(
     if total > matures:
         found.append(
             f"at {seen.per_day:,.0f} judged answers a day one rollout in five or more will not be "
-            f"decided within the horizon: {matures:.1f} days are left for feedback to count; "
+            f"decided within the horizon: {left} are left for feedback to count; "
             "lengthen the horizon, ask for more feedback, or plan for a larger effect"
         )
     return found
