@@ -200,6 +200,8 @@ def test_watching_until_interrupted(rolling: Project) -> None:
         stderr=subprocess.DEVNULL,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        # Where the tests run in the background of a shell, children would ignore the signal.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert watching.stdout is not None
     seen = 0

@@ -151,7 +151,7 @@ def test_late_rows_and_other_names_are_kept_apart() -> None:
 
 
 def test_a_breaker_that_stays_open_is_a_fault_of_the_data_plane() -> None:
-    """EVIDENCE, verdicts: for a minute nothing gets through to the candidate, to control it does."""
+    """EVIDENCE, verdicts: for a minute nothing gets through to the candidate alone."""
     it = case(GOOD, BETTER, feedback_rate=0.0, requests_per_second=1.0)
     since = it.clock.now()
     it.run(2 * SECOND)
