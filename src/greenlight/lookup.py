@@ -12,13 +12,16 @@ import msgspec
 from greenlight.core import approval, fingerprint
 from greenlight.core.approval import Person, Quorum, Verify
 from greenlight.core.errors import BadInput, NotFound, Refused, Tampered
-from greenlight.core.policy import ApprovalPolicy
+from greenlight.core.evidence import Evidence, begin, fold, thaw
+from greenlight.core.policy import ApprovalPolicy, DecisionPolicy
 from greenlight.core.records import (
     SECOND,
     Approval,
     Dataset,
     Decision,
     Epoch,
+    EvidenceState,
+    JournalEntry,
     LedgerEntry,
     Record,
     Rollout,
@@ -38,6 +41,21 @@ PURGE = "purge"
 """The kind of the ledger's entries on what was erased."""
 SHORTEST_PREFIX = 4
 _LABEL = re.compile(r"[\w.-]+@[\w.-]+")
+
+
+def evidence_of(records: Records, rollout: Rollout, policy: DecisionPolicy) -> tuple[Evidence, int]:
+    """What a rollout's journal comes to, and the number of its newest entry (0 before the first).
+
+    A state that another version of the engine wrote is folded anew.
+    """
+    stored = records.get(EvidenceState, rollout.id)
+    if stored is None:
+        return begin(policy), 0
+    try:
+        return thaw(stored.state), stored.last_seq
+    except msgspec.ValidationError:
+        entries = everything(records, JournalEntry, {"rollout": rollout.id})
+        return fold(begin(policy), entries, policy, splits(records, rollout)), stored.last_seq
 
 
 def splits(records: Records, rollout: Rollout) -> dict[int, float]:

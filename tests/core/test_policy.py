@@ -64,7 +64,7 @@ def test_the_defaults_are_those_of_the_requirements() -> None:
         (EvidencePolicy, {"alpha_harm": 0.0}, "alpha_harm: 0.0"),
         (EvidencePolicy, {"alpha_superiority": 1.0}, "alpha_superiority: 1.0"),
         (EvidencePolicy, {"error_tolerance": 0.5}, "error_tolerance"),
-        (EvidencePolicy, {"min_excess": 1.0}, "min_excess"),
+        (EvidencePolicy, {"min_error_excess": 1.0}, "min_error_excess"),
     ],
 )
 def test_a_contradiction_is_refused(

@@ -196,3 +196,15 @@ def test_a_secondary_metric_is_part_of_a_promotion() -> None:
     own = {"rollout": it.rollout.id, "test": "metric:clicked"}
     kept = it.store.scan(JournalEntry, own, limit=9)
     assert kept and all(entry.y == 1.0 for entry in kept)
+
+
+def test_evidence_that_another_version_wrote_is_folded_anew() -> None:
+    """An upgrade in the middle of a rollout: the journal is what counts."""
+    it = case(GOOD, BETTER)
+    it.run(8 * SECOND)
+    stored = it.store.get(EvidenceState, it.rollout.id)
+    assert stored is not None
+    foreign = msgspec.structs.replace(stored, state={"harm": {"direction": "harm"}})
+    it.store.commit(swap=[(stored, foreign)])
+    assert it.run(4 * MINUTE).status == RolloutStatus.PROMOTED
+    assert exact(it)

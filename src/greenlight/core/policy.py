@@ -183,7 +183,7 @@ class EvidencePolicy(Policy, frozen=True, kw_only=True):
     """Ratio of error odds that is still tolerated; 1 tolerates no excess."""
     latency_tolerance: float = 1.5
     """Ratio of the odds of a slow answer that is still tolerated."""
-    min_excess: float = 0.001
+    min_error_excess: float = 0.001
     """The smallest excess of a rate of failures or slow answers that is worth a rollback."""
     latency_floor_ms: float = 50.0
     """Control's percentiles below this count as this: nobody feels the difference."""
@@ -203,7 +203,7 @@ class EvidencePolicy(Policy, frozen=True, kw_only=True):
         for name in ("error_tolerance", "latency_tolerance"):
             if getattr(self, name) < 1:
                 yield f"{name}: below 1 it would demand that the candidate be better"
-        for name in ("min_excess", "good_margin"):
+        for name in ("min_error_excess", "good_margin"):
             if not 0 <= getattr(self, name) < 1:
                 yield f"{name}: {getattr(self, name)} is outside [0, 1)"
         for name in ("max_source_share", "max_late_share"):

@@ -132,7 +132,10 @@ def _failing(evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
     log_e, limits = evidence.log_e, budget.thresholds(policy)
     for kind in budget.event_kinds(policy):
         test = _event_test(kind)
-        if log_e[test] >= limits[test] and evidence.excess(kind) >= policy.evidence.min_excess:
+        if (
+            log_e[test] >= limits[test]
+            and evidence.excess(kind) >= policy.evidence.min_error_excess
+        ):
             return _rollback(test, f"{harm(test)}: {reached(log_e[test], limits[test])}")
     return None
 
@@ -349,7 +352,7 @@ def _lean(evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
     for test in tests:
         if log_e[test] <= NEUTRAL:
             continue
-        if test == "errors" and evidence.excess(budget.ERROR) < policy.evidence.min_excess:
+        if test == "errors" and evidence.excess(budget.ERROR) < policy.evidence.min_error_excess:
             continue
         return _stay(
             "signs_of_harm",

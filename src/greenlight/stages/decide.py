@@ -30,7 +30,7 @@ from greenlight.core.records import (
 )
 from greenlight.core.verdict import UNTRUSTED, Situation, Verdict, served_share
 from greenlight.core.verdict import decide as judge
-from greenlight.lookup import splits
+from greenlight.lookup import evidence_of, splits
 from greenlight.ports import Records, Store
 from greenlight.recording import record
 
@@ -79,14 +79,14 @@ def decide(
     """
     policy = msgspec.convert(rollout.policy, DecisionPolicy)
     stored = store.get(EvidenceState, rollout.id)
-    before = ev.thaw(stored.state) if stored else ev.begin(policy)
+    before, seen = evidence_of(store, rollout, policy)
     evidence = ev.fold(before, entries, policy, splits(store, rollout))
     evidence.closed = dict(closed)
     situation = msgspec.structs.replace(
         situation, untrusted_since=_untrusted_since(store, rollout.id)
     )
     verdict = judge(situation, evidence, policy, now)
-    last_seq = entries[-1].seq if entries else (stored.last_seq if stored else 0)
+    last_seq = entries[-1].seq if entries else seen
     decision = Decision(
         id=ids.fresh(now, random),
         task=rollout.task,

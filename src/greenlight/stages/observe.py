@@ -14,11 +14,11 @@ import msgspec
 from greenlight.core import budget, fingerprint
 from greenlight.core.answers import ArmSummary, Event, Exposure
 from greenlight.core.assignment import interval
-from greenlight.core.evidence import outcome, thaw
+from greenlight.core.evidence import outcome
 from greenlight.core.metrics import BAD
 from greenlight.core.policy import DecisionPolicy, RolloutPolicy
-from greenlight.core.records import MINUTE, Epoch, EvidenceState, JournalEntry, Replica, Rollout
-from greenlight.lookup import everything
+from greenlight.core.records import MINUTE, Epoch, JournalEntry, Replica, Rollout
+from greenlight.lookup import everything, evidence_of
 from greenlight.ports import Store
 
 GONE = 10
@@ -92,17 +92,17 @@ def observe(
             _matured(store, rollout.id, policy, until),
         ]
     seen = [replica.flushed_through for replica in replicas] + [part.until for part in found]
-    state = store.get(EvidenceState, rollout.id)
-    closed = dict(thaw(state.state).closed) if state else {}
+    known, last_seq = evidence_of(store, rollout, policy)
+    closed = known.closed
     entries = [
         _entry(rollout, row, closed.get(part.group), rules, now)
         for part in found
         for row in part.rows
     ]
-    first = 1 + (state.last_seq if state else 0)
     return Observation(
         entries=[
-            msgspec.structs.replace(entry, seq=seq) for seq, entry in enumerate(entries, first)
+            msgspec.structs.replace(entry, seq=seq)
+            for seq, entry in enumerate(entries, last_seq + 1)
         ],
         complete_until=min(seen, default=None),
         closed=closed | {part.group: max(part.closed, closed.get(part.group, 0)) for part in found},

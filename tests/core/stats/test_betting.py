@@ -64,7 +64,7 @@ class TestMarginTest:
     """EVIDENCE, table of tests: non-inferiority."""
 
     @pytest.mark.parametrize("leaning", [0.0, 30.0, 5000.0, -5000.0])
-    @pytest.mark.parametrize("margin", [0.0, 0.05, 0.4])
+    @pytest.mark.parametrize("margin", [0.0, 0.05, 0.4, 0.8])
     @pytest.mark.parametrize("reverse", [False, True])
     def test_by_hand(self, margin: float, reverse: bool, leaning: float) -> None:
         """Bets of all sizes: none, in between, the most there may be; the reverse mirrors y."""

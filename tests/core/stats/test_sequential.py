@@ -204,9 +204,13 @@ class TestAsymptotic:
 
         assert width(1000) < min(width(100), width(10_000))
 
-    def test_no_values_are_refused(self) -> None:
+    @pytest.mark.parametrize(
+        ("n", "mean", "variance"),
+        [(0, 0.0, 1.0), (9, math.nan, 1.0), (9, math.inf, 1.0), (9, 0.0, math.inf), (9, 0.0, -1.0)],
+    )
+    def test_what_makes_no_sense_is_refused(self, n: int, mean: float, variance: float) -> None:
         with pytest.raises(ValueError, match="out of range"):
-            asymptotic_interval(0, 0.0, 1.0, ALPHA, 100)
+            asymptotic_interval(n, mean, variance, ALPHA, 100)
 
 
 def missed(rng: random.Random, plan: list[tuple[int, float, float, float]]) -> bool:
@@ -367,6 +371,11 @@ class TestQuantile:
         ]
         assert (low, high) == (allowed[0], allowed[-1] + 1)
 
+    def test_the_first_and_the_last_value_may_be_its_ends(self) -> None:
+        """31 values are the fewest that bound a median on both sides."""
+        assert quantile_interval(range(1, 31), 0.5, ALPHA) == (-math.inf, math.inf)
+        assert quantile_interval(range(1, 32), 0.5, ALPHA) == (1, 31)
+
     def test_few_values_bound_nothing(self) -> None:
         assert quantile_interval([], 0.5, ALPHA) == (-math.inf, math.inf)
         assert quantile_interval([1.0, 2.0], 0.5, ALPHA) == (-math.inf, math.inf)
@@ -381,5 +390,7 @@ class TestQuantile:
     def test_what_makes_no_sense_is_refused(
         self, values: list[float], p: float, alpha: float
     ) -> None:
-        with pytest.raises(ValueError, match=r"must lie|not all"):
+        with pytest.raises(
+            ValueError, match=r"must lie in \(0, 1\)$|^values: not all of them are numbers$"
+        ):
             quantile_interval(values, p, alpha)

@@ -9,14 +9,12 @@ import click
 import msgspec
 
 from greenlight import wiring
-from greenlight.core import evidence as ev
 from greenlight.core.budget import missing, thresholds
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
     SECOND,
     Decision,
     Epoch,
-    EvidenceState,
     Replica,
     Rollout,
     Variant,
@@ -34,7 +32,7 @@ from greenlight.entrypoints.cli.common import (
     show_json,
     table,
 )
-from greenlight.lookup import everything
+from greenlight.lookup import everything, evidence_of
 from greenlight.stages.decide import DISPLAYED
 from greenlight.stages.roll_out import active, current_epoch
 
@@ -108,8 +106,7 @@ def _rollout(
     app: wiring.App, rollout: Rollout, epoch: Epoch, known: dict[str, str]
 ) -> dict[str, Any]:
     policy = msgspec.convert(rollout.policy, DecisionPolicy)
-    stored = app.store.get(EvidenceState, rollout.id)
-    evidence = ev.thaw(stored.state) if stored else ev.begin(policy)
+    evidence, _ = evidence_of(app.store, rollout, policy)
     log_e = evidence.log_e
     last = app.store.scan(Decision, {"rollout": rollout.id}, newest_first=True, limit=1)
     arms: dict[str, dict[str, int]] = {}
