@@ -29,8 +29,10 @@ def provenance() -> dict[str, Any]:
         text=True,
         check=True,
     )
+    script = Path(sys.argv[0])
+    name = script.parent.name if script.stem == "__main__" else script.stem
     return {
-        "command": " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
+        "command": " ".join(["python -m", f"benchmarks.{name}", *sys.argv[1:]]),
         "commit": commit.stdout.strip() + (" + changes" if dirty.stdout.strip() else ""),
         "python": platform.python_version(),
         "machine": platform.machine(),

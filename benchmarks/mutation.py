@@ -1,6 +1,7 @@
 """Mutation testing of what decides: does a test notice when the code is changed?
 
 python -m benchmarks.mutation [--workers 2]     tries every change that mutmut can think of
+python -m benchmarks.mutation --again           tries those once more that nothing noticed
 python -m benchmarks.mutation --page            only makes docs/mutation.md from the results
 
 It works in a copy under build/mutation, one process per change, and takes from each test file what
@@ -28,10 +29,11 @@ from typing import Any
 from benchmarks.harness import RESULTS, ROOT, provenance, save
 
 COPY = ROOT / "build" / "mutation"
-COPIED = ("src", "tests", "pyproject.toml")
+LEFT = shutil.ignore_patterns("__pycache__")
 PAGE = ROOT / "docs" / "mutation.md"
 REASONS = ROOT / "benchmarks" / "survivors.toml"
 CORE = "src/greenlight/core/"
+NOTICED = ("killed", "timeout")
 
 HEAD = """\
 # Mutation testing
@@ -93,7 +95,7 @@ def collect(folder: Path, seconds: float) -> dict[str, Any]:
         modules.setdefault(file_of(mutant), Counter())[outcome] += 1
     unnoticed = []
     for mutant, outcome in found.items():
-        if outcome in ("killed", "timeout"):
+        if outcome in NOTICED:
             continue
         file, function = file_of(mutant), function_of(mutant)
         was, now = change(_mutmut(folder, "show", mutant))
@@ -186,17 +188,26 @@ def _mutmut(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def run(workers: int) -> float:
-    """Try all changes in a fresh copy; returns the seconds it took."""
-    shutil.rmtree(COPY, ignore_errors=True)
-    COPY.mkdir(parents=True)
-    for name in COPIED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, COPY / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / name, COPY / name)
+def run(workers: int, again: bool) -> float:
+    """Try all changes in a fresh copy; returns the seconds it took.
+
+    With `again` only those that nothing noticed, by the tests as they are now: what other tests
+    noticed before is taken for noticed.
+    """
+    names: list[str] = []
+    if again:
+        found = outcomes(_mutmut(COPY, "results", "--all", "true"))
+        names = [name for name, outcome in found.items() if outcome not in NOTICED]
+        shutil.rmtree(COPY / "tests")
+    else:
+        shutil.rmtree(COPY, ignore_errors=True)
+        COPY.mkdir(parents=True)
+        shutil.copy(ROOT / "pyproject.toml", COPY)
+        shutil.copytree(ROOT / "src", COPY / "src", ignore=LEFT)
+    shutil.copytree(ROOT / "tests", COPY / "tests", ignore=LEFT)
     before = os.times().elapsed
-    _mutmut(COPY, "run", "--max-children", str(workers))
+    if names or not again:
+        _mutmut(COPY, "run", "--max-children", str(workers), *names)
     return os.times().elapsed - before
 
 
@@ -211,11 +222,12 @@ def main() -> None:
     """Run, save and write the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--again", action="store_true", help="only what nothing noticed")
     parser.add_argument("--page", action="store_true", help="only write the page")
     options = parser.parse_args()
     if not options.page:
         began = provenance()
-        save("mutation", began, collect(COPY, run(options.workers)))
+        save("mutation", began, collect(COPY, run(options.workers, options.again)))
     write_page()
 
 

@@ -274,6 +274,21 @@ def _purge(found: dict[str, Any]) -> str:
     return f"{said}\n\n{_table(head, rows)}"
 
 
+def _evidence(found: dict[str, Any]) -> str:
+    judged: dict[str, list[bool]] = {}
+    for row in found["rows"]:
+        if "met" in row:
+            judged.setdefault(row["group"], []).append(row["met"])
+    rows = [(group, len(met), sum(met)) for group, met in judged.items()]
+    kept = sum(trap["kept"] for trap in found["traps"])
+    rows.append(("traps: wrong at most α + 3 SE by the rule", len(found["traps"]), kept))
+    text = (
+        "All of it, with the traps and the figures: "
+        "[docs/evidence.md](../docs/evidence.md#how-often-it-errs-and-how-soon-it-sees).\n\n"
+    )
+    return text + _table(("what", "goals", "met"), rows)
+
+
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
@@ -281,6 +296,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 SECTIONS = (
     ("aa", "Two equal arms: how often chance decides", _aa),
+    ("evidence", "The evidence engine: how often it errs, how soon it sees", _evidence),
     ("demo-better", "The demo, seed by seed", _demo),
     ("chaos", "The demo under SIGKILL, seed by seed", _chaos),
     ("demo-same", "The demo as an A/A test, seed by seed", _demo),

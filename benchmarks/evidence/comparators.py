@@ -42,7 +42,8 @@ class Dashboard:
         self._good = np.zeros((2, runs))
         self._seen = 0
         self._every = max(1, length // LOOKS)
-        self._limit = NormalDist().inv_cdf(1 - alpha / 2)
+        self.limit = NormalDist().inv_cdf(1 - alpha / 2)
+        """Of |z|."""
         self._sequence = Differences(runs)
         self._alpha = alpha
         self.crossings = {name: Crossings(runs, 1 / alpha) for name in (NAIVE, SPACED, ASYMPTOTIC)}
@@ -53,14 +54,15 @@ class Dashboard:
         for arm, met in enumerate((1 - step.candidate, step.candidate)):
             self._n[arm] += met
             self._good[arm] += met * step.outcome
-        beyond = (np.abs(self._z()) > self._limit) & (self._n.min(axis=0) >= LEAST)
+        beyond = (np.abs(self.z()) > self.limit) & (self._n.min(axis=0) >= LEAST)
         self.crossings[NAIVE].mark(beyond, self._seen)
         if self._seen % self._every == 0:
             self.crossings[SPACED].mark(beyond, self._seen)
         self._sequence.take(step)
         self.crossings[ASYMPTOTIC].mark(self._sequence.differs(self._alpha), self._seen)
 
-    def _z(self) -> Array:
+    def z(self) -> Array:
+        """The pooled z statistic of each run now."""
         n = np.maximum(self._n, 1)
         rates, pooled = self._good / n, self._good.sum(axis=0) / n.sum(axis=0)
         variance = np.maximum(pooled * (1 - pooled) * (1 / n).sum(axis=0), 1e-12)

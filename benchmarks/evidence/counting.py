@@ -67,9 +67,21 @@ class Crossings:
         return new
 
     @property
+    def happened(self) -> Array:
+        """Which runs have crossed."""
+        crossed: Array = self.at < NEVER
+        return crossed
+
+    @property
     def done(self) -> float:
         """Share of the runs that have crossed."""
-        return float(np.mean(self.at < NEVER))
+        return float(np.mean(self.happened))
+
+
+def reaches(test: Bets, log_threshold: float) -> Array:
+    """In which runs log E is at least this much now."""
+    high: Array = np.asarray(test.log_e) >= log_threshold
+    return high
 
 
 def share(

@@ -23,7 +23,7 @@ HEALTHY = 0.001
 """Share of requests that fail in either arm while nothing is wrong."""
 THRESHOLD = 1000.0
 """α = .001."""
-MIN_EXCESS = EvidencePolicy().min_excess
+MIN_EXCESS = EvidencePolicy().min_error_excess
 GIVE_UP = 1800.0
 """Seconds after which a fault that is not seen counts as missed."""
 
@@ -120,10 +120,10 @@ def jump(name: str, runs: int, weight: float, healthy: float, faulty: float) -> 
         requests = np.where(new, seen, requests)
         now = world.excess
         excess = np.where(new, now, excess)
-        worth.mark(np.isfinite(found.at) & (now >= MIN_EXCESS), world.now - healthy)
+        worth.mark(found.happened & (now >= MIN_EXCESS), world.now - healthy)
         if worth.done == 1:
             break
-    late = ~np.isfinite(before.at)
+    late = ~before.happened
     return Jump(found.at[late], requests[late], excess[late], worth.at[late], ~late)
 
 
@@ -220,9 +220,7 @@ def alarms(runs: int) -> list[Row]:
         for failure in world.until(HOUR, (rate, rate)):
             test.take(*failure)
             acted.look(test, 0)
-        rows.append(
-            share(FAULTS, scenario, "event test", np.isfinite(acted.at), alpha=1 / THRESHOLD)
-        )
+        rows.append(share(FAULTS, scenario, "event test", acted.happened, alpha=1 / THRESHOLD))
     return rows
 
 

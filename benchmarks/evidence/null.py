@@ -7,15 +7,16 @@ neither "no worse by more than that" nor "worse by more than that".
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
-
-import numpy as np
 
 from benchmarks.evidence import streams
 from benchmarks.evidence.comparators import Dashboard
-from benchmarks.evidence.counting import Array, Crossings, Row, rng_of, share
+from benchmarks.evidence.counting import Array, Crossings, Row, reaches, rng_of, share
 from benchmarks.evidence.recurring import returning
 from benchmarks.evidence.streams import World
+from greenlight.core.policy import RolloutPolicy
+from greenlight.core.records import MINUTE
 from greenlight.core.stats.evalues import HORIZON
 from greenlight.core.stats.many import AssignmentTests, MarginTests
 
@@ -24,6 +25,8 @@ TYPE_ONE = "type I"
 
 HARM = "core test: harm"
 BETTER = "core test: better"
+SOAK = max(step.soak for step in RolloutPolicy().steps) // MINUTE
+"""Minutes that the last step before promotion takes at least."""
 NO_WORSE = "margin test: no worse"
 WORSE = "margin test: worse"
 
@@ -83,7 +86,7 @@ def _equal(scenario: str, null: Null, runs: int, length: int) -> dict[str, Array
         dashboard.take(step)
         seen[HARM].look(harm, 1)
         seen[BETTER].look(better, 1)
-    return {name: np.isfinite(found.at) for name, found in (seen | dashboard.crossings).items()}
+    return {name: found.happened for name, found in ({**seen, **dashboard.crossings}).items()}
 
 
 def _on_the_edge(scenario: str, null: Null, runs: int, length: int) -> dict[str, Array]:
@@ -97,30 +100,38 @@ def _on_the_edge(scenario: str, null: Null, runs: int, length: int) -> dict[str,
         for name, test in tests.items():
             test.take(*step)
             seen[name].look(test, 1)
-    return {name: np.isfinite(found.at) for name, found in seen.items()}
+    return {name: found.happened for name, found in seen.items()}
 
 
-def alternating(runs: int, length: int) -> list[Row]:
+def alternating(runs: int, length: int, block: int) -> list[Row]:
     """An effect that changes its sign: better "at some time" is true, and yet no reason to ship.
 
-    PROMOTE also needs the restarted E of harm below 1 at that moment.
+    PROMOTE needs more than that superiority was shown once: it must be shown now, once the split
+    has soaked, and the restarted E of harm must be below 1.
+
+    Args:
+        runs: rollouts to simulate.
+        length: outcomes of each.
+        block: outcomes after which the effect changes its sign.
     """
     better = AssignmentTests(direction="superiority", runs=runs)
     harm = AssignmentTests(direction="harm", runs=runs, horizon=HORIZON)
-    fires, ships = Crossings(runs, 1 / ALPHA), Crossings(runs, 1 / ALPHA)
-    refused = np.zeros(runs, bool)
-    for step in streams.alternating(rng_of("alternating"), runs, length):
+    fires, calm, ships = (Crossings(runs, 1 / ALPHA) for _ in range(3))
+    for step in streams.alternating(rng_of(f"alternating, {block}"), runs, length, block):
         better.take(*step)
         harm.take(*step)
-        first = fires.look(better, 1)
-        now = better.log_e >= -np.log(ALPHA)
-        calm = harm.log_e < 0
-        refused |= first & ~calm
-        ships.mark(now & calm, 1)
-    name = "+10 and −11 points in turns"
-    fired, promoted = np.isfinite(fires.at), np.isfinite(ships.at)
+        now = reaches(better, -math.log(ALPHA))
+        fires.mark(now, 1)
+        now = now & ~reaches(harm, 0.0)
+        calm.mark(now, 1)
+        if step.minute[0] > SOAK:
+            ships.mark(now, 1)
+    name = f"+10 and −11 points in turns of {block / streams.PER_MINUTE:.0f} minutes"
     return [
-        share(TYPE_ONE, name, BETTER, fired, measure="fires"),
-        share(TYPE_ONE, name, "PROMOTE's rules", refused[fired], measure="refuse at that moment"),
-        share(TYPE_ONE, name, "PROMOTE's rules", promoted, measure="would promote at some time"),
+        share(TYPE_ONE, name, method, found.happened, measure="acts at some time")
+        for method, found in (
+            (BETTER, fires),
+            ("… and E of harm below 1", calm),
+            (f"… and {SOAK} minutes at this split", ships),
+        )
     ]

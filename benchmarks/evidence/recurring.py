@@ -34,20 +34,24 @@ class Buckets:
         return candidate.astype(float), pi
 
 
-def returning(*weights: float, at_weight: bool = False, carry: float = 0.1) -> World:
+def returning(
+    *weights: float, at_weight: bool = False, carry: float = 0.1, same: float = 0.2
+) -> World:
     """In every epoch everybody comes who came before, and as many new units as in the first.
 
     Args:
         weights: the split of each epoch.
         at_weight: wrongly take π = w for everybody.
         carry: what having met the candidate takes off a unit's probability of GOOD for good.
+        same: how alike the outcomes of one unit are (their correlation), in (0, 1).
     """
 
     def world(rng: np.random.Generator, runs: int, length: int, effect: float) -> Stream:
         fresh = max(1, 2 * length // (len(weights) * (len(weights) + 1)))
         count = fresh * len(weights)
         buckets = Buckets(rng.random((runs, count)))
-        mood = np.maximum(rng.beta(3.2, 0.8, (runs, count)), abs(effect))
+        firm = 1 / same - 1
+        mood = np.maximum(rng.beta(0.8 * firm, 0.2 * firm, (runs, count)), abs(effect))
         number = 0
         for epoch, weight in enumerate(weights, start=1):
             order = rng.permuted(np.tile(np.arange(fresh * epoch), (runs, 1)), axis=1)
