@@ -185,6 +185,6 @@ def _traps(found: Results) -> Figure:
     axes.set_xlim(-0.02, 1.02)
     style.ticks(axes.xaxis, 10)
     axes.set_xlabel("runs in which one is wrong")
-    axes.legend(loc="lower right", fontsize=9)
+    axes.legend(loc="upper right", bbox_to_anchor=(1.0, 1.09), ncols=2, frameon=False, fontsize=9)
     style.title(figure, FIGURES["traps"][1])
     return figure

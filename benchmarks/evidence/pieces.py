@@ -68,7 +68,7 @@ def _nulls() -> dict[str, Piece]:
                 "runs": 2_000,
                 "length": shorter.get(scenario, 20_000),
             },
-            quick={"runs": 300, "length": 1_500},
+            quick={"runs": 200, "length": 1_200},
         )
         for scenario in null.NULLS
     }
@@ -139,30 +139,35 @@ def _faults() -> dict[str, Piece]:
 
 
 def _traps() -> dict[str, Piece]:
-    def trap(work: Callable[..., Trap], full: int = 2_000, quick: int = 200) -> Piece:
-        return Piece(work=work, full={"runs": full}, quick={"runs": quick})
+    def trap(work: Callable[..., Trap], length: int | None = None) -> Piece:
+        """`length`: outcomes of a run in the quick form, if fewer than in full."""
+        quick = {"runs": 200} if length is None else {"runs": 200, "length": length}
+        return Piece(work=work, full={"runs": 2_000}, quick=quick)
+
+    def slow(work: Callable[..., Trap]) -> Piece:
+        return Piece(work=work, full={"runs": 400}, quick={"runs": 40})
 
     return {
-        "trap: drift": trap(assigning.drift),
-        "trap: known units": trap(assigning.known_units),
-        "trap: zero and back": trap(assigning.zero_and_back),
+        "trap: drift": trap(assigning.drift, 4_000),
+        "trap: known units": trap(assigning.known_units, 2_500),
+        "trap: zero and back": trap(assigning.zero_and_back, 2_500),
         "trap: fallback": trap(assigning.fallback),
-        "trap: alternating": trap(assigning.alternating),
+        "trap: alternating": trap(assigning.alternating, 3_000),
         "trap: long break": trap(assigning.long_break),
         "trap: difficult users": trap(events.difficult),
         "trap: outage": trap(events.outage),
         "trap: first seconds": trap(events.first_seconds),
-        "trap: refusals": trap(events.refusals, 400, 40),
-        "trap: attempts": trap(events.attempts, 400, 40),
-        "trap: delayed": trap(feedback.delayed),
+        "trap: refusals": slow(events.refusals),
+        "trap: attempts": slow(events.attempts),
+        "trap: delayed": trap(feedback.delayed, 2_000),
         "trap: silent": Piece(work=feedback.silent, full={"runs": 2_000}),
         "trap: silent, confirmed": Piece(
             work=partial(feedback.silent, confirmed=True),
             full={"runs": 2_000},
-            quick={"runs": 100, "length": 4_000},
+            quick={"runs": 100, "length": 2_500},
         ),
         "trap: one voice": trap(feedback.one_voice),
-        "trap: relaunching": trap(launching.relaunching),
+        "trap: relaunching": trap(launching.relaunching, 800),
     }
 
 

@@ -92,7 +92,7 @@ def test_superiority_counts_the_last_step_only() -> None:
 def test_errors_are_shared_out_by_the_units_at_risk_just_before() -> None:
     rows = [entry(seq, "exposure", y=0.0) for seq in range(1, 3)]
     rows += [entry(seq, "exposure", y=0.0, arm=Variant.CONTROL) for seq in range(3, 9)]
-    rows += [entry(9, "error", unit="user-1"), entry(10, "error", unit="user-2")]
+    rows += [entry(9, "error", unit="user-1", y=0.0), entry(10, "error", unit="user-2", y=0.0)]
     evidence = fold(begin(POLICY), rows, POLICY, WEIGHTS)
     expected = EventTest()
     expected.update("candidate", 2 / 8, 1)
@@ -101,12 +101,45 @@ def test_errors_are_shared_out_by_the_units_at_risk_just_before() -> None:
     assert evidence.arm(Variant.CANDIDATE).failed == 2
 
 
+def test_at_a_units_first_request_the_assignment_itself_is_the_share() -> None:
+    """Among few units at risk, itself included, the share would be unfair."""
+    rows = [entry(1, "exposure", y=0.0), entry(2, "error", unit="user-1", y=1.0)]
+    evidence = fold(begin(POLICY), rows, POLICY, WEIGHTS)
+    expected = EventTest()
+    expected.update("candidate", 0.1, 1)
+    assert evidence.log_e["errors"] == expected.log_e
+    assert evidence.at_risk["error/1/0x1.999999999999ap-4"] == [0, 0]
+
+
+def test_a_fault_after_days_of_health_is_an_excess_now() -> None:
+    """The share over a long epoch hardly moves; the last minutes tell."""
+    rows = [
+        entry(seq, "exposure", y=0.0, arm=Variant.CANDIDATE if seq % 10 == 0 else Variant.CONTROL)
+        for seq in range(1, 3001)
+    ]
+    late = [
+        entry(
+            3000 + seq,
+            "exposure",
+            y=0.0,
+            minute=2000,
+            arm=Variant.CANDIDATE if seq % 10 == 0 else Variant.CONTROL,
+        )
+        for seq in range(1, 101)
+    ]
+    fault = [entry(4000, "error", unit="user-10", y=0.0, minute=2000)]
+    evidence = fold(begin(POLICY), [*rows, *late, *fault], POLICY, WEIGHTS)
+    assert evidence.recent.excess("error") == pytest.approx(0.1)
+    assert evidence.excess("error") == pytest.approx(0.1)
+    assert evidence.arm(Variant.CANDIDATE).failed / 310 < 0.004
+
+
 def test_strata_do_not_mix() -> None:
     """A unit seen before as control has another π and is compared with its like only."""
     rows = [
         entry(1, "exposure", y=0.0, epoch=2, pi=0.5),
         entry(2, "exposure", y=0.0, epoch=2, pi=4 / 9, arm=Variant.CONTROL),
-        entry(3, "error", epoch=2, pi=0.5, unit="user-1"),
+        entry(3, "error", epoch=2, pi=0.5, unit="user-1", y=0.0),
     ]
     evidence = fold(begin(POLICY), rows, POLICY, WEIGHTS)
     assert evidence.log_e["errors"] == pytest.approx(0.0)

@@ -273,6 +273,13 @@ TABLE = [
     ),
     ("one voice", {}, {"source": 41, "quality": 99.0}, Action.HOLD, "concentration"),
     ("one voice of many", {}, {"source": 40}, Action.WIDEN, "no_harm"),
+    (
+        "one voice of few",
+        {},
+        {"source": 5, "outcomes": 10, "quality": 99.0},
+        Action.HOLD,
+        "concentration",
+    ),
     ("unequal feedback", {}, {"presence": 9.0, "quality": 99.0}, Action.HOLD, "presence"),
     (
         "unequal feedback, and worse over all units",

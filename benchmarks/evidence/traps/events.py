@@ -101,10 +101,10 @@ BREAKER_RULE = "only attempted calls are events, and only while neither breaker 
 
 
 def refusals(runs: int) -> Trap:
-    """Both arms are down for 1 to 90 s. Each breaker closes when its own probe gets through: one
+    """Both arms are down for 29 to 32 s. Each breaker closes when its own probe gets through: one
     arm may be refused half a minute longer than the other."""
     rng = rng_of("trap: refusals")
-    found = [_failures(rng, [(60.0, 61 + 89 * rng.random())]) for _ in range(runs)]
+    found = [_failures(rng, [(60.0, 89 + 3 * rng.random())]) for _ in range(runs)]
     return trap(
         "an outage of both arms, then one breaker stays open",
         "what an open breaker refuses is an event",

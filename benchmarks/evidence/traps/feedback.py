@@ -81,13 +81,14 @@ def silent(runs: int, length: int = 6_000, confirmed: bool = False) -> Trap:
             worse = worse & reaches(intended.fewer_good, -math.log(ALPHA))
         judged.mark(np.where(presence.unequal, intended.worse, worse), number)
     shipped = "once feedback comes unequally, only BAD and GOOD over all exposed units count"
+    name = "the dissatisfied say so more often of the candidate"
     return trap(
-        "the dissatisfied say so more often of the candidate",
+        f"{name} (stricter)" if confirmed else name,
         "test GOOD against BAD among those who say something",
         f"{shipped}; before, GOOD must be rarer there, too: E ≥ 20" if confirmed else shipped,
         conditional.happened,
         judged.happened,
-        HARM,
+        ALPHA if confirmed else HARM,
     )
 
 

@@ -68,8 +68,10 @@ class Watch(msgspec.Struct, kw_only=True):
         found = [self.seen[number] for number in window if number in self.seen]
         if sum(requests for requests, _ in found) < self.rule.min_requests:
             return "no_data"
-        passed = [measured > self.rule.over for _, measured in found]
-        return "breached" if len(passed) == len(window) and all(passed) else "ok"
+        if not all(measured > self.rule.over for _, measured in found):
+            return "ok"
+        # A silent minute among minutes that are all over the threshold is not health.
+        return "breached" if len(found) == len(window) else "no_data"
 
 
 def judge(candidate: State, control: State) -> Judgement:
@@ -77,10 +79,12 @@ def judge(candidate: State, control: State) -> Judgement:
 
     | candidate \\ control | ok       | breached | no data  |
     |----------------------|----------|----------|----------|
-    | ok                   | ok       | page     | ok       |
+    | ok                   | ok       | page     | hold     |
     | breached             | rollback | page     | rollback |
     | no data              | hold     | page     | hold     |
     """
     if control == "breached":
         return "page"
-    return {"ok": "ok", "breached": "rollback", "no_data": "hold"}[candidate]  # type: ignore[return-value]
+    if candidate == "breached":
+        return "rollback"
+    return "ok" if candidate == control == "ok" else "hold"

@@ -38,6 +38,9 @@ from greenlight.core.words import power
 NEUTRAL = 1e-9
 """log E up to this is no evidence; a test that saw nothing sits at 0 but for rounding."""
 
+LOUD = 5
+"""So many outcomes make a voice, however few there are in all."""
+
 UNTRUSTED = ("srm", "concentration", "presence")
 """Codes of a hold that ends in withdrawal if it lasts."""
 
@@ -174,7 +177,7 @@ def _doubt(evidence: Evidence, policy: DecisionPolicy) -> tuple[str | None, str]
         )
     outcomes = sum(evidence.arm(variant).outcomes for variant in Variant)
     share = evidence.sources.most / outcomes if outcomes else 0.0
-    if outcomes >= policy.rollout.min_outcomes and share > policy.evidence.max_source_share:
+    if evidence.sources.most >= LOUD and share > policy.evidence.max_source_share:
         return "concentration", (
             f"one reviewer gave {share:.0%} of the outcomes, "
             f"{policy.evidence.max_source_share:.0%} is the most"

@@ -196,7 +196,8 @@ def _first_events(store: Store, rollout: str, policy: DecisionPolicy, until: int
     for event in events:
         own = next(item for item in past[event.unit] if item.epoch == event.epoch)
         pi = _probability(own, past)
-        rows.append(Row(test=event.kind, exposure=own, pi=pi, y=1.0, at=event.at))
+        at_once = float(event.at == own.at)
+        rows.append(Row(test=event.kind, exposure=own, pi=pi, y=at_once, at=event.at))
     order = {"exposure": 0, **{kind: number for number, kind in enumerate(kinds, start=1)}}
     rows.sort(key=lambda row: (row.at, order[row.test]))
     return Rows(group="events", rows=rows, until=until, closed=closed)

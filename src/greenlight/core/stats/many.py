@@ -1,7 +1,7 @@
 """Many independent runs of a test at once: the same arithmetic over arrays, for simulations.
 
 A run that has nothing to say in a step takes part as a candidate with π = 0 (a share of 0): its
-factor is 1 and nothing is learnt from it.
+factor is 1. Nothing is learnt from it but the mean outcome of a margin test.
 """
 
 from __future__ import annotations

@@ -127,4 +127,7 @@ stale_after = "5s"
 alpha_harm = 0.01
 alpha_superiority = 0.05
 error_margin = 0.05
+# Users, gateway and models share this machine: what is slow here says little of the models.
+latency_floor_ms = 1000
+latency_slo_ms = 2000
 """
