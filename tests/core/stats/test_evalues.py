@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from greenlight.core.records import Variant
 from greenlight.core.stats.evalues import (
     HORIZON,
+    THETA_WEIGHTS,
+    THETAS,
     AssignmentTest,
     Direction,
     EventTest,
@@ -149,13 +151,18 @@ class TestAssignmentTest:
                 assert math.isfinite(test.update(name, 1 - outcome, pi, 5001))
 
     @pytest.mark.parametrize(("good", "rate"), [(0.0, 1e-4), (1000.0, 1 - 1e-4), (300.0, 0.3)])
-    def test_the_estimate_is_kept_off_the_edges(self, good: float, rate: float) -> None:
-        found = AssignmentTest(direction="harm", good=good, seen=1000.0)
-        same = AssignmentTest(direction="harm", good=rate, seen=1.0)
-        for y in (0, 1):
-            assert found.update("candidate", y, 0.3) == pytest.approx(
-                same.update("candidate", y, 0.3), rel=1e-9
-            )
+    @pytest.mark.parametrize("y", [0, 1])
+    def test_the_estimate_is_kept_off_the_edges(self, good: float, rate: float, y: int) -> None:
+        """The factor by hand, for a rate that is what was seen or the nearest that may be."""
+        pi, e = 0.3, 0.0
+        for theta, stake in zip(THETAS, THETA_WEIGHTS, strict=True):
+            odds = rate / (1 - rate) * math.exp(-theta)
+            own, other = odds / (1 + odds), rate
+            if not y:
+                own, other = 1 - own, 1 - other
+            e += stake * own / (pi * own + (1 - pi) * other)
+        test = AssignmentTest(direction="harm", good=good, seen=1000.0)
+        assert math.exp(test.update("candidate", y, pi)) == pytest.approx(e, rel=1e-12)
 
     @pytest.mark.parametrize("outcome", [0.5, math.nan, -1, 2])
     def test_an_outcome_is_0_or_1(self, outcome: float) -> None:

@@ -127,6 +127,15 @@ class TestMultinomial:
 
 
 class TestSampleRatio:
+    def test_it_begins_with_no_evidence_and_the_trust_of_a_hundred_units(self) -> None:
+        """EVIDENCE, table of tests: k = 100."""
+        assert CONCENTRATION == 100
+        assert (SampleRatioTest().log_e, SampleRatioTest().peak) == (0.0, 0.0)
+        assert MultinomialTest(SHARES, FLAT).p_value == 1.0
+        test = SampleRatioTest()
+        test.update(True, 0.1, 1)
+        assert test.update(True, 0.1, 1) == pytest.approx(math.log(11 / 101 / 0.1))
+
     @pytest.mark.parametrize("weight", [0.05, 0.3])
     def test_expected_e_is_one_by_enumeration(self, weight: float) -> None:
         """Over all assignments of seven units in two epochs E averages to 1: no one is favoured."""
