@@ -18,14 +18,12 @@ from greenlight import artifacts, config, wiring
 from greenlight.core import fingerprint
 from greenlight.core.budget import thresholds
 from greenlight.core.errors import GreenlightError, Refused
-from greenlight.core.evidence import thaw
 from greenlight.core.gates import passed
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
     SECOND,
     Action,
     Decision,
-    EvidenceState,
     Rollout,
     RolloutStatus,
     Variant,
@@ -36,7 +34,7 @@ from greenlight.entrypoints.demo.plan import choose
 from greenlight.entrypoints.demo.processes import Processes, free_port
 from greenlight.entrypoints.demo.project import PEOPLE, TASK, Bar, prepare, write_config
 from greenlight.entrypoints.demo.show import Look, Stage, stopwatch
-from greenlight.lookup import everything
+from greenlight.lookup import everything, evidence_of
 from greenlight.reporting import report
 from greenlight.reporting.summary import Summary
 from greenlight.stages.loop import Turn
@@ -356,13 +354,12 @@ def _look(app: wiring.App, rollout: Rollout, policy: DecisionPolicy, seconds: fl
     decisions = list(everything(store, Decision, {"rollout": rollout.id}))
     epoch = current_epoch(store, rollout.task)
     assert epoch is not None
-    state = store.get(EvidenceState, rollout.id)
-    evidence = thaw(state.state) if state else None
+    evidence, _ = evidence_of(store, rollout, policy)
     return Look(
         weight=epoch.weight,
         decisions=tuple(d for d in decisions if d.action is not Action.START),
-        log_e=evidence.log_e if evidence else {},
+        log_e=evidence.log_e,
         log_threshold=thresholds(policy),
-        outcomes={v.value: evidence.arm(v).outcomes if evidence else 0 for v in Variant},
+        outcomes={v.value: evidence.arm(v).outcomes for v in Variant},
         seconds=seconds,
     )
