@@ -23,7 +23,8 @@ from benchmarks.harness import provenance, save
 from greenlight import config
 from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core.policy import DecisionPolicy
-from greenlight.core.records import MILLISECOND, SECOND, Rollout, Version, VersionStatus
+from greenlight.core.records import MILLISECOND, SECOND, Rollout, Version
+from greenlight.core.states import VersionStatus
 from greenlight.entrypoints.demo.project import TASK, Bar, write_config
 from greenlight.stages import roll_out
 from greenlight.stages.loop import lead, reconcile

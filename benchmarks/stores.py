@@ -24,15 +24,8 @@ from benchmarks.harness import provenance, save
 from greenlight.adapters.stores.sql import SqlStore
 from greenlight.core.answers import Exposure
 from greenlight.core.ids import uuid7
-from greenlight.core.records import (
-    SECOND,
-    Feedback,
-    Inference,
-    JournalEntry,
-    LedgerEntry,
-    Status,
-    Variant,
-)
+from greenlight.core.records import SECOND, Feedback, Inference, JournalEntry, LedgerEntry
+from greenlight.core.states import Status, Variant
 
 ROLLOUT = "r1"
 BATCH = 500

@@ -95,7 +95,14 @@ class Jump(NamedTuple):
     """Whether the test had acted before: a false alarm."""
 
 
-def jump(name: str, runs: int, weight: float, healthy: float, faulty: float) -> Jump:
+def jump(
+    name: str,
+    runs: int,
+    weight: float,
+    healthy: float,
+    faulty: float,
+    test: EventTests | None = None,
+) -> Jump:
     """Let the candidate's error rate jump after some healthy time.
 
     Args:
@@ -104,9 +111,10 @@ def jump(name: str, runs: int, weight: float, healthy: float, faulty: float) -> 
         weight: the candidate's share of units.
         healthy: seconds before the fault.
         faulty: the candidate's error rate from then on.
+        test: another test than the one in force.
     """
     world = Requests(rng_of(name), runs, weight)
-    test = EventTests(runs=runs)
+    test = test or EventTests(runs=runs)
     found, before, worth = (Crossings(runs, THRESHOLD) for _ in range(3))
     for failure in world.until(healthy, (HEALTHY, HEALTHY)):
         test.take(*failure)

@@ -26,6 +26,7 @@ GROUPS = {
     "latency": "How soon slow answers are seen",
     "null day": "A day of users who differ",
     "split": "Splits that are not kept",
+    "choices": "What was chosen, beside what was not",
     "cost": "What an update costs",
 }
 

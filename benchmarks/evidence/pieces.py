@@ -8,7 +8,7 @@ from functools import partial
 
 import msgspec
 
-from benchmarks.evidence import faults, first_events, null, sizes, small
+from benchmarks.evidence import choices, faults, first_events, null, sizes, small
 from benchmarks.evidence.counting import Row
 from benchmarks.evidence.traps import assigning, events, feedback, launching
 from benchmarks.evidence.traps.trap import Trap
@@ -134,6 +134,8 @@ def _faults() -> dict[str, Piece]:
             full={"runs": 1_000, "length": 12_000},
             quick={"runs": 60, "length": 8_000},
         ),
+        "choice: stakes": Piece(work=choices.stakes, full={"runs": 2_000}),
+        "choice: thetas": Piece(work=choices.thetas, full={"runs": 4_000, "length": 8_000}),
         "cost": Piece(work=small.cost, full={"updates": 50_000}, quick={"updates": 2_000}),
     }
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.evidence.counting import Row, quantile, rng_of, share
-from greenlight.core.records import Variant
+from greenlight.core.states import Variant
 from greenlight.core.stats.betting import MarginTest
 from greenlight.core.stats.evalues import HORIZON, AssignmentTest, EventTest
 from greenlight.core.stats.srm import SampleRatioTest

@@ -13,7 +13,8 @@ import numpy as np
 
 from greenlight.core.assignment import bucket, variant
 from greenlight.core.errors import ModelFailed
-from greenlight.core.records import HOUR, MILLISECOND, Epoch, Variant, Version
+from greenlight.core.records import HOUR, MILLISECOND, Epoch, Version
+from greenlight.core.states import Variant
 from greenlight.ports import Runtime, Store
 from greenlight.serving.app import Gateway
 from greenlight.serving.settings import Settings, SpoolSettings

@@ -19,7 +19,8 @@ from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core.approval import Person, Quorum
 from greenlight.core.errors import Refused
 from greenlight.core.policy import ApprovalPolicy, DecisionPolicy, RolloutPolicy, Step
-from greenlight.core.records import MILLISECOND, MINUTE, SECOND, Action, Rollout, Version
+from greenlight.core.records import MILLISECOND, MINUTE, SECOND, Rollout, Version
+from greenlight.core.states import Action
 from greenlight.ports import Store
 from greenlight.stages import approve, loop, roll_out
 from greenlight.stages.loop import Plan, Turn

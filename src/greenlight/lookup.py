@@ -29,8 +29,8 @@ from greenlight.core.records import (
     RunProgress,
     StageResult,
     Version,
-    VersionStatus,
 )
+from greenlight.core.states import VersionStatus
 from greenlight.ports import Blobs, Records
 
 R = TypeVar("R", bound=Record)

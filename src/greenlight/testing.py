@@ -21,16 +21,8 @@ import numpy as np
 
 from greenlight.core import fingerprint, ids
 from greenlight.core.assignment import bucket, variant
-from greenlight.core.records import (
-    MILLISECOND,
-    SECOND,
-    Epoch,
-    Feedback,
-    Inference,
-    Replica,
-    Status,
-    Variant,
-)
+from greenlight.core.records import MILLISECOND, SECOND, Epoch, Feedback, Inference, Replica
+from greenlight.core.states import Status, Variant
 from greenlight.ports import Store
 from greenlight.recording import Step
 from greenlight.stages.roll_out import current_epoch

@@ -15,7 +15,8 @@ import pytest
 
 from greenlight import config, wiring
 from greenlight.core import fingerprint, ids
-from greenlight.core.records import MILLISECOND, MINUTE, Inference, Run, RunStatus
+from greenlight.core.records import MILLISECOND, MINUTE, Inference, Run
+from greenlight.core.states import RunStatus
 from greenlight.wiring.data import load_source
 from tests.cli.project import Project
 from tests.contracts.making import feedback, inference

@@ -14,7 +14,8 @@ from greenlight import wiring
 from greenlight.core import ids, jsonl
 from greenlight.core.curation import Row
 from greenlight.core.labelling import pseudonym
-from greenlight.core.records import DAY, HOUR, MINUTE, RolloutStatus, Run
+from greenlight.core.records import DAY, HOUR, MINUTE, Run
+from greenlight.core.states import RolloutStatus
 from greenlight.entrypoints.cli import main
 from greenlight.recording import finish_dataset
 from greenlight.serving.segments import encode

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from greenlight.core.records import Action, Decision
+from greenlight.core.records import Decision
+from greenlight.core.states import Action
 from greenlight.entrypoints.demo.show import Look, Stage
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from greenlight import config, wiring
-from greenlight.core.records import Action, Decision, Rollout, RolloutStatus, Version
+from greenlight.core.records import Decision, Rollout, Version
+from greenlight.core.states import Action, RolloutStatus
 from greenlight.remembering import remembered_predictions
 from greenlight.stages import loop
 from tests.cli.project import Project

@@ -11,17 +11,8 @@ import msgspec
 import pytest
 
 from greenlight.core import ids, ledger
-from greenlight.core.records import (
-    SECOND,
-    Action,
-    Decision,
-    Epoch,
-    Inference,
-    Replica,
-    Status,
-    Variant,
-    VersionStatus,
-)
+from greenlight.core.records import SECOND, Decision, Epoch, Inference, Replica
+from greenlight.core.states import Action, Status, Variant, VersionStatus
 from greenlight.recording import record
 from tests.cli.project import Project
 from tests.stages.office import rollout

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from greenlight.core.records import (
-    Action,
+    ApiKey,
     Approval,
     Dataset,
     Decision,
@@ -19,16 +19,12 @@ from greenlight.core.records import (
     Record,
     Replica,
     Rollout,
-    RolloutStatus,
     Run,
     RunProgress,
-    RunStatus,
     StageResult,
-    Status,
-    Variant,
     Version,
-    VersionStatus,
 )
+from greenlight.core.states import Action, RolloutStatus, RunStatus, Status, Variant, VersionStatus
 
 ROLLOUT = "r1"
 
@@ -209,5 +205,16 @@ EXAMPLES: tuple[Record, ...] = (
         at=10,
     ),
     link(1),
+    ApiKey(
+        id="k-1",
+        name="shop",
+        digest="sha256:k",
+        scopes="feedback predict",
+        rate=2.5,
+        burst=10,
+        created_by="ana",
+        at=3,
+        expires_at=2**52,
+    ),
 )
 """One of every kind that `commit` appends."""

@@ -14,7 +14,8 @@ from greenlight.adapters.stores.migrations import config
 from greenlight.adapters.stores.sql import SqlStore
 from greenlight.adapters.stores.sqlite import engine_for
 from greenlight.adapters.stores.tables import codec
-from greenlight.core.records import Inference, JournalEntry, Replica, Status, Variant
+from greenlight.core.records import Inference, JournalEntry, Replica
+from greenlight.core.states import Status, Variant
 from tests.contracts.making import ROLLOUT, entry, inference, rollout
 
 FOREVER = 10**15
@@ -58,6 +59,12 @@ def insert(connection: Connection, table: str, *rows: Mapping[str, Any]) -> None
         connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({places})"), dict(row))
 
 
+def older(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An inference as it was before revision 0006."""
+    added = ("alone", "capture", "input_tokens", "output_tokens", "cost", "caller")
+    return {name: value for name, value in row.items() if name not in added}
+
+
 def held(connection: Connection, table: str) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.execute(text(f"SELECT * FROM {table}")).mappings()]
 
@@ -71,7 +78,7 @@ def test_failures_exposures_journal_and_signs_of_life_are_carried_over(
 ) -> None:
     """Schema 0005: failures are first events of the kind `error`, and wait for their test still."""
     made = inference("i1", unit_source="body"), inference("i2", at=110, status=Status.ERROR)
-    insert(raw, "inferences", *(codec(Inference).row(one) for one in made))
+    insert(raw, "inferences", *(older(codec(Inference).row(one)) for one in made))
     gone = {**EXPOSED, "unit": "ben", "at": 90, "inference": "erased"}
     insert(raw, "exposures", EXPOSED, gone)
     insert(raw, "failures", FAILED, {**FAILED, "unit": "ben"})
@@ -89,6 +96,9 @@ def test_failures_exposures_journal_and_signs_of_life_are_carried_over(
         [event] = store.first_events(ROLLOUT, kind="error", until=FOREVER)
         assert (event.unit, event.variant, event.at) == ("ana", Variant.CANDIDATE, 110)
         assert store.scan(JournalEntry) == [entry(1)]
+        [first, second] = store.scan(Inference)
+        assert (first, second) == made
+        assert (first.alone, first.capture, first.cost, first.caller) == (False, 1.0, None, None)
         [sign] = store.scan(Replica)
         assert (sign.epochs, sign.open_since, sign.flushed_through) == ({"intent": 1}, {}, 8)
         store.ingest([inference("i0", at=80, status=Status.TIMEOUT)], [])

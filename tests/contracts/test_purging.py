@@ -12,16 +12,9 @@ import pytest
 
 from greenlight.adapters.stores.common import EVENT_KINDS
 from greenlight.core import retention
-from greenlight.core.records import (
-    DAY,
-    Feedback,
-    Inference,
-    JournalEntry,
-    Rollout,
-    RolloutStatus,
-    Status,
-)
+from greenlight.core.records import DAY, Feedback, Inference, JournalEntry, Rollout
 from greenlight.core.retention import Erasure
+from greenlight.core.states import RolloutStatus, Status
 from greenlight.ports import Store
 from tests.contracts.making import ROLLOUT, entry, feedback, inference, rollout
 

@@ -20,17 +20,9 @@ from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.adapters.stores.sql import SqlStore
 from greenlight.core.answers import Lease
 from greenlight.core.errors import Conflict, LostLease
-from greenlight.core.records import (
-    Epoch,
-    Feedback,
-    Inference,
-    JournalEntry,
-    Status,
-    Variant,
-    Version,
-    VersionStatus,
-)
+from greenlight.core.records import Epoch, Feedback, Inference, JournalEntry, Version
 from greenlight.core.retention import Erasure
+from greenlight.core.states import Status, Variant, VersionStatus
 from greenlight.ports import Store
 from tests.contracts.making import (
     ROLLOUT,

@@ -9,7 +9,8 @@ import pytest
 from greenlight.adapters.stores.common import EVENT_KINDS
 from greenlight.core.answers import ArmSummary, Event, Exposure, Said
 from greenlight.core.errors import Conflict
-from greenlight.core.records import Feedback, Inference, Replica, Status, Variant
+from greenlight.core.records import Feedback, Inference, Replica
+from greenlight.core.states import Status, Variant
 from greenlight.ports import Store
 from tests.contracts.making import ROLLOUT, entry, feedback, inference, link, rollout
 
@@ -230,6 +231,7 @@ def test_a_first_error_is_a_units_first_failed_attempt(store: Store) -> None:
         (Status.ERROR, 41.0, "error p95 p99"),
         (Status.TIMEOUT, 5.0, "error p95 p99 slo"),
         (Status.SHORT_CIRCUIT, 999.0, ""),
+        (Status.CANCELLED, 999.0, ""),
     ],
 )
 def test_which_events_a_request_is(
@@ -240,6 +242,18 @@ def test_which_events_a_request_is(
     store.ingest([inference("i1", status=status, latency_ms=latency_ms)], [])
     found = {kind.removeprefix("latency_") for kind in EVENT_KINDS if events(store, kind)}
     assert found == set(expected.split())
+
+
+@pytest.mark.parametrize("status", [Status.OK, Status.ERROR, Status.TIMEOUT])
+def test_what_fails_while_the_other_arms_breaker_is_open_is_no_event(
+    store: Store, status: Status
+) -> None:
+    """The other arm's failures are hidden then: to count these would be to count one side only."""
+    store.commit(append=[rollout()])
+    store.ingest([inference("i1", status=status, latency_ms=999.0, alone=True)], [])
+    assert not any(events(store, kind) for kind in EVENT_KINDS)
+    store.ingest([inference("i2", status=status, latency_ms=999.0, at=101)], [])
+    assert [found[2] for found in events(store, "latency_slo")] == [101]
 
 
 def test_each_kind_of_event_has_its_own_first(store: Store) -> None:
@@ -391,7 +405,8 @@ def test_questions_about_more_units_than_one_query_holds(store: Store) -> None:
 def test_a_summary_counts_each_arm_of_each_epoch(store: Store) -> None:
     store.ingest(
         [
-            inference("i1", at=100, latency_ms=10.0),
+            inference("i1", at=100, latency_ms=10.0, input_tokens=7, output_tokens=2, cost=0.25),
+            inference("i9", at=102, latency_ms=10.0, input_tokens=1, cost=1e-6, alone=True),
             inference("i2", at=101, latency_ms=20.5, status=Status.SHORT_CIRCUIT),
             inference("i3", unit="ben", **CANDIDATE, latency_ms=1.0),
             inference(
@@ -422,13 +437,16 @@ def test_a_summary_counts_each_arm_of_each_epoch(store: Store) -> None:
         ArmSummary(
             epoch=1,
             variant=Variant.CONTROL,
-            requests=2,
-            served=2,
+            requests=3,
+            served=3,
             failed=0,
             units=1,
             good=1,
             bad=0,
-            latency_ms=15.25,
+            latency_ms=13.5,
+            input_tokens=8,
+            output_tokens=2,
+            cost=0.250001,
         ),
         ArmSummary(
             epoch=2,

@@ -21,8 +21,8 @@ from greenlight.core.records import (
     Record,
     Rollout,
     Version,
-    VersionStatus,
 )
+from greenlight.core.states import VersionStatus
 from greenlight.ports import Store
 from tests.contracts.making import EXAMPLES, entry, epoch, feedback, inference, link, version
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from greenlight.core.assignment import Interval, bucket, interval, variant
-from greenlight.core.records import Variant
+from greenlight.core.states import Variant
 
 SALT = "00112233445566778899aabbccddeeff"
 CONTROL, CANDIDATE = Variant.CONTROL, Variant.CANDIDATE

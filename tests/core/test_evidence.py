@@ -10,7 +10,8 @@ from greenlight.core import budget
 from greenlight.core.answers import Said
 from greenlight.core.evidence import begin, fold, freeze, outcome, thaw
 from greenlight.core.policy import DecisionPolicy, EvidencePolicy, MetricPolicy
-from greenlight.core.records import JournalEntry, Variant
+from greenlight.core.records import JournalEntry
+from greenlight.core.states import Variant
 from greenlight.core.stats.evalues import AssignmentTest, EventTest
 
 POLICY = DecisionPolicy(

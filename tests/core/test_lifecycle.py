@@ -16,7 +16,7 @@ from greenlight.core.lifecycle import (
     next_rollout_status,
     next_status,
 )
-from greenlight.core.records import RolloutStatus, VersionStatus
+from greenlight.core.states import RolloutStatus, VersionStatus
 
 V = VersionStatus
 TO_USERS = {Event.GO_LIVE, Event.START_ROLLOUT}

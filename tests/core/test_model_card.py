@@ -10,15 +10,8 @@ import msgspec
 from greenlight.core import markdown, model_card
 from greenlight.core.gates import GateResult
 from greenlight.core.model_card import Facts
-from greenlight.core.records import (
-    Approval,
-    Dataset,
-    Evaluation,
-    Run,
-    RunStatus,
-    Version,
-    VersionStatus,
-)
+from greenlight.core.records import Approval, Dataset, Evaluation, Run, Version
+from greenlight.core.states import RunStatus, VersionStatus
 
 VERSION = Version(
     digest="sha256:v",

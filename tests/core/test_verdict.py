@@ -14,7 +14,8 @@ from greenlight.core.answers import ArmSummary
 from greenlight.core.budget import thresholds
 from greenlight.core.evidence import ArmCounts, Evidence, begin
 from greenlight.core.policy import DecisionPolicy, MetricPolicy, RolloutPolicy, Step
-from greenlight.core.records import HOUR, MINUTE, SECOND, Action, Variant
+from greenlight.core.records import HOUR, MINUTE, SECOND
+from greenlight.core.states import Action, Variant
 from greenlight.core.verdict import Order, Situation, decide
 
 POLICY = DecisionPolicy(

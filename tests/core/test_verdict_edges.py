@@ -9,7 +9,8 @@ import pytest
 
 from greenlight.core.budget import thresholds
 from greenlight.core.evidence import ArmCounts
-from greenlight.core.records import HOUR, MINUTE, SECOND, Action, Variant
+from greenlight.core.records import HOUR, MINUTE, SECOND
+from greenlight.core.states import Action, Variant
 from greenlight.core.verdict import Verdict, decide, served_share
 from tests.core.test_verdict import EPOCH, NOW, POLICY, arms, evidence, situation
 

@@ -17,7 +17,8 @@ from benchmarks.siege import Siege, Victim
 from greenlight import config, wiring
 from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core import ids
-from greenlight.core.records import Feedback, Inference, Rollout, RolloutStatus, Status, Variant
+from greenlight.core.records import Feedback, Inference, Rollout
+from greenlight.core.states import RolloutStatus, Status, Variant
 from greenlight.datasets import PublicSource
 from greenlight.entrypoints.demo.processes import DidNotStart, Processes, free_port
 from greenlight.entrypoints.demo.project import PEOPLE, TASK, Bar, prepare, write_config

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from greenlight.core.errors import Aborted, LostLease, Refused, StoreError
-from greenlight.core.records import SECOND, Epoch, Run, RunStatus, StageResult, Version
+from greenlight.core.records import SECOND, Epoch, Run, StageResult, Version
+from greenlight.core.states import RunStatus
 from greenlight.lookup import everything
 from greenlight.stages import pipeline as stage
 from greenlight.stages import runs

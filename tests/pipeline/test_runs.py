@@ -9,7 +9,8 @@ import pytest
 
 from greenlight.core import ledger
 from greenlight.core.errors import Aborted, BadInput, LostLease, NotFound, Refused
-from greenlight.core.records import SECOND, LedgerEntry, Run, RunProgress, RunStatus, StageResult
+from greenlight.core.records import SECOND, LedgerEntry, Run, RunProgress, StageResult
+from greenlight.core.states import RunStatus
 from greenlight.lookup import everything, run_view
 from greenlight.stages.audit import audit
 from greenlight.stages.loop import STAGES, Turn

@@ -15,7 +15,8 @@ import msgspec
 import pytest
 
 from greenlight import config, wiring
-from greenlight.core.records import DAY, HOUR, MINUTE, SECOND, Run, RunStatus
+from greenlight.core.records import DAY, HOUR, MINUTE, SECOND, Run
+from greenlight.core.states import RunStatus
 from greenlight.entrypoints import worker
 from greenlight.ports import Progress
 from greenlight.testing import FakeClock

@@ -23,10 +23,9 @@ from greenlight.core.records import (
     Record,
     Rollout,
     Run,
-    RunStatus,
     Version,
-    VersionStatus,
 )
+from greenlight.core.states import RunStatus, VersionStatus
 from greenlight.core.stats.intervals import wilson
 from greenlight.ports import Store
 from greenlight.stages import roll_out

@@ -13,7 +13,8 @@ import pytest
 from eval import intent_eval
 from greenlight.core.evaluation import Part, Subject, merge
 from greenlight.core.model_card import Facts
-from greenlight.core.records import Evaluation, Version, VersionStatus
+from greenlight.core.records import Evaluation, Version
+from greenlight.core.states import VersionStatus
 from greenlight.reporting import card, judged, style
 from tests.reporting.test_html import HOSTILE, Reader
 

@@ -13,16 +13,8 @@ from greenlight import lookup
 from greenlight.adapters.stores.sql import SqlStore
 from greenlight.core.evidence import thaw
 from greenlight.core.metrics import GOOD
-from greenlight.core.records import (
-    Action,
-    Decision,
-    EvidenceState,
-    Feedback,
-    Inference,
-    Rollout,
-    RolloutStatus,
-    Variant,
-)
+from greenlight.core.records import Decision, EvidenceState, Feedback, Inference, Rollout
+from greenlight.core.states import Action, RolloutStatus, Variant
 from greenlight.lookup import everything
 from greenlight.reporting.history import FOREVER, Tally, histories, history, task_periods
 from greenlight.testing import Quality

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from greenlight.core.records import Evaluation, Inference, Rollout, Variant, Version
+from greenlight.core.records import Evaluation, Inference, Rollout, Version
+from greenlight.core.states import Variant
 from greenlight.core.stats.intervals import wilson
 from greenlight.lookup import everything
 from greenlight.reporting.history import histories

@@ -11,17 +11,15 @@ from greenlight.core.records import (
     MILLISECOND,
     MINUTE,
     SECOND,
-    Action,
     Decision,
     EvidenceState,
     Feedback,
     Inference,
     JournalEntry,
     Replica,
-    RolloutStatus,
     Version,
-    VersionStatus,
 )
+from greenlight.core.states import Action, RolloutStatus, VersionStatus
 from greenlight.stages import roll_out
 from greenlight.stages.replay import replay
 from greenlight.testing import Quality

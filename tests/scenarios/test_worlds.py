@@ -12,17 +12,15 @@ from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
     MINUTE,
     SECOND,
-    Action,
     Decision,
     Epoch,
     EvidenceState,
     JournalEntry,
     LedgerEntry,
     Rollout,
-    RolloutStatus,
     Version,
-    VersionStatus,
 )
+from greenlight.core.states import Action, RolloutStatus, VersionStatus
 from greenlight.stages import roll_out
 from greenlight.stages.replay import replay
 from greenlight.testing import Quality

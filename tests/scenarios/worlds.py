@@ -8,17 +8,8 @@ import numpy as np
 
 from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core.policy import DecisionPolicy, EvidencePolicy, RolloutPolicy, Step
-from greenlight.core.records import (
-    MILLISECOND,
-    MINUTE,
-    SECOND,
-    Action,
-    Decision,
-    Rollout,
-    RolloutStatus,
-    Version,
-    VersionStatus,
-)
+from greenlight.core.records import MILLISECOND, MINUTE, SECOND, Decision, Rollout, Version
+from greenlight.core.states import Action, RolloutStatus, VersionStatus
 from greenlight.stages import roll_out
 from greenlight.stages.loop import lead, reconcile
 from greenlight.testing import FakeClock, Quality, World, WorldSimulator

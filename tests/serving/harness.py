@@ -19,15 +19,8 @@ import uvicorn
 from greenlight.adapters.clock import SystemClock
 from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core.errors import ModelFailed, Refused, StoreError
-from greenlight.core.records import (
-    MILLISECOND,
-    Epoch,
-    Feedback,
-    Inference,
-    Variant,
-    Version,
-    VersionStatus,
-)
+from greenlight.core.records import MILLISECOND, Epoch, Feedback, Inference, Version
+from greenlight.core.states import Variant, VersionStatus
 from greenlight.ports import Prediction, Runtime
 from greenlight.serving.app import Gateway
 from greenlight.serving.settings import Settings, SpoolSettings

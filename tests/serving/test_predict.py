@@ -11,7 +11,7 @@ import pytest
 from greenlight.core import ids
 from greenlight.core.assignment import bucket
 from greenlight.core.errors import ModelFailed
-from greenlight.core.records import Status, Variant
+from greenlight.core.states import Status, Variant
 from greenlight.serving.settings import SpoolSettings
 from tests.serving.harness import QUICK, SALT, V1, V2, World, asynchronous, serving
 
@@ -271,3 +271,22 @@ async def test_get_is_no_way_to_predict(tmp_path: Path) -> None:
     world.epoch(1)
     async with serving(world.gateway()) as client, client.session.get(PREDICT) as response:
         assert (response.status, response.headers["Allow"]) == (405, "POST")
+
+
+@asynchronous
+async def test_calls_are_marked_while_the_other_arms_breaker_is_open(tmp_path: Path) -> None:
+    """EVIDENCE, open breaker: what one arm alone can show is no event for either."""
+    world = World(tmp_path)
+    world.epoch(1, candidate=V2, weight=0.5)
+    units = [f"user-{number}" for number in range(20)]
+    async with serving(world.gateway()) as client:
+        for shut in (V1, V2, None):
+            world.models[V1].open_since = 1 if shut == V1 else None
+            world.models[V2].open_since = 1 if shut == V2 else None
+            for unit in units:
+                await client.ask(f"{unit} {shut}")
+    shut_off = {Variant.CANDIDATE: V1, Variant.CONTROL: V2}
+    kept = world.inferences().values()
+    assert len(kept) == 60
+    for record in kept:
+        assert record.alone is record.unit.endswith(shut_off[record.variant])

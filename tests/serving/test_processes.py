@@ -19,7 +19,8 @@ import aiohttp
 import pytest
 
 from greenlight.adapters.stores.sql import SqlStore
-from greenlight.core.records import Epoch, Feedback, Inference, Replica, Version, VersionStatus
+from greenlight.core.records import Epoch, Feedback, Inference, Replica, Version
+from greenlight.core.states import VersionStatus
 from tests.serving.harness import V1, Client, asynchronous
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,8 @@ import pytest
 from greenlight.adapters.runtimes.http import HttpRuntime
 from greenlight.adapters.trainers import TRAINERS
 from greenlight.core.errors import BadInput, ModelFailed
-from greenlight.core.records import MILLISECOND, SECOND, Replica, Status
+from greenlight.core.records import MILLISECOND, SECOND, Replica
+from greenlight.core.states import Status
 from greenlight.models import bundle
 from greenlight.ports import Clock, Prediction
 from greenlight.serving.http import Receive, Response, Scope, Send, read_body, send_response

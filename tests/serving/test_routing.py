@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from greenlight.core.errors import Refused
-from greenlight.core.records import HOUR, SECOND, Inference, Replica, Variant, Version
+from greenlight.core.records import HOUR, SECOND, Inference, Replica, Version
+from greenlight.core.states import Variant
 from greenlight.ports import Runtime
 from greenlight.serving.follow import newest_epochs
 from greenlight.serving.routing import Closed, RoutingTable

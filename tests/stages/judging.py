@@ -13,7 +13,8 @@ from greenlight.adapters.blobs import FolderBlobs
 from greenlight.adapters.caches.memory import MemoryCache
 from greenlight.core import fingerprint
 from greenlight.core.curation import Row
-from greenlight.core.records import Evaluation, StageResult, Version, VersionStatus
+from greenlight.core.records import Evaluation, StageResult, Version
+from greenlight.core.states import VersionStatus
 from greenlight.ports import Prediction
 from greenlight.remembering import BATCH, Predictor
 from greenlight.stages.evaluate import Case, evaluate, measure

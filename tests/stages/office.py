@@ -14,18 +14,8 @@ from greenlight.core import fingerprint, ids, ledger
 from greenlight.core.approval import Person
 from greenlight.core.gates import GateResult
 from greenlight.core.policy import ApprovalPolicy, DecisionPolicy, GateRule
-from greenlight.core.records import (
-    SECOND,
-    Approval,
-    Evaluation,
-    Rollout,
-    RolloutStatus,
-    Run,
-    RunStatus,
-    StageResult,
-    Version,
-    VersionStatus,
-)
+from greenlight.core.records import SECOND, Approval, Evaluation, Rollout, Run, StageResult, Version
+from greenlight.core.states import RolloutStatus, RunStatus, VersionStatus
 from greenlight.ports import Store
 from greenlight.recording import Step, finish, record
 from greenlight.stages.approve import decide

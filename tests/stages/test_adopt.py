@@ -14,16 +14,8 @@ from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core import approval, ids
 from greenlight.core.approval import Quorum
 from greenlight.core.errors import BadInput, Refused, Tampered
-from greenlight.core.records import (
-    DAY,
-    SECOND,
-    Approval,
-    Epoch,
-    LedgerEntry,
-    Record,
-    Version,
-    VersionStatus,
-)
+from greenlight.core.records import DAY, SECOND, Approval, Epoch, LedgerEntry, Record, Version
+from greenlight.core.states import VersionStatus
 from greenlight.recording import record
 from greenlight.stages.adopt import Newcomer, add, adopt
 from greenlight.stages.audit import audit

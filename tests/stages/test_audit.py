@@ -29,8 +29,8 @@ from greenlight.core.records import (
     Run,
     StageResult,
     Version,
-    VersionStatus,
 )
+from greenlight.core.states import VersionStatus
 from greenlight.recording import finish_dataset, record
 from greenlight.stages import audit as stage
 from greenlight.stages import roll_out

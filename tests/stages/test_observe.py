@@ -9,17 +9,8 @@ import pytest
 
 from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core.policy import DecisionPolicy, RolloutPolicy, Step
-from greenlight.core.records import (
-    SECOND,
-    Epoch,
-    Inference,
-    JournalEntry,
-    Replica,
-    Rollout,
-    RolloutStatus,
-    Status,
-    Variant,
-)
+from greenlight.core.records import SECOND, Epoch, Inference, JournalEntry, Replica, Rollout
+from greenlight.core.states import RolloutStatus, Status, Variant
 from greenlight.stages import observe as stage
 from greenlight.stages.observe import Observation, observe
 from tests.contracts.making import inference

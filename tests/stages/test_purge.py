@@ -32,13 +32,12 @@ from greenlight.core.records import (
     Record,
     Replica,
     Rollout,
-    RolloutStatus,
     Run,
-    RunStatus,
     StageResult,
     Version,
 )
 from greenlight.core.retention import Order
+from greenlight.core.states import RolloutStatus, RunStatus
 from greenlight.lookup import PURGE, everything, folder_of
 from greenlight.ports import Store
 from greenlight.reporting.history import History, histories

@@ -20,8 +20,8 @@ from greenlight.core.records import (
     Rollout,
     Run,
     Version,
-    VersionStatus,
 )
+from greenlight.core.states import VersionStatus
 from greenlight.stages.approve import identify, settle
 from greenlight.stages.audit import audit
 from tests.stages.office import POLICY, RULES, Office, rollout

@@ -15,6 +15,7 @@ from greenlight.core import budget
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.stats.evalues import HORIZON
 from greenlight.core.stats.many import AssignmentTests, MarginTests
+from greenlight.core.verdict import LOUD
 
 POLICY = DecisionPolicy()
 LIMITS = budget.thresholds(POLICY)
@@ -146,15 +147,15 @@ def one_voice(runs: int, length: int = 3_000) -> Trap:
         own += reviewer
         outcomes = number + 1
         trusted = own / outcomes <= POLICY.evidence.max_source_share
-        trusted |= outcomes < POLICY.rollout.min_outcomes
+        trusted |= own < LOUD
         worse = reaches(test, LIMITS["quality"])
         believed.mark(worse, number)
         judged.mark(worse & trusted, number)
     return trap(
         "one reviewer gives 30% of the outcomes, BAD to the candidate",
         "believe whoever says something",
-        f"hold while one source gives more than {POLICY.evidence.max_source_share:.0%} of "
-        f"{POLICY.rollout.min_outcomes} outcomes or more",
+        f"hold while one reviewer gave {LOUD} outcomes or more, and more than "
+        f"{POLICY.evidence.max_source_share:.0%} of all",
         believed.happened,
         judged.happened,
         HARM,

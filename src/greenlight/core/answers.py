@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from greenlight.core.records import Variant
+from greenlight.core.states import Variant
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True):
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A unit's first event of a kind in an epoch, in its assigned arm.
 
-    The kinds, of attempted calls only (an open breaker's short circuits are no events): `error` is
+    The kinds, of attempted calls only and only while neither arm's breaker is open: `error` is
     an error or a timeout; `latency_p95`, `latency_p99` and `latency_slo` are calls that took longer
     than the rollout's bar of that name, or timed out.
     """
@@ -73,3 +73,7 @@ class ArmSummary(msgspec.Struct, frozen=True, kw_only=True):
     bad: int
     latency_ms: float
     """Mean latency of the requests."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+    """In the currency of the runtimes' prices."""

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from greenlight.core.records import Variant
+from greenlight.core.states import Variant
 
 _SCALE = 2.0**-53
 """The hash keeps 64 bits; a double carries the upper 53 of them exactly, and stays below 1."""

@@ -29,7 +29,8 @@ import msgspec
 from greenlight.core import budget
 from greenlight.core.answers import Said
 from greenlight.core.policy import DecisionPolicy
-from greenlight.core.records import JournalEntry, Variant
+from greenlight.core.records import JournalEntry
+from greenlight.core.states import Variant
 from greenlight.core.stats.frequent import Frequent
 from greenlight.core.stats.sequential import Difference
 from greenlight.core.stats.srm import SampleRatioTest

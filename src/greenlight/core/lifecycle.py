@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from greenlight.core.errors import Refused
-from greenlight.core.records import RolloutStatus, RunStatus, VersionStatus
+from greenlight.core.states import RolloutStatus, RunStatus, VersionStatus
 
 S = TypeVar("S", VersionStatus, RolloutStatus, RunStatus)
 

@@ -7,84 +7,17 @@ of microseconds. Ids are UUIDv7 as text, made in one place (`greenlight.core.ids
 
 from __future__ import annotations
 
-import enum
 from typing import Any, ClassVar
 
 import msgspec
+
+from greenlight.core.states import Action, RolloutStatus, RunStatus, Status, Variant, VersionStatus
 
 MILLISECOND = 1_000
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
-
-
-class Variant(enum.StrEnum):
-    """The two arms of a rollout: `control` is what is live (blue), `candidate` is green."""
-
-    CONTROL = "control"
-    CANDIDATE = "candidate"
-
-
-class Status(enum.StrEnum):
-    """What became of the call to the assigned version."""
-
-    OK = "ok"
-    ERROR = "error"
-    TIMEOUT = "timeout"
-    SHORT_CIRCUIT = "short_circuit"
-    """The breaker was open: the version was not called, so this is no event in any test."""
-
-
-class VersionStatus(enum.StrEnum):
-    """Where a version stands; `core.lifecycle` holds every transition."""
-
-    REGISTERED = "registered"
-    EVALUATED = "evaluated"
-    GATED_OUT = "gated_out"
-    APPROVED = "approved"
-    REJECTED = "rejected"
-    CANARY = "canary"
-    LIVE = "live"
-    ROLLED_BACK = "rolled_back"
-    SHELVED = "shelved"
-    RETIRED = "retired"
-
-
-class RolloutStatus(enum.StrEnum):
-    """How a rollout stands or ended."""
-
-    RUNNING = "running"
-    PROMOTED = "promoted"
-    ROLLED_BACK = "rolled_back"
-    INCONCLUSIVE = "inconclusive"
-    WITHDRAWN = "withdrawn"
-    """Its evidence could not be trusted for too long; that is no word on the candidate."""
-
-
-class RunStatus(enum.StrEnum):
-    """How a run of the pipeline stands or ended; `core.lifecycle` holds every transition."""
-
-    RUNNING = "running"
-    """Under way, or waiting for somebody to resume it."""
-    ABORTING = "aborting"
-    """Somebody asked for its end; whoever carries it out cleans up."""
-    FINISHED = "finished"
-    FAILED = "failed"
-    ABORTED = "aborted"
-
-
-class Action(enum.StrEnum):
-    """What a decision does to traffic."""
-
-    START = "start"
-    STAY = "stay"
-    HOLD = "hold"
-    WIDEN = "widen"
-    PROMOTE = "promote"
-    ROLLBACK = "rollback"
-    WITHDRAW = "withdraw"
-    INCONCLUSIVE = "inconclusive"
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -258,6 +191,12 @@ class Inference(Record, frozen=True, kw_only=True):
     answered for a failed candidate, and then `fallback_from` names the candidate. `weight` is the
     split then in force and `bucket` the unit's place in [0, 1): both are needed to know what the
     exposure reveals of the unit (EVIDENCE: assignment and units).
+
+    `alone`: the other arm's breaker was open when this one was called, so that a fault of both
+    would be seen here only: what became of the call is no event. `capture` is the probability with
+    which its texts were kept; where the lot fell otherwise they are empty. Tokens are as the
+    provider counts them, `cost` is in the currency of the runtime's prices, and `caller` is the API
+    key.
     """
 
     id: str
@@ -280,10 +219,19 @@ class Inference(Record, frozen=True, kw_only=True):
     fallback_from: str | None
     config_digest: str
     at: int
+    alone: bool = False
+    capture: float = 1.0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
+    caller: str | None = None
 
 
 class Feedback(Record, frozen=True, kw_only=True):
-    """What somebody said of an answer. GOOD is 1.0 and BAD is 0.0 (`core.metrics`)."""
+    """What somebody said of an answer. GOOD is 1.0 and BAD is 0.0 (`core.metrics`).
+
+    `caller` is the API key that brought it.
+    """
 
     id: str
     inference_id: str
@@ -294,6 +242,7 @@ class Feedback(Record, frozen=True, kw_only=True):
     correction: str | None = None
     reviewer: str | None = None
     at: int
+    caller: str | None = None
 
 
 class Replica(Record, frozen=True, kw_only=True):
@@ -377,6 +326,25 @@ class LedgerEntry(Record, frozen=True, kw_only=True):
     at: int
 
 
+class ApiKey(Record, frozen=True, kw_only=True):
+    """A key that opens the gateway, known by its digest only (`core.keys`).
+
+    `scopes` are words with spaces between them. `rate` is how many requests a second it may make in
+    the long run and `burst` how many at once, on each gateway process; None: as many as it likes.
+    """
+
+    id: str
+    name: str
+    digest: str
+    scopes: str
+    rate: float | None
+    burst: int | None
+    created_by: str
+    at: int
+    expires_at: int | None = None
+    revoked_at: int | None = None
+
+
 RECORDS: tuple[type[Record], ...] = (
     Dataset,
     Run,
@@ -394,4 +362,5 @@ RECORDS: tuple[type[Record], ...] = (
     EvidenceState,
     Decision,
     LedgerEntry,
+    ApiKey,
 )

@@ -30,7 +30,8 @@ import msgspec
 
 from greenlight.core import budget
 from greenlight.core.policy import DecisionPolicy
-from greenlight.core.records import MINUTE, JournalEntry, Variant
+from greenlight.core.records import MINUTE, JournalEntry
+from greenlight.core.states import Variant
 from greenlight.core.stats.betting import MarginTest
 from greenlight.core.stats.evalues import AssignmentTest, EventTest
 from greenlight.core.stats.numbers import FLOATS

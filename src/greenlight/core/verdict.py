@@ -32,7 +32,8 @@ from greenlight.core.answers import ArmSummary
 from greenlight.core.evidence import Evidence
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.reasons import harm, listed, reached
-from greenlight.core.records import SECOND, Action, Variant
+from greenlight.core.records import SECOND
+from greenlight.core.states import Action, Variant
 from greenlight.core.words import power
 
 NEUTRAL = 1e-9

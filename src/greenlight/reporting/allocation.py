@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from greenlight.core.records import MILLISECOND, Action, Decision
+from greenlight.core.records import MILLISECOND, Decision
+from greenlight.core.states import Action
 from greenlight.reporting import style
 from greenlight.reporting.history import History, Period
 from greenlight.reporting.style import GO, INK, MUTED, STOP, Span

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from greenlight.core.budget import harm_tests
-from greenlight.core.records import MILLISECOND, Action, Variant
+from greenlight.core.records import MILLISECOND
+from greenlight.core.states import Action, Variant
 from greenlight.core.words import power
 from greenlight.reporting import style
 from greenlight.reporting.allocation import allocation

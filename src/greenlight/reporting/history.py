@@ -17,17 +17,8 @@ from greenlight.core.answers import ArmSummary, Exposure
 from greenlight.core.budget import thresholds
 from greenlight.core.evidence import Evidence, begin, fold, outcome
 from greenlight.core.policy import DecisionPolicy
-from greenlight.core.records import (
-    MINUTE,
-    Action,
-    Decision,
-    Epoch,
-    JournalEntry,
-    Record,
-    Rollout,
-    Variant,
-    Version,
-)
+from greenlight.core.records import MINUTE, Decision, Epoch, JournalEntry, Record, Rollout, Version
+from greenlight.core.states import Action, Variant
 from greenlight.core.stats.sequential import bernoulli_interval
 from greenlight.lookup import everything
 from greenlight.ports import Records, Store

@@ -12,14 +12,8 @@ from typing import Any
 
 import msgspec
 
-from greenlight.core.records import (
-    SECOND,
-    Dataset,
-    Evaluation,
-    Run,
-    Variant,
-    Version,
-)
+from greenlight.core.records import SECOND, Dataset, Evaluation, Run, Version
+from greenlight.core.states import Variant
 from greenlight.lookup import everything
 from greenlight.ports import Records, Store
 from greenlight.reporting.history import History, Proportion, Tally, histories

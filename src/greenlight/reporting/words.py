@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from greenlight.core.records import DAY, HOUR, MINUTE, SECOND, RolloutStatus
+from greenlight.core.records import DAY, HOUR, MINUTE, SECOND
+from greenlight.core.states import RolloutStatus
 from greenlight.reporting.history import History, Proportion
 
 

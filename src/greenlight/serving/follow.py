@@ -13,7 +13,8 @@ import logging
 from collections.abc import Callable
 
 from greenlight.core.errors import DataError, NotFound, StoreError, UserError
-from greenlight.core.records import SECOND, Epoch, Variant, Version
+from greenlight.core.records import SECOND, Epoch, Version
+from greenlight.core.states import Variant
 from greenlight.ports import Clock, Records, Runtime
 from greenlight.serving.meters import Meters
 from greenlight.serving.routing import Closed, Route, RoutingTable, Served

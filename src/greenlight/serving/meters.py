@@ -12,7 +12,7 @@ from prometheus_client import (
 )
 
 from greenlight.core.metrics import GOOD
-from greenlight.core.records import Variant
+from greenlight.core.states import Variant
 from greenlight.serving.ledger_meter import LedgerMeter, Newest
 from greenlight.serving.pipeline_meters import PipelineMeters, Views
 

@@ -15,7 +15,8 @@ import msgspec
 from greenlight.core import ids
 from greenlight.core.assignment import bucket, variant
 from greenlight.core.errors import ModelFailed
-from greenlight.core.records import Inference, Status, Variant
+from greenlight.core.records import Inference
+from greenlight.core.states import Status, Variant
 from greenlight.ports import Prediction
 from greenlight.serving.arrivals import Arrivals
 from greenlight.serving.http import Header, Response, error_response, json_response
@@ -70,6 +71,8 @@ class Answer(msgspec.Struct):
     predictions: list[Prediction] | None
     served_by: str
     """Digest of the version that answered; empty if none did."""
+    alone: bool
+    """Whether the other arm's breaker was open when the call was made."""
 
 
 class Predictor:
@@ -134,12 +137,13 @@ class Predictor:
         return _respond(task, request, made if recorded else None, answer, headers)
 
     async def _ask(self, route: Route, place: float, inputs: Sequence[str]) -> Answer:
-        arm, assigned = Variant.CONTROL, route.control
+        arm, assigned, other = Variant.CONTROL, route.control, route.candidate
         if route.candidate is not None and variant(place, route.weight) is Variant.CANDIDATE:
-            arm, assigned = Variant.CANDIDATE, route.candidate
+            arm, assigned, other = Variant.CANDIDATE, route.candidate, route.control
+        alone = other is not None and other.runtime.open_since is not None
         status, predictions, seconds = await _call(assigned, inputs)
         answer = Answer(
-            arm, assigned, status, seconds * 1000, seconds, predictions, assigned.version
+            arm, assigned, status, seconds * 1000, seconds, predictions, assigned.version, alone
         )
         if predictions is None and arm is Variant.CANDIDATE:
             _, answer.predictions, more = await _call(route.control, inputs)
@@ -187,6 +191,7 @@ class Predictor:
                 ),
                 config_digest=self._config_digest,
                 at=at,
+                alone=answer.alone,
             )
             for id, text, prediction in zip(made, inputs, predictions, strict=True)
         ]

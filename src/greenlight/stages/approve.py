@@ -11,7 +11,8 @@ from greenlight.core.approval import ADOPTION, DECISIONS, REJECT, REVOKE, Person
 from greenlight.core.errors import BadInput, Conflict, NotFound, Refused
 from greenlight.core.lifecycle import SIGNABLE, Event, allowed, next_status
 from greenlight.core.policy import ApprovalPolicy
-from greenlight.core.records import Approval, Version, VersionStatus
+from greenlight.core.records import Approval, Version
+from greenlight.core.states import VersionStatus
 from greenlight.lookup import everything, initiators, passed_evaluations, standing
 from greenlight.ports import Records
 from greenlight.recording import ATTEMPTS, record

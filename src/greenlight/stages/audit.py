@@ -29,10 +29,10 @@ from greenlight.core.records import (
     Record,
     Rollout,
     Run,
-    RunStatus,
     StageResult,
     Version,
 )
+from greenlight.core.states import RunStatus
 from greenlight.lookup import PAGE, everything
 from greenlight.ports import Blobs, Progress, Records
 from greenlight.recording import head

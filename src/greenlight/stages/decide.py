@@ -18,16 +18,15 @@ from greenlight.core.answers import Lease
 from greenlight.core.lifecycle import Event, allowed, next_rollout_status, next_status
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
-    Action,
     Decision,
     Epoch,
     EvidenceState,
     JournalEntry,
     Record,
     Rollout,
-    Variant,
     Version,
 )
+from greenlight.core.states import Action, Variant
 from greenlight.core.verdict import UNTRUSTED, Situation, Verdict, served_share
 from greenlight.core.verdict import decide as judge
 from greenlight.lookup import evidence_of, splits

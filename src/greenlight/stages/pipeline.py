@@ -28,7 +28,8 @@ from greenlight.core.errors import (
     Refused,
 )
 from greenlight.core.lifecycle import FIRST_RUN_STATUS, Event
-from greenlight.core.records import SECOND, Run, RunProgress, RunStatus, StageResult
+from greenlight.core.records import SECOND, Run, RunProgress, StageResult
+from greenlight.core.states import RunStatus
 from greenlight.lookup import everything
 from greenlight.ports import Blobs, Progress
 from greenlight.recording import Step, finish, record

@@ -20,14 +20,9 @@ import msgspec
 from greenlight.core import ids
 from greenlight.core.errors import Conflict, Refused
 from greenlight.core.policy import DecisionPolicy
-from greenlight.core.records import (
-    DAY,
-    SECOND,
-    LedgerEntry,
-    Rollout,
-    RolloutStatus,
-)
+from greenlight.core.records import DAY, SECOND, LedgerEntry, Rollout
 from greenlight.core.retention import Erasure, Order
+from greenlight.core.states import RolloutStatus
 from greenlight.lookup import PURGE, everything
 from greenlight.ports import Blobs, Progress, Records, Store
 from greenlight.recording import record

@@ -12,17 +12,8 @@ from greenlight.core import ids, ledger
 from greenlight.core.errors import Refused
 from greenlight.core.lifecycle import next_status
 from greenlight.core.policy import DecisionPolicy
-from greenlight.core.records import (
-    Action,
-    Decision,
-    Epoch,
-    Inference,
-    Rollout,
-    RolloutStatus,
-    Status,
-    Version,
-    VersionStatus,
-)
+from greenlight.core.records import Decision, Epoch, Inference, Rollout, Version
+from greenlight.core.states import Action, RolloutStatus, Status, VersionStatus
 from greenlight.lookup import everything, find_version
 from greenlight.ports import Records
 from greenlight.recording import record

@@ -9,7 +9,8 @@ import msgspec
 from greenlight.core.answers import Lease
 from greenlight.core.errors import Refused
 from greenlight.core.lifecycle import Event, next_run_status
-from greenlight.core.records import Run, RunStatus, StageResult
+from greenlight.core.records import Run, StageResult
+from greenlight.core.states import RunStatus
 from greenlight.lookup import everything
 from greenlight.ports import Records
 from greenlight.recording import record

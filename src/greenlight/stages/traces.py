@@ -10,8 +10,9 @@ import msgspec
 
 from greenlight.artifacts import MANIFEST
 from greenlight.core import ids
-from greenlight.core.records import SECOND, Replica, Run, RunStatus, StageResult, Version
+from greenlight.core.records import SECOND, Replica, Run, StageResult, Version
 from greenlight.core.retention import Order
+from greenlight.core.states import RunStatus
 from greenlight.lookup import ancestry, everything
 from greenlight.ports import Blobs, Progress, Records
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from greenlight.core.records import Action, Decision, Epoch, Rollout, Version
+from greenlight.core.records import Decision, Epoch, Rollout, Version
+from greenlight.core.states import Action
 from greenlight.lookup import find_version
 from greenlight.remembering import forget
 from greenlight.stages import loop, roll_out

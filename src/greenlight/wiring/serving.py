@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from greenlight.core.records import Variant
+from greenlight.core.states import Variant
 from greenlight.wiring.app import App, authorise
 from greenlight.wiring.models import open_runtime
 

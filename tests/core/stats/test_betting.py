@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from greenlight.core.records import Variant
+from greenlight.core.states import Variant
 from greenlight.core.stats.betting import MarginTest
 
 ARMS = st.sampled_from(["control", "candidate"])

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from greenlight.core.assignment import Interval, interval, variant
-from greenlight.core.records import Variant
+from greenlight.core.states import Variant
 from greenlight.core.stats.betting import MarginTest
 from greenlight.core.stats.evalues import AssignmentTest, Direction, EventTest, tilt
 from greenlight.core.stats.srm import SampleRatioTest

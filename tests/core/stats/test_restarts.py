@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenlight.core.stats.restarts import AT_ONCE, EARLY, EVENLY, Bets, paid_in
+from greenlight.core.stats.restarts import PARTS, Bets, paid_in
 
 MINUTES = st.lists(st.integers(0, 60), min_size=1, max_size=20)
 FACTORS = st.tuples(st.floats(-1, 1), st.floats(-1, 1))
@@ -33,7 +33,7 @@ class TestPaidIn:
         assert paid_in(5, 10) == pytest.approx(0.45 + 0.30 * 5 / 6 + 0.25 / 2)
         assert paid_in(10, 10) == pytest.approx(0.45 + 0.30 * 10 / 11 + 0.25)
         assert paid_in(29, 10) == pytest.approx(0.45 + 0.30 * 29 / 30 + 0.25)
-        assert math.fsum((AT_ONCE, EARLY, EVENLY)) == 1
+        assert math.fsum(PARTS) == 1
 
     @given(st.integers(0, 100_000), st.integers(1, 100_000))
     def test_it_is_paid_in_steadily_and_never_all_of_it(self, minute: int, horizon: int) -> None:

@@ -11,7 +11,8 @@ import aiohttp
 
 from greenlight.core.breaker import Breaker
 from greenlight.core.errors import ModelFailed
-from greenlight.core.records import SECOND, Status
+from greenlight.core.records import SECOND
+from greenlight.core.states import Status
 from greenlight.ports import Clock
 
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from greenlight.core.errors import ModelFailed
-from greenlight.core.records import MILLISECOND, SECOND, Status
+from greenlight.core.records import MILLISECOND, SECOND
+from greenlight.core.states import Status
 from greenlight.ports import Model, Prediction
 
 

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from greenlight.core.answers import Event, Exposure, Lease, Said
+from greenlight.core.answers import ArmSummary, Event, Exposure, Lease, Said
 from greenlight.core.fingerprint import canonical
-from greenlight.core.records import Feedback, Inference, JournalEntry, LedgerEntry, Record, Status
+from greenlight.core.records import Feedback, Inference, JournalEntry, LedgerEntry, Record
+from greenlight.core.states import Status, Variant
 
 R = TypeVar("R", bound=Record)
 
@@ -30,6 +31,20 @@ BARS = {"p95": "latency_p95", "p99": "latency_p99", "slo": "latency_slo"}
 
 EVENT_KINDS = ("error", *BARS.values())
 """The kinds of event; each is also the test that waits for its first events to be journaled."""
+
+TALLIED = (
+    "requests",
+    "served",
+    "failed",
+    "units",
+    "good",
+    "bad",
+    "latency_us",
+    "input_tokens",
+    "output_tokens",
+    "cost_micros",
+)
+"""What is counted per arm and epoch, in integers: the order of arrival changes nothing."""
 
 FAILED = frozenset({Status.ERROR, Status.TIMEOUT})
 ATTEMPTED = FAILED | {Status.OK}
@@ -252,11 +267,36 @@ def bars_of(policy: Mapping[str, Any]) -> dict[str, float]:
 
 def kinds_of(inference: Inference, bars: Mapping[str, float]) -> list[str]:
     """Which kinds of event an inference is; `bars` are those of its rollout (`bars_of`)."""
-    if inference.status not in ATTEMPTED:
+    if inference.status not in ATTEMPTED or inference.alone:
         return []
     late = inference.status == Status.TIMEOUT
     kinds = ["error"] if inference.status in FAILED else []
     return kinds + [kind for kind, bar in bars.items() if late or inference.latency_ms > bar]
+
+
+def tallied(inference: Inference) -> dict[str, int]:
+    """What an inference adds to the counts of its arm, feedback and units apart."""
+    return {
+        "requests": 1,
+        "served": int(inference.served_version == inference.version),
+        "failed": int(inference.status in FAILED),
+        "latency_us": microseconds(inference.latency_ms),
+        "input_tokens": inference.input_tokens or 0,
+        "output_tokens": inference.output_tokens or 0,
+        "cost_micros": round((inference.cost or 0.0) * 1e6),
+    }
+
+
+def summary(arm: Arm, counts: Mapping[str, int]) -> ArmSummary:
+    """The counts of an arm as they are shown."""
+    _, epoch, variant = arm
+    return ArmSummary(
+        epoch=epoch,
+        variant=Variant(variant),
+        latency_ms=counts["latency_us"] / counts["requests"] / 1000,
+        cost=counts["cost_micros"] / 1e6,
+        **{name: counts[name] for name in TALLIED if name not in ("latency_us", "cost_micros")},
+    )
 
 
 def event_of(kind: str, inference: Inference) -> Event:

@@ -138,11 +138,7 @@ def _arm(inference: Inference) -> Arm:
 
 def _count(exposed: Iterable[Inference], tally: Tally) -> None:
     for inference in exposed:
-        counts = tally[_arm(inference)]
-        counts["requests"] += 1
-        counts["served"] += inference.served_version == inference.version
-        counts["failed"] += inference.status in common.FAILED
-        counts["latency_us"] += common.microseconds(inference.latency_ms)
+        tally[_arm(inference)].update(common.tallied(inference))
 
 
 def _follow_events(connection: Connection, exposed: Iterable[Inference]) -> None:
@@ -378,13 +374,12 @@ _SETTLE_EVENT = _settle(tables.firsts, tables.firsts.c.kind == bindparam("_test"
 
 def _add(connection: Connection, tally: Tally) -> None:
     table = tables.tallies
-    names = ("requests", "served", "failed", "units", "good", "bad", "latency_us")
     for (rollout, epoch, variant), counts in tally.items():
         here = {"rollout": rollout, "epoch": epoch, "variant": variant}
-        grown = {name: table.c[name] + counts[name] for name in names}
+        grown = {name: table.c[name] + counts[name] for name in common.TALLIED}
         done = connection.execute(
             update(table).where(*(table.c[n] == v for n, v in here.items())).values(grown)
         )
         if not done.rowcount:
-            fresh = {name: counts[name] for name in names}
+            fresh = {name: counts[name] for name in common.TALLIED}
             connection.execute(insert(table), here | fresh)

@@ -21,7 +21,6 @@ from greenlight.core.records import (
     Record,
     Replica,
     Rollout,
-    Variant,
 )
 
 R = TypeVar("R", bound=Record)
@@ -30,21 +29,6 @@ R = TypeVar("R", bound=Record)
 def _arm(inference: Inference) -> Arm:
     assert inference.rollout is not None
     return (inference.rollout, inference.epoch, inference.variant)
-
-
-def _summary(arm: Arm, tally: Counter[str]) -> ArmSummary:
-    _, epoch, variant = arm
-    return ArmSummary(
-        epoch=epoch,
-        variant=Variant(variant),
-        requests=tally["requests"],
-        served=tally["served"],
-        failed=tally["failed"],
-        units=tally["units"],
-        good=tally["good"],
-        bad=tally["bad"],
-        latency_ms=tally["latency"] / tally["requests"] / 1000,
-    )
 
 
 class MemoryStore(Forgetting):
@@ -200,10 +184,7 @@ class MemoryStore(Forgetting):
             self._tallies[_arm(before)]["units"] -= 1
         self._tallies[_arm(self._exposures[key])]["units"] += 1
         tally = self._tallies[_arm(inference)]
-        tally["requests"] += 1
-        tally["served"] += inference.served_version == inference.version
-        tally["failed"] += inference.status in common.FAILED
-        tally["latency"] += common.microseconds(inference.latency_ms)
+        tally.update(common.tallied(inference))
         tally.update(self._verdict(inference.id))
 
     def _hear(self, word: Feedback) -> None:
@@ -326,7 +307,7 @@ class MemoryStore(Forgetting):
         """See `ports.Events.summarise`."""
         with self._lock:
             arms = sorted(arm for arm in self._tallies if arm[0] == rollout)
-            return [_summary(arm, self._tallies[arm]) for arm in arms]
+            return [common.summary(arm, self._tallies[arm]) for arm in arms]
 
     def compact(self) -> None:
         """Do nothing: what was taken away is gone."""

@@ -23,7 +23,8 @@ from greenlight.adapters.stores.tables import codec
 from greenlight.core import ids
 from greenlight.core.answers import ArmSummary, Event, Exposure, Said
 from greenlight.core.budget import ERROR
-from greenlight.core.records import Feedback, Inference, Variant
+from greenlight.core.records import Feedback, Inference
+from greenlight.core.states import Variant
 
 CHUNK = 500
 """How many values one query compares with."""
@@ -221,17 +222,7 @@ def feedback_on(
 def summarise(connection: Connection, rollout: str) -> list[ArmSummary]:
     """See `ports.Events.summarise`."""
     return [
-        ArmSummary(
-            epoch=row.epoch,
-            variant=Variant(row.variant),
-            requests=row.requests,
-            served=row.served,
-            failed=row.failed,
-            units=row.units,
-            good=row.good,
-            bad=row.bad,
-            latency_ms=row.latency_us / row.requests / 1000,
-        )
+        common.summary((rollout, row.epoch, row.variant), row._asdict())
         for row in connection.execute(_TALLIES, {"rollout": rollout})
     ]
 

@@ -34,6 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
+from greenlight.adapters.stores import common
 from greenlight.adapters.stores.common import check_finite, documents, hints
 from greenlight.core.fingerprint import canonical
 from greenlight.core.records import RECORDS, Record
@@ -57,6 +58,7 @@ NAMES = {
     "EvidenceState": "evidence_states",
     "Decision": "decisions",
     "LedgerEntry": "ledger",
+    "ApiKey": "api_keys",
 }
 """Record → table."""
 
@@ -177,10 +179,7 @@ tallies = Table(
     Column("rollout", Text, primary_key=True),
     Column("epoch", BigInteger, primary_key=True),
     Column("variant", Text, primary_key=True),
-    *(
-        Column(name, BigInteger, nullable=False)
-        for name in ("requests", "served", "failed", "units", "good", "bad", "latency_us")
-    ),
+    *(Column(name, BigInteger, nullable=False) for name in common.TALLIED),
     sqlite_with_rowid=False,
 )
 """Running counts per arm; integers, so that they do not depend on the order of arrival."""

@@ -37,7 +37,8 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from greenlight.core.records import DAY, MINUTE, Variant
+from greenlight.core.records import DAY, MINUTE
+from greenlight.core.states import Variant
 from greenlight.core.stats.numbers import Number
 from greenlight.core.stats.restarts import Bets
 

@@ -16,30 +16,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import msgspec
 
 from greenlight.core.stats.numbers import FLOATS, Number, Numbers
 
-AT_ONCE = 0.45
-"""Share of the stake that is there from the start."""
-EARLY = 0.30
-"""Share that is paid in as 1 - 1/(k+1): most of it within the first minutes."""
-EVENLY = 0.25
-"""Share that is spread evenly over the horizon."""
+
+class Parts(NamedTuple):
+    """How the stake is divided; the parts sum to 1."""
+
+    at_once: float
+    """It is there from the start."""
+    early: float
+    """It is paid in as 1 - 1/(k+1): most of it within the first minutes."""
+    evenly: float
+    """It is spread over the horizon."""
 
 
-def paid_in(minute: Number, horizon: int, xp: Numbers = FLOATS) -> Number:
+PARTS = Parts(0.45, 0.30, 0.25)
+
+
+def paid_in(minute: Number, horizon: int, xp: Numbers = FLOATS, parts: Parts = PARTS) -> Number:
     """F(k) = .45 + .30·(1 - 1/(k+1)) + .25·min(k/H, 1): at once, early, and evenly.
 
     Args:
         minute: k ≥ 0.
         horizon: H > 0, in minutes.
         xp: the arithmetic of `minute`.
+        parts: other weights than those.
     """
-    spread = EVENLY * xp.least(minute / horizon, 1.0)
-    return AT_ONCE + EARLY * (1 - 1 / (minute + 1)) + spread
+    spread = parts.evenly * xp.least(minute / horizon, 1.0)
+    return parts.at_once + parts.early * (1 - 1 / (minute + 1)) + spread
 
 
 class Bets(msgspec.Struct, kw_only=True):
@@ -48,6 +56,7 @@ class Bets(msgspec.Struct, kw_only=True):
     xp: ClassVar[Numbers] = FLOATS
     weights: ClassVar[tuple[float, ...]]
     """Of the bets; they sum to 1."""
+    parts: ClassVar[Parts] = PARTS
     horizon: int | None = None
     """Minutes over which the stakes are paid in; None: all of it is staked at once, for good."""
     log_wealth: list[float] = []
@@ -62,14 +71,14 @@ class Bets(msgspec.Struct, kw_only=True):
     @property
     def start(self) -> float:
         """The logarithm of what is staked at the start."""
-        return 0.0 if self.horizon is None else math.log(paid_in(0, self.horizon))
+        return 0.0 if self.horizon is None else math.log(self._paid_in(0, self.horizon))
 
     def pay_in(self, minute: Number) -> None:
         """Pay in what is due by this minute; a minute that is past is no minute."""
         if self.horizon is None or not self.xp.any(minute > self.minute):
             return
         now = self.xp.most(minute, self.minute)
-        due = paid_in(now, self.horizon, self.xp) - paid_in(self.minute, self.horizon, self.xp)
+        due = self._paid_in(now, self.horizon) - self._paid_in(self.minute, self.horizon)
         self.minute = now
         log_due = self.xp.log(due)
         self.log_wealth = [self.xp.log_sum([wealth, log_due]) for wealth in self.log_wealth]
@@ -91,6 +100,9 @@ class Bets(msgspec.Struct, kw_only=True):
         )
         if self.horizon is None:
             return mean
-        kept = self.xp.log(1 - paid_in(self.minute, self.horizon, self.xp))
+        kept = self.xp.log(1 - self._paid_in(self.minute, self.horizon))
         total: float = self.xp.log_sum([mean, kept])
         return total
+
+    def _paid_in(self, minute: Number, horizon: int) -> Number:
+        return paid_in(minute, horizon, self.xp, self.parts)

@@ -11,7 +11,8 @@ import msgspec
 
 from greenlight import wiring
 from greenlight.core import fingerprint
-from greenlight.core.records import Version, VersionStatus
+from greenlight.core.records import Version
+from greenlight.core.states import VersionStatus
 from greenlight.entrypoints.cli.common import (
     facts,
     initiator,

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from greenlight import wiring
-from greenlight.core.records import SECOND, RunStatus
+from greenlight.core.records import SECOND
+from greenlight.core.states import RunStatus
 from greenlight.entrypoints.cli.common import (
     facts,
     json_option,

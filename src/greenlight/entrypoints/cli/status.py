@@ -11,16 +11,8 @@ import msgspec
 from greenlight import wiring
 from greenlight.core.budget import missing, thresholds
 from greenlight.core.policy import DecisionPolicy
-from greenlight.core.records import (
-    SECOND,
-    Decision,
-    Epoch,
-    Replica,
-    Rollout,
-    Variant,
-    Version,
-    VersionStatus,
-)
+from greenlight.core.records import SECOND, Decision, Epoch, Replica, Rollout, Version
+from greenlight.core.states import Variant, VersionStatus
 from greenlight.core.words import power
 from greenlight.entrypoints.cli.common import (
     json_option,

@@ -10,7 +10,7 @@ import msgspec
 from greenlight import wiring
 from greenlight.core import fingerprint
 from greenlight.core.gates import exit_code, passed
-from greenlight.core.records import VersionStatus
+from greenlight.core.states import VersionStatus
 from greenlight.entrypoints.cli.common import (
     initiator,
     json_option,

@@ -8,15 +8,8 @@ import msgspec
 
 from greenlight.core.errors import NotFound
 from greenlight.core.gates import GateResult
-from greenlight.core.records import (
-    Dataset,
-    Evaluation,
-    Record,
-    Run,
-    RunStatus,
-    StageResult,
-    Version,
-)
+from greenlight.core.records import Dataset, Evaluation, Record, Run, StageResult, Version
+from greenlight.core.states import RunStatus
 from greenlight.lookup import everything
 from greenlight.ports import Records
 from greenlight.stages.loop import Turn

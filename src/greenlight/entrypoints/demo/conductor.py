@@ -20,15 +20,8 @@ from greenlight.core.budget import thresholds
 from greenlight.core.errors import GreenlightError, Refused
 from greenlight.core.gates import passed
 from greenlight.core.policy import DecisionPolicy
-from greenlight.core.records import (
-    SECOND,
-    Action,
-    Decision,
-    Rollout,
-    RolloutStatus,
-    Variant,
-    Version,
-)
+from greenlight.core.records import SECOND, Decision, Rollout, Version
+from greenlight.core.states import Action, RolloutStatus, Variant
 from greenlight.entrypoints.demo.apart import finished, made_by
 from greenlight.entrypoints.demo.plan import choose
 from greenlight.entrypoints.demo.processes import Processes, free_port

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from greenlight.core.records import Action, Decision
+from greenlight.core.records import Decision
+from greenlight.core.states import Action
 from greenlight.core.words import power
 from greenlight.entrypoints.progress import bar
 from greenlight.reporting.summary import Summary
