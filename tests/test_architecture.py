@@ -17,6 +17,7 @@ MAX_LINES = 400
 
 PURE = frozenset(
     [
+        "base64",
         "bisect",
         "collections",
         "dataclasses",
@@ -25,6 +26,7 @@ PURE = frozenset(
         "functools",
         "hashlib",
         "heapq",
+        "hmac",
         "itertools",
         "json",
         "math",

@@ -168,7 +168,10 @@ def test_every_fault_at_once_with_its_line(tmp_path: Path) -> None:
         (f"[people.schedule]\nroles = ['a']\nkey = '{ANA[:-2]}Q='\n", "this name is reserved"),
         (f"[people.Eve]\nroles = ['a']\nkey = '{ANA[:-2]}Q='\n", "a name has lower-case letters"),
         ("[tasks]\nother = 3\n", "tasks.other: expected a table, got 3"),
-        ("[tasks.x]\nkind = 'tag'\n", "tasks.x.kind: 'tag' is not known; there are: classify"),
+        (
+            "[tasks.x]\nkind = 'tag'\n",
+            "tasks.x.kind: 'tag' is not known; there are: classify, chat",
+        ),
         ("[tasks.x]\nkind = 'classify'\n", "tasks.x.train: missing"),
         ("[tasks.intent.approval]\nquorum = { ml_lead = 1 }\n", "product_owner always signs"),
         ("[tasks.intent.approval]\nquorum = { ml_lead = 0 }\n", "quorum.ml_lead: 0 people"),
@@ -322,7 +325,7 @@ def test_the_choices_are_those_that_exist() -> None:
     sources = get_args(get_type_hints(config.DatasetSettings)["source"])
     assert sources == (*datasets.NAMES, "feedback", "file", "sql") == tuple(dataset.KEYS)
     assert datasets.NAMES == dataset.PUBLIC
-    assert set(get_args(get_type_hints(config.TrainSettings)["backend"])) == set(TRAINERS)
+    assert set(get_args(get_type_hints(config.TrainSettings)["backend"])) == {*TRAINERS, "none"}
 
 
 DATA = VALID.replace("{", "{{").replace("}", "}}").replace('source = "banking77"', "{}")

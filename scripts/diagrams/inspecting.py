@@ -47,11 +47,11 @@ def public_classes(module: ModuleType) -> list[type]:
 
 @functools.cache
 def ports() -> tuple[type, ...]:
-    """Every protocol of ports.py, and those of the stages that some class implements."""
+    """Every protocol of `greenlight.ports`, and those of the stages that some class implements."""
     every = [made for made in _classes() if _is_port(made)]
     stages = [port for port in every if port.__module__.startswith("greenlight.stages.")]
     return (
-        *(port for port in every if port.__module__ == "greenlight.ports"),
+        *(port for port in every if port.__module__.startswith("greenlight.ports")),
         *(port for port in stages if implementers(port)),
     )
 

@@ -45,7 +45,7 @@ class _Answering:
         self.fails = False
         self.open_since: int | None = None
 
-    async def predict(self, texts: list[str]) -> Any:
+    async def predict(self, texts: list[str], within: float | None = None) -> Any:
         if self.fails:
             raise ModelFailed("told to fail")
         return tiny.FirstWord().predict(texts)

@@ -22,7 +22,7 @@ from greenlight.core.policy import ApprovalPolicy, DecisionPolicy, RolloutPolicy
 from greenlight.core.records import MILLISECOND, MINUTE, SECOND, Rollout, Version
 from greenlight.core.states import Action
 from greenlight.ports import Store
-from greenlight.stages import approve, loop, roll_out
+from greenlight.stages import approve, keys, loop, roll_out
 from greenlight.stages.loop import Plan, Turn
 from greenlight.testing import FakeClock, Quality, World, WorldSimulator
 from scripts.diagrams import killing, serving, tiny
@@ -157,6 +157,17 @@ class _Teller:
                 kept += told
         self.story.scenes["decision"] = kept
 
+    def let_in(self) -> None:
+        """An application gets a key; with its own luck and no scene, so that nothing else moves."""
+        keys.create(
+            self.story.store,
+            name="shop",
+            scopes=["predict", "feedback"],
+            by="ana",
+            now=self.clock.now(),
+            random=np.random.default_rng(8).bytes,
+        )
+
     def _look(self) -> Action | None:
         """One pass of the controller."""
         now = self.clock.now()
@@ -192,5 +203,6 @@ def tell() -> Story:
             teller.story.store, teller.authorise, root / "spool", teller.clock
         )
         teller.live(first, second)
+        teller.let_in()
         scenes["killed"] = killing.killed_and_resumed(root / "killed")
         return teller.story

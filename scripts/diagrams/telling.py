@@ -138,7 +138,7 @@ def trainer() -> dict[str, Told]:
 def model() -> dict[str, Told]:
     """How a model's calls are told."""
 
-    def words(texts: Sequence[str]) -> str:
+    def words(texts: Sequence[str], within: float | None = None) -> str:
         return f"predict {len(texts)} text" + "s" * (len(texts) > 1)
 
     return {"predict": Told(words)}

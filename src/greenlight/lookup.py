@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from greenlight.core import approval, fingerprint
+from greenlight.core import approval, fingerprint, keys
 from greenlight.core.approval import Person, Quorum, Verify
 from greenlight.core.errors import BadInput, NotFound, Refused, Tampered
 from greenlight.core.evidence import Evidence, begin, fold, thaw
 from greenlight.core.policy import ApprovalPolicy, DecisionPolicy
 from greenlight.core.records import (
     SECOND,
+    ApiKey,
     Approval,
     Dataset,
     Decision,
@@ -248,6 +249,30 @@ def find_run(records: Records, name: str) -> Run:
     if run is None:
         raise NotFound(f"run {name!r}: no such id; see: greenlight runs list")
     return run
+
+
+def find_key(records: Records, name: str) -> ApiKey:
+    """An API key by its id or its name; of several of one name, the one that is not revoked.
+
+    Raises:
+        NotFound: nothing goes by that id or name.
+        BadInput: it fits more than one, or is a key's whole text (the message does not repeat it).
+    """
+    if name.startswith(keys.PREFIX):
+        id = keys.id_of(name)
+        hint = f"its id is {id}" if id else "see: greenlight keys list"
+        raise BadInput(f"that is a key itself, a secret; give its id or name ({hint})", "key")
+    exact = records.get(ApiKey, name)
+    if exact is not None:
+        return exact
+    named = [key for key in everything(records, ApiKey) if key.name == name]
+    found = [key for key in named if key.revoked_at is None]
+    if not named:
+        raise NotFound(f"key {name!r}: no such id or name; see: greenlight keys list")
+    if len(found) > 1:
+        fits = ", ".join(key.id for key in found)
+        raise BadInput(f"key {name!r} fits {fits}: give the id", "key")
+    return found[0] if found else max(named, key=lambda key: key.at)
 
 
 def run_view(records: Records, run: Run) -> dict[str, Any]:

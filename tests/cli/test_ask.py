@@ -12,16 +12,21 @@ from pathlib import Path
 
 import pytest
 
+from greenlight.core import keys
 from tests.cli.project import Project
 from tests.serving.harness import World, asynchronous, eventually, serving
 
+SECRET = keys.make(bytes(range(keys.RANDOM_BYTES)))
+
 
 @contextmanager
-def answering(status: int, body: bytes) -> Iterator[str]:
-    """A server that says the same to everybody."""
+def answering(status: int, body: bytes, shown: list[str | None] | None = None) -> Iterator[str]:
+    """A server that says the same to everybody, and notes the keys that it is shown."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
+            if shown is not None:
+                shown.append(self.headers["authorization"])
             self.rfile.read(int(self.headers["content-length"]))
             self.send_response(status)
             self.send_header("content-length", str(len(body)))
@@ -117,3 +122,24 @@ def test_addresses_that_are_none(project: Project, url: str) -> None:
     assert result.exit_code in (1, 2)
     assert "Traceback" not in result.output
     assert result.stderr.startswith("greenlight: ")
+
+
+def test_the_key_of_the_environment_is_shown_to_the_gateway(project: Project) -> None:
+    """S8: where keys are needed, these commands need one too."""
+    shown: list[str | None] = []
+    body = b'{"id": "i-1", "output": {"label": "card", "score": null}}'
+    with answering(200, body, shown) as url:
+        words = ["predict", "intent", "hi", "--url", url]
+        project.ok(*words, GREENLIGHT_API_KEY=f"{SECRET}\n")
+        project.ok(*words, GREENLIGHT_API_KEY="")
+    assert shown == [f"Bearer {SECRET}", None]
+
+
+@pytest.mark.parametrize("key", [SECRET[:-1], f"{SECRET}\r\nX-More: 1", "glp_" + SECRET[4:]])
+def test_what_is_no_key_is_neither_sent_nor_repeated(project: Project, key: str) -> None:
+    shown: list[str | None] = []
+    with answering(200, b"{}", shown) as url:
+        words = ["predict", "intent", "hi", "--url", url]
+        message = project.refused(2, *words, GREENLIGHT_API_KEY=key)
+    assert shown == []
+    assert "GREENLIGHT_API_KEY holds no key" in message and SECRET[21:30] not in message

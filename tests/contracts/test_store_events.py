@@ -232,6 +232,7 @@ def test_a_first_error_is_a_units_first_failed_attempt(store: Store) -> None:
         (Status.TIMEOUT, 5.0, "error p95 p99 slo"),
         (Status.SHORT_CIRCUIT, 999.0, ""),
         (Status.CANCELLED, 999.0, ""),
+        (Status.REFUSED, 999.0, ""),
     ],
 )
 def test_which_events_a_request_is(

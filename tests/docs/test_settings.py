@@ -61,6 +61,8 @@ def written(name: str, hint: Any, default: Any) -> str:
         return f'`"{shortest(default, units.DURATION_UNITS) if default else "0s"}"`'
     if name in SIZES and hint is int:
         return f'`"{shortest(default, units.SIZE_UNITS)}"`'
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     if isinstance(default, dict):
         pairs = ", ".join(f"{key} = {value}" for key, value in default.items())
         return f"`{{ {pairs} }}`" if pairs else "`{}`"
@@ -77,7 +79,14 @@ def kind_of(name: str, hint: Any) -> str:
         return "duration"
     if hint is int and name in SIZES:
         return "size"
-    kinds = {int: "whole number", float: "number", str: "text", tuple: "array", dict: "table"}
+    kinds = {
+        bool: "true or false",
+        int: "whole number",
+        float: "number",
+        str: "text",
+        tuple: "array",
+        dict: "table",
+    }
     return kinds[get_origin(hint) or hint]
 
 

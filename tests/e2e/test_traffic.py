@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import signal
 from typing import Any
 
 import aiohttp
 import numpy as np
+import pytest
 from aiohttp import web
 
-from greenlight.entrypoints.traffic import Client, Habits
+from greenlight.entrypoints.traffic import Client, Habits, replay
 
 
 class Moody:
@@ -82,3 +84,30 @@ def test_the_impatient_do_not() -> None:
     assert (report["requests"], report["failed"], report["again"]) == (1, 1, 0)
     assert len(moody.asked) == 1
     assert book == []
+
+
+@pytest.mark.parametrize(("key", "shown"), [("glk_secret", "Bearer glk_secret"), ("", None)])
+def test_a_gateway_with_keys_is_shown_one(
+    monkeypatch: pytest.MonkeyPatch, key: str, shown: str | None
+) -> None:
+    monkeypatch.setenv("GREENLIGHT_API_KEY", key)
+    seen: list[str | None] = []
+
+    async def predict(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("Authorization"))
+        signal.raise_signal(signal.SIGTERM)
+        return web.json_response({"id": None})
+
+    async def ask() -> None:
+        app = web.Application()
+        app.router.add_post("/v1/tasks/intent/predict", predict)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0]
+        habits = Habits(users=1, rate=1.0, feedback_rate=0.0, mean_delay=0.0)
+        await replay(f"http://{host}:{port}", "intent", [("hello", "card")], habits, seed=1)
+        await runner.cleanup()
+
+    asyncio.run(ask())
+    assert seen == [shown]

@@ -23,6 +23,7 @@ from greenlight.core.records import MILLISECOND, Epoch, Feedback, Inference, Ver
 from greenlight.core.states import Variant, VersionStatus
 from greenlight.ports import Prediction, Runtime
 from greenlight.serving.app import Gateway
+from greenlight.serving.routing import Plan
 from greenlight.serving.settings import Settings, SpoolSettings
 
 P = ParamSpec("P")
@@ -59,7 +60,7 @@ class Echo:
         self.answers = 1
         self.open_since: int | None = None
 
-    async def predict(self, texts: Sequence[str]) -> list[Prediction]:
+    async def predict(self, texts: Sequence[str], within: float | None = None) -> list[Prediction]:
         self.calls += 1
         self.entered.set()
         if self.gate is not None:
@@ -103,10 +104,11 @@ class World:
         self.store = Flaky()
         self.clock = SystemClock()
         self.folder = folder
-        self.models: dict[str, Echo] = {}
+        self.models: dict[str, Any] = {}
         self.unapproved: set[str | tuple[str, Variant]] = set()
         self.opened: list[str] = []
         self.random: Callable[[int], bytes] = random.Random(2025).randbytes
+        self.luck: Callable[[], float] = lambda: 0.0
         for digest, label in ((V1, "v1"), (V2, "v2"), (V3, "v3")):
             self.models[digest] = Echo(label)
             version = Version(
@@ -154,7 +156,12 @@ class World:
             ]
         )
 
-    def gateway(self, settings: Settings = QUICK, replica: str = "gateway-1") -> Gateway:
+    def gateway(
+        self,
+        settings: Settings = QUICK,
+        replica: str = "gateway-1",
+        plan: Callable[[str], Plan] = lambda task: Plan(),
+    ) -> Gateway:
         return Gateway(
             records=self.store,
             events=self.store,
@@ -166,6 +173,8 @@ class World:
             replica=replica,
             config_digest="sha256:config",
             settings=settings,
+            plan=plan,
+            luck=lambda: self.luck(),
         )
 
     def inferences(self) -> dict[str, Inference]:
@@ -178,8 +187,9 @@ class World:
 class Client:
     """Talks to a gateway and reads JSON."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str = "") -> None:
         self.session = session
+        self.url = url
 
     async def post(
         self, path: str, body: Any, headers: dict[str, str] | None = None
@@ -234,7 +244,7 @@ async def serving(app: Any) -> AsyncIterator[Client]:
         await eventually(lambda: server.started or task.done())
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with aiohttp.ClientSession(url) as session:
-            yield Client(session)
+            yield Client(session, url)
     finally:
         server.stop.set()
         await task

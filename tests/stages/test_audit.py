@@ -19,6 +19,7 @@ from greenlight.core.policy import DecisionPolicy, RolloutPolicy, Step
 from greenlight.core.records import (
     MILLISECOND,
     SECOND,
+    ApiKey,
     Dataset,
     Decision,
     Epoch,
@@ -33,7 +34,7 @@ from greenlight.core.records import (
 from greenlight.core.states import VersionStatus
 from greenlight.recording import finish_dataset, record
 from greenlight.stages import audit as stage
-from greenlight.stages import roll_out
+from greenlight.stages import keys, roll_out
 from greenlight.stages.audit import audit, audit_export
 from greenlight.stages.loop import lead, reconcile
 from greenlight.testing import Quality, World, WorldSimulator
@@ -80,6 +81,11 @@ def office() -> Office:
         )
     assert office.status(bad).status == VersionStatus.ROLLED_BACK
     assert rollout.salt not in str(office.store.scan(LedgerEntry))
+    said: dict[str, Any] = {"by": "ana", "now": now()}
+    key, _ = keys.create(
+        office.store, name="shop", scopes=["predict"], random=office.random, **said
+    )
+    keys.revoke(office.store, key, why="leaked", **said)
     return office
 
 
@@ -139,6 +145,9 @@ class TestRecords:
             (Epoch, {"weight": 0.99}, "epoch intent/1 was changed"),
             (Epoch, {"salt": "00" * 16}, "epoch intent/1 was changed"),
             (Decision, {"reason": "because"}, "decision .* was changed"),
+            (ApiKey, {"digest": "sha256:mine"}, "key .* was changed: it is not as"),
+            (ApiKey, {"scopes": "predict admin"}, "key .* was changed: it is not as"),
+            (ApiKey, {"revoked_at": None}, "key .* was changed: its revoked_at is None"),
         ],
     )
     def test_a_change_is_found(

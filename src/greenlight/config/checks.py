@@ -44,6 +44,7 @@ def complete(raw: dict[str, Any]) -> None:
 def inspect(raw: dict[str, Any], reader: Reader) -> None:
     """Report what is wrong between tables that are sound by themselves."""
     _refuse_secrets(raw, (), reader)
+    _check_made(raw, reader)
     keys: dict[str, str] = {}
     for path, struct in list(reader.structs.items()):
         if isinstance(struct, Person):
@@ -73,6 +74,16 @@ def warnings(settings: Settings) -> list[str]:
 def _in_prod(raw: dict[str, Any]) -> bool:
     project = raw.get("project")
     return isinstance(project, dict) and project.get("environment") == "prod"
+
+
+def _check_made(raw: dict[str, Any], reader: Reader) -> None:
+    """A classifier is made of data; a chat is only brought in."""
+    tasks = raw.get("tasks")
+    for name, task in tasks.items() if isinstance(tasks, dict) else ():
+        if isinstance(task, dict) and task.get("kind") == "classify":
+            for table in ("dataset", "train"):
+                if table not in task:
+                    reader.fault(("tasks", name, table), "missing")
 
 
 def _check_person(person: Person, path: Path, keys: dict[str, str], reader: Reader) -> None:

@@ -197,8 +197,8 @@ class WorkerSettings(Policy, frozen=True, kw_only=True):
 class TrainSettings(Policy, frozen=True, kw_only=True):
     """[tasks.NAME.train]: how a version is made."""
 
-    backend: Literal["tfidf-linear", "char-ngram", "encoder-head"]
-    """The trainer."""
+    backend: Literal["tfidf-linear", "char-ngram", "encoder-head", "none"]
+    """The trainer; `none` where versions are only brought in, as all those of a chat are."""
     options: dict[str, Any] = msgspec.field(default_factory=dict)
     """What the trainer lets one choose; see its documentation."""
     seed: int = 2025
@@ -240,17 +240,45 @@ class RuntimeSettings(Policy, frozen=True, kw_only=True):
             yield "timeout: must be longer than zero"
 
 
+class SegmentSettings(Policy, frozen=True, kw_only=True):
+    """[[tasks.NAME.segments]]: requests that meet one arm whatever the split."""
+
+    when: dict[str, str]
+    """What a request's metadata must say, field by field: all of it."""
+    variant: Literal["control", "candidate"]
+    """The arm. A candidate without traffic gets none by this."""
+
+    def problems(self) -> Iterable[str]:
+        if not self.when:
+            yield "when: name at least one field, or the segment would be everybody"
+
+
+class CaptureSettings(Policy, frozen=True, kw_only=True):
+    """[tasks.NAME.capture]: what is kept of the texts of requests and answers."""
+
+    share: float = 1.0
+    """The probability with which the texts of a request are kept; it is logged with each."""
+    mask: tuple[Literal["input", "output"], ...] = ()
+    """Texts that are never kept."""
+    pii: bool = False
+    """Whether personal data is taken out of texts before they are kept."""
+
+    def problems(self) -> Iterable[str]:
+        if not 0 <= self.share <= 1:
+            yield f"share: {self.share} is outside [0, 1]"
+
+
 class TaskSettings(Policy, frozen=True, kw_only=True):
     """[tasks.NAME]: one decision that an application makes through a model."""
 
     name: str
     """The table's name; it stands in addresses and labels (`intent@2`)."""
-    kind: Literal["classify"]
-    """`classify`: text → one label with a calibrated score."""
-    dataset: DatasetSettings
-    """What is trained and evaluated on."""
-    train: TrainSettings
-    """How a version is made."""
+    kind: Literal["classify", "chat"]
+    """`classify`: text → one label with a calibrated score; `chat`: messages → message."""
+    dataset: DatasetSettings = DatasetSettings(source="feedback")
+    """What is trained and evaluated on; needed to classify."""
+    train: TrainSettings = TrainSettings(backend="none")
+    """How a version is made; needed to classify."""
     gates: dict[str, GateRule] = msgspec.field(default_factory=dict)
     """Metric → the bar that an evaluation must clear. Without gates nothing passes."""
     approval: ApprovalPolicy = ApprovalPolicy()
@@ -263,9 +291,15 @@ class TaskSettings(Policy, frozen=True, kw_only=True):
     """What feedback measures beside GOOD and BAD, and how much worse it may get."""
     runtime: RuntimeSettings = RuntimeSettings()
     """How a version is called."""
+    segments: tuple[SegmentSettings, ...] = ()
+    """Requests that meet one arm whatever the split; the first that fits decides."""
+    capture: CaptureSettings = CaptureSettings()
+    """What is kept of the texts of requests and answers."""
 
     def problems(self) -> Iterable[str]:
-        return roles(self.metrics)
+        yield from roles(self.metrics)
+        if self.kind == "chat" and self.train.backend != "none":
+            yield "train.backend: a chat is not trained here; leave the table out"
 
     @property
     def policy(self) -> DecisionPolicy:

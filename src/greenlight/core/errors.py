@@ -6,7 +6,9 @@
     │   ├── PolicyError           a policy that contradicts itself
     │   ├── NotFound              no such task, version, rollout, inference
     │   ├── Refused               a rule says no (unapproved, equal digests, second rollout)
-    │   └── BadInput              a malformed value in a request or a file
+    │   ├── BadInput              a malformed value in a request or a file
+    │   ├── Unauthorized          no key, or none that opens anything
+    │   └── TooMany               a key asks more often than it may
     ├── DataError                 data that cannot be had or cannot be trusted
     │   ├── MissingData           a data set or encoder that is not here and cannot be fetched
     │   ├── Tampered              bytes that do not match their digest
@@ -63,6 +65,18 @@ class BadInput(UserError):
         super().__init__(message)
 
 
+class Unauthorized(UserError):
+    """No key, or none that opens anything."""
+
+
+class TooMany(UserError):
+    """A key asks more often than it may; it may again in `seconds` (whole ones, at least 1)."""
+
+    def __init__(self, message: str, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(message)
+
+
 class DataError(GreenlightError):
     """Data that cannot be had or cannot be trusted."""
 
@@ -100,4 +114,24 @@ class ModelFailed(GreenlightError):
 
     def __init__(self, message: str, status: str = "error") -> None:
         self.status = status
+        super().__init__(message)
+
+
+class RequestRefused(ModelFailed):
+    """A model was asked and turned the request itself down: malformed, too long, not allowed.
+
+    `code` is an HTTP status of 400 to 499, `param` the field at fault if it is known.
+    """
+
+    def __init__(self, message: str, code: int = 400, param: str | None = None) -> None:
+        self.code = code
+        self.param = param
+        super().__init__(message, "refused")
+
+
+class Overloaded(ModelFailed):
+    """A model takes no more requests just now; `seconds` says for how long, if it said so."""
+
+    def __init__(self, message: str, seconds: float | None = None) -> None:
+        self.seconds = seconds
         super().__init__(message)

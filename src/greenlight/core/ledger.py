@@ -15,13 +15,16 @@ import msgspec
 
 from greenlight.core import fingerprint
 from greenlight.core.approval import Verify
-from greenlight.core.records import LedgerEntry, Record, Rollout, Version
+from greenlight.core.records import ApiKey, LedgerEntry, Record, Rollout, Version
 
 GENESIS = "sha256:" + "0" * 64
 """What the first entry names as its predecessor."""
 
 DOMAIN = b"greenlight-ledger-head-v1\n"
 """Goes before what is signed, so that a signature made for anything else is never a head."""
+
+STAND_INS = frozenset({"salt_digest", "digest_digest"})
+"""What entries have in the place of a field that nobody may see."""
 
 _SALT = "salt"
 _SEQ_BYTES = 8
@@ -57,10 +60,13 @@ def chain(
 
 
 def body_of(record: Record) -> dict[str, Any]:
-    """What an entry says of a record: every field; a salt, which nobody may see, by its digest."""
+    """What an entry says of a record: every field; a salt, which nobody may see, by its digest, and
+    so the digest of an API key."""
     body: dict[str, Any] = msgspec.to_builtins(record)
     if _SALT in body:
         body["salt_digest"] = fingerprint.digest(body.pop(_SALT))
+    if isinstance(record, ApiKey):
+        body["digest_digest"] = fingerprint.digest(body.pop("digest"))
     return body
 
 

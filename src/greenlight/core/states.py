@@ -20,6 +20,8 @@ class Status(enum.StrEnum):
     TIMEOUT = "timeout"
     SHORT_CIRCUIT = "short_circuit"
     """The breaker was open: the version was not called, so this is no event in any test."""
+    REFUSED = "refused"
+    """The request itself was turned down, by every version that was asked: nobody's failure."""
     CANCELLED = "cancelled"
     """The client left before the answer was complete: nobody knows what it would have been."""
 

@@ -11,6 +11,8 @@ With --patience these users ask again for so many seconds when nobody answers th
 carries an Idempotency-Key, so that it counts once however often it is sent. --acknowledged FILE is
 their own book of what the gateway owes them: a line {"inference"} for each answer and a line
 {"feedback", "inference", "value"} for each judgement that was accepted, written as it comes.
+
+A gateway with keys is shown the one in GREENLIGHT_API_KEY.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
 import time
@@ -180,7 +183,9 @@ async def replay(
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    key = os.environ.get("GREENLIGHT_API_KEY", "").strip()
+    headers = {"Authorization": f"Bearer {key}"} if key else None
+    async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
         client = Client(session, base, task, queries, habits, np.random.default_rng(seed), book)
         await client.run(stop)
     return client.report()

@@ -20,8 +20,13 @@ from greenlight.ports import Clock, Events, Records
 from greenlight.recording import head
 from greenlight.serving.admin import PREFIX, Admin
 from greenlight.serving.arrivals import Arrivals
+from greenlight.serving.asking import UNIT_HEADER, Headers, text_of
+from greenlight.serving.chat import ChatDesk
 from greenlight.serving.feedback import FeedbackDesk
-from greenlight.serving.follow import Authorise, Follower, OpenRuntime
+from greenlight.serving.flags import PREFIX as FLAGS
+from greenlight.serving.flags import Flags, refusal
+from greenlight.serving.follow import Authorise, Follower, OpenRuntime, PlanOf
+from greenlight.serving.gatekeeper import Caller, Gatekeeper
 from greenlight.serving.http import (
     Disconnected,
     MethodNotAllowed,
@@ -31,23 +36,35 @@ from greenlight.serving.http import (
     Scope,
     Send,
     error_response,
-    header,
     json_response,
     read_body,
     send_response,
 )
 from greenlight.serving.meters import Meters
 from greenlight.serving.pipeline_meters import Views
-from greenlight.serving.predict import UNIT_HEADER, Predictor, Recent
-from greenlight.serving.routing import RoutingTable
+from greenlight.serving.predict import Predictor
+from greenlight.serving.recorder import Recent, Recorder
+from greenlight.serving.routing import Plan, RoutingTable, models
 from greenlight.serving.settings import Settings
 from greenlight.serving.spool import Spool
 
 log = logging.getLogger(__name__)
 
 _PREFIX, _SUFFIX = "/v1/tasks/", "/predict"
-_FEEDBACK = "/v1/feedback"
-_PLACES = "POST /v1/tasks/TASK/predict, POST /v1/feedback, GET /healthz, /readyz, /metrics"
+_FIXED = {
+    "/v1/feedback": "feedback",
+    "/v1/chat/completions": "chat",
+    "/v1/models": "models",
+    "/healthz": "healthz",
+    "/readyz": "readyz",
+    "/metrics": "metrics",
+    FLAGS: "flags",
+}
+"""Path → endpoint; a fixed set of words, for they label metrics."""
+_PLACES = (
+    "POST /v1/tasks/TASK/predict, /v1/chat/completions, /v1/feedback and /ofrep/v1/evaluate/flags, "
+    "GET /v1/models, /healthz, /readyz, /metrics"
+)
 
 
 class Gateway:
@@ -68,6 +85,8 @@ class Gateway:
         settings: Settings | None = None,
         admin: Admin | None = None,
         pipeline: Views | None = None,
+        plan: PlanOf = lambda task: Plan(),
+        luck: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """Put the parts together; nothing is opened before the start.
 
@@ -84,6 +103,8 @@ class Gateway:
             settings: how it behaves.
             admin: what answers `/api`; without it nothing is there.
             pipeline: the newest run of each task, for /metrics.
+            plan: how a task is served.
+            luck: a number from [0, 1), by which it is drawn whose texts are kept.
         """
         self.settings = settings or Settings()
         self.meters = Meters(pipeline, newest=lambda: head(records))
@@ -101,20 +122,23 @@ class Gateway:
             self.settings.spool,
             self.meters,
         )
+        self._gatekeeper = Gatekeeper(records, clock)
         self._follower = Follower(
-            records, authorise, open_runtime, self.table, clock, self.meters, self.settings
+            records, authorise, open_runtime, self.table, clock, self.meters, self.settings, plan
         )
         recent = Recent(self.settings.remembered)
+        recorder = Recorder(
+            self._spool, recent, self.meters, config_digest=config_digest, luck=luck
+        )
         self._predictor = Predictor(
             self.table,
-            self._spool,
+            recorder,
             self._arrivals,
-            recent,
-            self.meters,
             random=random,
-            config_digest=config_digest,
             max_batch=self.settings.max_batch,
         )
+        self._chat = ChatDesk(self.table, recorder, self._arrivals, random=random)
+        self._flags = Flags(self.table)
         self._desk = FeedbackDesk(
             records,
             self._spool,
@@ -132,12 +156,14 @@ class Gateway:
     async def start(self) -> None:
         """Open the spool, look for routing once, sign in, and go on in the background."""
         self._spool.start()
+        await self._gatekeeper.refresh()
         await self._follower.look()
         # Before the first request: no cohort may close without waiting for this gateway's events.
         await self._beat(self._sign(at=self._clock.now()))
         self._tasks = [
             asyncio.create_task(self._follower.run(), name="follow"),
             asyncio.create_task(self._live(), name="heartbeat"),
+            asyncio.create_task(self._follow_keys(), name="keys"),
         ]
 
     async def stop(self) -> None:
@@ -169,24 +195,39 @@ class Gateway:
             return
         except Exception as error:
             response = error_response(error)
+            if endpoint == "flags":
+                response = refusal(scope["path"][len(FLAGS) :], error)
             if response.status == 500:
                 log.exception("%s %s failed", scope["method"], endpoint)
         self.meters.response(endpoint, response.status)
-        await send_response(send, response)
+        await send_response(send, response, receive)
 
     async def _answer(
         self, endpoint: str, scope: Scope, receive: Receive, began: float
     ) -> Response:
-        if endpoint == "predict":
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        if endpoint in ("predict", "chat"):
             _only(scope, "POST")
-            task = scope["path"][len(_PREFIX) : -len(_SUFFIX)]
+            caller = self._admit(headers, "predict")
             body = await read_body(scope, receive, self.settings.max_body)
-            return await self._predictor.answer(task, body, header(scope, UNIT_HEADER), began)
+            if endpoint == "chat":
+                return await self._chat.answer(body, headers, caller, began)
+            task = scope["path"][len(_PREFIX) : -len(_SUFFIX)]
+            return await self._predictor.answer(task, body, headers, caller, began)
         if endpoint == "feedback":
             _only(scope, "POST")
+            caller = self._admit(headers, "feedback")
             body = await read_body(scope, receive, self.settings.max_body)
-            return await self._desk.take(body, header(scope, b"idempotency-key"))
+            return await self._desk.take(body, text_of(headers, b"idempotency-key"), caller.id)
+        if endpoint == "flags":
+            return await self._flag(scope, receive, headers)
+        if endpoint == "models":
+            _only(scope, "GET")
+            caller = self._admit(headers, "predict")
+            return json_response(models(self.table, caller.sees_versions))
         if endpoint == "api" and self._admin is not None:
+            if not self._gatekeeper.open:
+                self._admit(headers, "admin")
             return await self._admin.answer(scope, receive, self.settings.max_body)
         if endpoint in ("api", "other"):
             raise NotFound(f"nothing at {scope['path']}; there are: {_PLACES}")
@@ -198,8 +239,19 @@ class Gateway:
             return Response(await asyncio.to_thread(self.meters.render), headers=(kind,))
         return json_response({"status": "ok"})
 
+    def _admit(self, headers: Headers, scope: str) -> Caller:
+        return self._gatekeeper.admit(text_of(headers, b"authorization"), scope)
+
+    async def _flag(self, scope: Scope, receive: Receive, headers: Headers) -> Response:
+        _only(scope, "POST")
+        self._admit(headers, "flags")
+        body = await read_body(scope, receive, self.settings.max_body)
+        rest = scope["path"][len(FLAGS) :]
+        unit, known = text_of(headers, UNIT_HEADER), text_of(headers, b"if-none-match")
+        return self._flags.answer(rest, body, unit, known)
+
     def _ready(self) -> Response:
-        if not self._follower.caught_up:
+        if not (self._follower.caught_up and self._gatekeeper.known):
             raise NotReady("the store has not been read yet")
         if len(self.table) == 0:
             raise NotReady("no task has a version yet; adopt or promote one")
@@ -225,6 +277,13 @@ class Gateway:
             await self._beat(self._sign(at=self._clock.now()))
             await asyncio.sleep(self.settings.heartbeat / SECOND)
 
+    async def _follow_keys(self) -> None:
+        while True:
+            known = self._gatekeeper.known
+            pause = self.settings.recheck if known else self.settings.poll
+            await asyncio.sleep(pause / SECOND)
+            await self._gatekeeper.refresh()
+
     def _sign(self, at: int) -> Replica:
         return Replica(
             id=self._replica,
@@ -247,13 +306,14 @@ class Gateway:
 
 
 def _endpoint(path: str) -> str:
-    """Which endpoint a path means; a fixed set of words, for they label metrics."""
+    """Which endpoint a path means."""
     if path.startswith(_PREFIX) and path.endswith(_SUFFIX):
         return "predict"
-    if path == _FEEDBACK:
-        return "feedback"
-    if path in ("/healthz", "/readyz", "/metrics"):
-        return path[1:]
+    found = _FIXED.get(path)
+    if found is not None:
+        return found
+    if path.startswith(FLAGS + "/"):
+        return "flags"
     return "api" if path.startswith(PREFIX) else "other"
 
 

@@ -22,7 +22,7 @@ from greenlight.ports import Records
 from greenlight.serving.arrivals import Arrivals
 from greenlight.serving.http import NotUsable, Response, json_response
 from greenlight.serving.meters import Meters
-from greenlight.serving.predict import Recent
+from greenlight.serving.recorder import Recent
 from greenlight.serving.spool import Spool
 from greenlight.serving.wire import (
     FeedbackBatch,
@@ -72,12 +72,13 @@ class FeedbackDesk:
         self._max_batch = max_batch
         self._keys: OrderedDict[str, bytes] = OrderedDict()
 
-    async def take(self, body: bytes, key: str | None) -> Response:
+    async def take(self, body: bytes, key: str | None, caller: str | None) -> Response:
         """Keep one feedback or a batch (all or none): 200, or 202 while an inference is pending.
 
         Args:
             body: the request's JSON.
             key: the idempotency key; the same key and body give the same feedback, once.
+            caller: the API key that brings it.
 
         Raises:
             BadInput: malformed.
@@ -96,7 +97,7 @@ class FeedbackDesk:
                     for number, item in enumerate(items)
                 ]
                 feedback = [
-                    self._make(item, value, at, number, key)
+                    self._make(item, value, at, number, key, caller)
                     for number, (item, value) in enumerate(zip(items, values, strict=True))
                 ]
                 new = await self._unless_kept(feedback) if key is not None else feedback
@@ -164,7 +165,7 @@ class FeedbackDesk:
                 kept = None
             if kept is None:
                 new.append(made)
-            elif msgspec.structs.replace(kept, at=made.at) != made:
+            elif msgspec.structs.replace(kept, at=made.at, caller=made.caller) != made:
                 raise Conflict("this idempotency-key was used for another body; use a new key")
         return new
 
@@ -179,7 +180,13 @@ class FeedbackDesk:
         return await asyncio.to_thread(self._records.get, kind, id)
 
     def _make(
-        self, item: FeedbackItem, value: float, at: int, number: int, key: str | None
+        self,
+        item: FeedbackItem,
+        value: float,
+        at: int,
+        number: int,
+        key: str | None,
+        caller: str | None,
     ) -> Feedback:
         id = ids.fresh(at, self._random) if key is None else _keyed(item, number, key)
         return Feedback(
@@ -192,6 +199,7 @@ class FeedbackDesk:
             correction=item.correction,
             reviewer=item.reviewer,
             at=at,
+            caller=caller,
         )
 
 

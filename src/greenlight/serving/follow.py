@@ -16,15 +16,18 @@ from greenlight.core.errors import DataError, NotFound, StoreError, UserError
 from greenlight.core.records import SECOND, Epoch, Version
 from greenlight.core.states import Variant
 from greenlight.ports import Clock, Records, Runtime
+from greenlight.ports.chat import Chat
 from greenlight.serving.meters import Meters
-from greenlight.serving.routing import Closed, Route, RoutingTable, Served
+from greenlight.serving.routing import Closed, Plan, Route, RoutingTable, Served
 from greenlight.serving.settings import Settings
 
 log = logging.getLogger(__name__)
 
 Authorise = Callable[[str, Variant], None]
 """Raises `Refused` for the digest of a version that may not serve as this variant."""
-OpenRuntime = Callable[[Version], Runtime]
+PlanOf = Callable[[str], Plan]
+"""How a task is served."""
+OpenRuntime = Callable[[Version], Runtime | Chat]
 """Opens a version for serving; may block, for it is called in a thread."""
 
 
@@ -40,6 +43,7 @@ class Follower:
         clock: Clock,
         meters: Meters,
         settings: Settings,
+        plan: PlanOf,
     ) -> None:
         self._records = records
         self._authorise = authorise
@@ -48,6 +52,7 @@ class Follower:
         self._clock = clock
         self._meters = meters
         self._settings = settings
+        self._plan = plan
         self._served: dict[str, Served] = {}
         self._checked_at: dict[str, int] = {}
         self._retiring: set[asyncio.Task[None]] = set()
@@ -133,6 +138,7 @@ class Follower:
             weight=0.0 if candidate is None else epoch.weight,
             control=control,
             candidate=candidate,
+            plan=self._plan(epoch.task),
         )
 
     async def _admit(self, task: str, version: str, variant: Variant) -> Served | None:

@@ -5,7 +5,9 @@ Errors look like OpenAI's: `{"error": {"message", "type", "param", "code"}}`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +19,9 @@ from greenlight.core.errors import (
     ModelFailed,
     NotFound,
     Refused,
+    RequestRefused,
+    TooMany,
+    Unauthorized,
 )
 
 Scope = MutableMapping[str, Any]
@@ -56,6 +61,14 @@ class Disconnected(GreenlightError):
     """The client went away before its request was complete: nobody is left to answer."""
 
 
+class UpstreamBusy(GreenlightError):
+    """The models are asked more than they take; `seconds` says for how long."""
+
+    def __init__(self, message: str, seconds: float | None) -> None:
+        self.seconds = max(1, math.ceil(seconds or 1))
+        super().__init__(message)
+
+
 _STATUS: tuple[tuple[type[GreenlightError], int, str], ...] = (
     (TooLarge, 413, "too_large"),
     (NotUsable, 422, "not_usable"),
@@ -65,6 +78,10 @@ _STATUS: tuple[tuple[type[GreenlightError], int, str], ...] = (
     (MethodNotAllowed, 405, "method_not_allowed"),
     (Conflict, 409, "conflict"),
     (Refused, 409, "refused"),
+    (Unauthorized, 401, "unauthorized"),
+    (TooMany, 429, "too_many_requests"),
+    (UpstreamBusy, 429, "too_many_requests"),
+    (RequestRefused, 400, "refused_by_model"),
     (ModelFailed, 503, "no_answer"),
     (NotReady, 503, "not_ready"),
 )
@@ -72,11 +89,13 @@ _STATUS: tuple[tuple[type[GreenlightError], int, str], ...] = (
 
 
 class Response(msgspec.Struct, frozen=True):
-    """What goes back to the client."""
+    """What goes back to the client: a body, or one that comes bit by bit."""
 
     body: bytes
     status: int = 200
     headers: tuple[Header, ...] = (JSON_TYPE,)
+    stream: AsyncGenerator[bytes, None] | None = None
+    """Instead of a body. It is closed in any case; before its end if the client left."""
 
 
 class _Fault(msgspec.Struct, frozen=True):
@@ -106,12 +125,16 @@ def error_response(error: Exception, headers: Sequence[Header] = ()) -> Response
     extra = list(headers)
     if status == 503:
         extra.append((b"retry-after", b"1"))
+    if isinstance(error, TooMany | UpstreamBusy):
+        extra.append((b"retry-after", b"%d" % error.seconds))
+    if isinstance(error, Unauthorized):
+        extra.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, MethodNotAllowed):
         extra.append((b"allow", error.allowed.encode()))
     fault = _Fault(
         message=message,
         type="invalid_request_error" if status < 500 else "server_error",
-        param=error.param if isinstance(error, BadInput) else None,
+        param=error.param if isinstance(error, BadInput | RequestRefused) else None,
         code=code,
     )
     return json_response(_Envelope(fault), status, extra)
@@ -160,17 +183,52 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         message = await receive()
 
 
-async def send_response(send: Send, response: Response) -> None:
-    """Send it."""
-    length = (b"content-length", b"%d" % len(response.body))
+async def send_response(send: Send, response: Response, receive: Receive | None = None) -> None:
+    """Send it; a stream needs `receive`, by which it is seen that the client has left."""
+    if response.stream is not None:
+        assert receive is not None
+        await _send_stream(send, response.stream, response, receive)
+        return
+    headers = list(response.headers)
+    if response.status != 304:  # where its length would be that of the body which is not sent
+        headers.append((b"content-length", b"%d" % len(response.body)))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+async def _send_stream(
+    send: Send, stream: AsyncGenerator[bytes, None], response: Response, receive: Receive
+) -> None:
     await send(
         {
             "type": "http.response.start",
             "status": response.status,
-            "headers": [*response.headers, length],
+            "headers": list(response.headers),
         }
     )
-    await send({"type": "http.response.body", "body": response.body})
+    own = asyncio.current_task()
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        if own is not None:
+            own.cancel()
+
+    # A client that leaves is not told of by `send`; what it asked for would be made to the end.
+    watching = asyncio.create_task(watch())
+    try:
+        async for data in stream:
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    except asyncio.CancelledError:
+        if not gone or own is None or own.uncancel() > 0:
+            raise
+    finally:
+        watching.cancel()
+        await stream.aclose()
 
 
 def _check_size(size: int, limit: int) -> None:

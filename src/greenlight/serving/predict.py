@@ -5,74 +5,40 @@ No database is read here, and no request is rewritten.
 
 from __future__ import annotations
 
-import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from greenlight.core import ids
-from greenlight.core.assignment import bucket, variant
+from greenlight.core.assignment import bucket
 from greenlight.core.errors import ModelFailed
-from greenlight.core.records import Inference
-from greenlight.core.states import Status, Variant
 from greenlight.ports import Prediction
 from greenlight.serving.arrivals import Arrivals
-from greenlight.serving.http import Header, Response, error_response, json_response
-from greenlight.serving.meters import Meters
+from greenlight.serving.asking import (
+    ID_HEADER,
+    OVERHEAD_HEADER,
+    Headers,
+    no_answer,
+    told,
+    unit_of,
+)
+from greenlight.serving.assigning import weight_for
+from greenlight.serving.attempt import Attempt, ask
+from greenlight.serving.gatekeeper import Caller
+from greenlight.serving.http import NotUsable, Response, error_response, json_response
+from greenlight.serving.recorder import Asked, Recorder, Said
 from greenlight.serving.routing import Route, RoutingTable, Served
-from greenlight.serving.spool import Spool, SpoolFull
 from greenlight.serving.wire import (
     Output,
     PredictRequest,
     PredictResult,
     PredictResults,
-    check_unit,
     decode,
     texts,
 )
 
-log = logging.getLogger(__name__)
-
-UNIT_HEADER = b"x-greenlight-unit"
-ID_HEADER = b"x-greenlight-inference-id"
-OVERHEAD_HEADER = b"x-greenlight-overhead-ms"
 _DECODER = msgspec.json.Decoder(PredictRequest)
-
-
-class Recent:
-    """The latest ids that were handed out, a bounded number of them."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._ids: OrderedDict[str, None] = OrderedDict()
-
-    def add(self, id: str) -> None:
-        """Remember an id, and forget the oldest if there are too many."""
-        self._ids[id] = None
-        if len(self._ids) > self._most:
-            self._ids.popitem(last=False)
-
-    def __contains__(self, id: str) -> bool:
-        return id in self._ids
-
-
-class Answer(msgspec.Struct):
-    """What became of a call to the assigned version, and who answered in the end."""
-
-    variant: Variant
-    assigned: Served
-    status: Status
-    own_ms: float
-    """How long the assigned version took to answer or to fail: its own time, not control's."""
-    model_s: float
-    """Time spent waiting for models, in seconds."""
-    predictions: list[Prediction] | None
-    served_by: str
-    """Digest of the version that answered; empty if none did."""
-    alone: bool
-    """Whether the other arm's breaker was open when the call was made."""
 
 
 class Predictor:
@@ -81,176 +47,102 @@ class Predictor:
     def __init__(
         self,
         table: RoutingTable,
-        spool: Spool,
+        recorder: Recorder,
         arrivals: Arrivals,
-        recent: Recent,
-        meters: Meters,
         *,
         random: Callable[[int], bytes],
-        config_digest: str,
         max_batch: int,
     ) -> None:
         self._table = table
-        self._spool = spool
+        self._recorder = recorder
         self._arrivals = arrivals
-        self._recent = recent
-        self._meters = meters
         self._random = random
-        self._config_digest = config_digest
         self._max_batch = max_batch
 
     async def answer(
-        self, task: str, body: bytes, header_unit: str | None, began: float
+        self, task: str, body: bytes, headers: Headers, caller: Caller, began: float
     ) -> Response:
         """Answer a request.
 
         Args:
             task: the task's name.
             body: the request's JSON.
-            header_unit: the value of the unit header, which goes before the body's.
+            headers: of the request; one may name the unit, and goes before the body.
+            caller: who asks.
             began: `time.perf_counter()` when the request began.
 
         Raises:
             BadInput, NotFound, NotReady: the request cannot be answered.
         """
         route = self._table.route(task)
+        _check_kind(route)
         request = decode(_DECODER, body)
         inputs = texts(request, self._max_batch)
         with self._arrivals.arrive() as at, route.held():
             made = [ids.fresh(at, self._random) for _ in inputs]
-            unit, source = _unit(request, header_unit, made[0])
-            place = bucket(route.salt, unit)
-            answer = await self._ask(route, place, inputs)
-            recorded = await self._record(route, answer, made, inputs, (unit, source, place), at)
-            if not recorded and answer.variant is Variant.CANDIDATE:
-                # What is not recorded is no exposure, so nobody may be exposed to the candidate.
-                answer = await self._ask(route, 1.0, inputs)
-        self._meters.inference(
-            task, answer.assigned.label, answer.variant, answer.status.value, len(inputs)
-        )
-        duration = time.perf_counter() - began
-        overhead = duration - answer.model_s
-        self._meters.times(task, duration, overhead)
-        headers = [(OVERHEAD_HEADER, b"%.3f" % (overhead * 1000))]
-        if recorded and len(made) == 1:
-            headers.append((ID_HEADER, made[0].encode()))
-        return _respond(task, request, made if recorded else None, answer, headers)
+            unit, source = unit_of(headers, request.unit, "unit", made[0])
+            asked = Asked(unit, source, bucket(route.salt, unit), at, caller.id)
 
-    async def _ask(self, route: Route, place: float, inputs: Sequence[str]) -> Answer:
-        arm, assigned, other = Variant.CONTROL, route.control, route.candidate
-        if route.candidate is not None and variant(place, route.weight) is Variant.CANDIDATE:
-            arm, assigned, other = Variant.CANDIDATE, route.candidate, route.control
-        alone = other is not None and other.runtime.open_since is not None
-        status, predictions, seconds = await _call(assigned, inputs)
-        answer = Answer(
-            arm, assigned, status, seconds * 1000, seconds, predictions, assigned.version, alone
-        )
-        if predictions is None and arm is Variant.CANDIDATE:
-            _, answer.predictions, more = await _call(route.control, inputs)
-            answer.model_s += more
-            answer.served_by = route.control.version
-        if answer.predictions is None:
-            answer.served_by = ""
-        return answer
+            async def call(served: Served, within: float | None) -> list[Prediction]:
+                return await predictions(served, inputs, within)
 
-    async def _record(
-        self,
-        route: Route,
-        answer: Answer,
-        made: Sequence[str],
-        inputs: Sequence[str],
-        who: tuple[str, str, float],
-        at: int,
-    ) -> bool:
-        """Write the inferences to the spool; False if it takes no more."""
-        unit, source, place = who
-        predictions: Sequence[Prediction | None] = answer.predictions or [None] * len(inputs)
-        inferences = [
-            Inference(
-                id=id,
-                task=route.task,
-                version=answer.assigned.version,
-                served_version=answer.served_by,
-                variant=answer.variant,
-                rollout=route.rollout,
-                epoch=route.epoch,
-                weight=route.weight,
-                bucket=place,
-                unit=unit,
-                unit_source=source,
-                input=text,
-                output=prediction.label if prediction is not None else "",
-                score=prediction.score if prediction is not None else None,
-                oos=prediction.oos if prediction is not None else None,
-                latency_ms=answer.own_ms,
-                status=answer.status,
-                fallback_from=(
-                    answer.assigned.version
-                    if answer.served_by not in ("", answer.assigned.version)
-                    else None
-                ),
-                config_digest=self._config_digest,
-                at=at,
-                alone=answer.alone,
+            weight = weight_for(route, request.metadata)
+            attempt = await ask(route, asked.place, weight, call)
+            recorded = await self._recorder.keep(
+                route, attempt, asked, _said(made, inputs, attempt.value)
             )
-            for id, text, prediction in zip(made, inputs, predictions, strict=True)
-        ]
-        try:
-            await self._spool.record(inferences, at, synced=False)
-        except SpoolFull:
-            self._meters.unrecorded.inc(len(inferences))
-            return False
-        for id in made:
-            self._recent.add(id)
-        return True
+            if not recorded and attempt.assigned is not route.control:
+                # What is not recorded is no exposure, so nobody may be exposed to the candidate.
+                attempt = await ask(route, 1.0, weight, call)
+        overhead = self._recorder.count(route, attempt, len(inputs), time.perf_counter() - began)
+        out = [(OVERHEAD_HEADER, b"%.3f" % (overhead * 1000)), *told(route, attempt, caller)]
+        if recorded and len(made) == 1:
+            out.append((ID_HEADER, made[0].encode()))
+        if attempt.value is None:
+            return error_response(no_answer(task, attempt.failure), out)
+        results = _results(task, made if recorded else None, attempt)
+        answer = results[0] if request.input is not None else PredictResults(results)
+        return json_response(answer, headers=out)
 
 
-async def _call(
-    served: Served, inputs: Sequence[str]
-) -> tuple[Status, list[Prediction] | None, float]:
-    """Status, predictions and seconds of one call."""
-    began = time.perf_counter()
-    predictions: list[Prediction] | None = None
-    try:
-        predictions = await served.runtime.predict(inputs)
-        status = Status.OK
-        if len(predictions) != len(inputs):
-            log.error("%s gave %d answers to %d", served.label, len(predictions), len(inputs))
-            predictions, status = None, Status.ERROR
-    except ModelFailed as error:
-        status = Status(error.status)
-    except Exception:
-        # Whatever a model raises is the model's failure; the user still gets an answer.
-        log.exception("%s failed", served.label)
-        status = Status.ERROR
-    return status, predictions, time.perf_counter() - began
+async def predictions(
+    served: Served, inputs: Sequence[str], within: float | None
+) -> list[Prediction]:
+    """What a classifier says of some texts.
+
+    Raises:
+        ModelFailed: no answer to each of them.
+    """
+    assert served.model is not None
+    found = await served.model.predict(inputs, within)
+    if len(found) != len(inputs):
+        raise ModelFailed(f"{served.label} gave {len(found)} answers to {len(inputs)}")
+    return found
 
 
-def _unit(request: PredictRequest, from_header: str | None, fresh: str) -> tuple[str, str]:
-    """The unit and where it comes from: header, then body, then one made for this request."""
-    if from_header is not None:
-        check_unit(UNIT_HEADER.decode(), from_header)
-        return from_header, "header"
-    if request.unit is not None:
-        check_unit("unit", request.unit)
-        return request.unit, "body"
-    return fresh, "request"
+def _check_kind(route: Route) -> None:
+    if route.control.chat is not None:
+        raise NotUsable(
+            f"task {route.task!r} is a chat: use POST /v1/chat/completions with the model "
+            f"greenlight/{route.task}"
+        )
 
 
-def _respond(
-    task: str,
-    request: PredictRequest,
-    made: Sequence[str] | None,
-    answer: Answer,
-    headers: Sequence[Header],
-) -> Response:
-    if answer.predictions is None:
-        # Not even the message says which version it was: clients stay blind.
-        failure = ModelFailed(f"task {task!r}: no model answered; try again")
-        return error_response(failure, headers)
-    results = [
-        PredictResult(made[number] if made else None, task, Output(p.label, p.score, p.oos))
-        for number, p in enumerate(answer.predictions)
+def _said(
+    made: Sequence[str], inputs: Sequence[str], found: Sequence[Prediction] | None
+) -> list[Said]:
+    if found is None:
+        return [Said(id, text, "") for id, text in zip(made, inputs, strict=True)]
+    return [
+        Said(id, text, p.label, p.score, p.oos)
+        for id, text, p in zip(made, inputs, found, strict=True)
     ]
-    body = results[0] if request.input is not None else PredictResults(results)
-    return json_response(body, headers=headers)
+
+
+def _results(
+    task: str, made: Sequence[str] | None, attempt: Attempt[list[Prediction]]
+) -> list[PredictResult]:
+    return [
+        PredictResult(made[number] if made else None, task, Output(p.label, p.score, p.oos))
+        for number, p in enumerate(attempt.value or ())
+    ]

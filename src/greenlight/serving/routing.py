@@ -7,26 +7,44 @@ last request that had begun with it, not under its feet.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 
 from greenlight.core.errors import NotFound, Refused
+from greenlight.core.percentile import Percentile
+from greenlight.core.records import SECOND
 from greenlight.ports import Runtime
+from greenlight.ports.chat import Chat
 from greenlight.serving.http import NotReady
 
 
 class Served:
     """A version that can answer: its digest, its label and its open runtime."""
 
-    def __init__(self, version: str, label: str, runtime: Runtime) -> None:
+    def __init__(self, version: str, label: str, runtime: Runtime | Chat) -> None:
         self.version = version
         self.label = label
         self.runtime = runtime
+        self.p95 = Percentile(0.95)
+        """Of the latest answers, in milliseconds."""
+        self._chat = runtime if isinstance(runtime, Chat) else None
+        self._model = None if isinstance(runtime, Chat) else runtime
         self._held = 0
         self._free = asyncio.Event()
         self._free.set()
+
+    @property
+    def chat(self) -> Chat | None:
+        """The version as one that talks; None if it is a classifier."""
+        return self._chat
+
+    @property
+    def model(self) -> Runtime | None:
+        """The version as a classifier; None if it talks."""
+        return self._model
 
     def hold(self) -> None:
         """A request may call the runtime from now on."""
@@ -45,6 +63,45 @@ class Served:
         await self.runtime.close()
 
 
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests whose metadata has all of these values meet one arm whatever the split."""
+
+    when: dict[str, str]
+    weight: float
+    """0 for control, 1 for the candidate."""
+
+
+class Capture(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of the texts of requests and answers."""
+
+    share: float = 1.0
+    """The probability with which those of a request are kept at all."""
+    mask: Callable[[str], str] | None = None
+    """Takes out what must not be kept."""
+    input: bool = True
+    output: bool = True
+
+    def kept_input(self, text: str) -> str:
+        """What is kept of a request's text."""
+        return self._masked(text) if self.input else ""
+
+    def kept_output(self, text: str) -> str:
+        """What is kept of an answer's text."""
+        return self._masked(text) if self.output else ""
+
+    def _masked(self, text: str) -> str:
+        return text if self.mask is None else self.mask(text)
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How a task is served, whichever versions do it."""
+
+    budget: float | None = None
+    """Patience with a request in seconds; None: the runtimes' own."""
+    capture: Capture = Capture()
+    segments: tuple[Segment, ...] = ()
+
+
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """How one task's requests are split during one epoch.
 
@@ -58,6 +115,12 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     weight: float
     control: Served
     candidate: Served | None
+    plan: Plan = Plan()
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Whose requests are steered."""
+        return self.plan.segments
 
     def served(self) -> tuple[Served, ...]:
         """The versions that this route may call."""
@@ -129,6 +192,11 @@ class RoutingTable:
         """The tasks that cannot be answered now."""
         return [entry for entry in self._entries.values() if isinstance(entry, Closed)]
 
+    def routes(self) -> list[Route]:
+        """The tasks that can be answered now, by name."""
+        found = [entry for entry in self._entries.values() if isinstance(entry, Route)]
+        return sorted(found, key=lambda route: route.task)
+
     def in_use(self) -> set[str]:
         """Digests of every version that some route may call."""
         return {
@@ -158,3 +226,26 @@ class RoutingTable:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+class _Model(msgspec.Struct, frozen=True, omit_defaults=True):
+    id: str
+    created: int
+    object: str = ""
+    owned_by: str = ""
+    versions: list[str] = []
+
+
+def models(table: RoutingTable, name_versions: bool) -> dict[str, Any]:
+    """The tasks as a list of models in OpenAI's format.
+
+    Args:
+        table: the routes.
+        name_versions: say which versions are served, to those who may know.
+    """
+    found = []
+    for route in table.routes():
+        versions = [served.label for served in route.served()] if name_versions else []
+        created = table.applied_at()[route.task] // SECOND
+        found.append(_Model(f"greenlight/{route.task}", created, "model", "greenlight", versions))
+    return {"object": "list", "data": found}

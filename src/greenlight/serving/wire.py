@@ -102,6 +102,8 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise BadInput(f"malformed request: {text}", _param(text, what)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"the body is no JSON: {error}") from error
+    except RecursionError as error:
+        raise BadInput("the body is nested too deeply") from error
 
 
 def texts(request: PredictRequest, limit: int) -> list[str]:

@@ -20,6 +20,7 @@ from greenlight.core import fingerprint, ledger
 from greenlight.core.errors import NotFound, Tampered
 from greenlight.core.ledger import SignedHead
 from greenlight.core.records import (
+    ApiKey,
     Approval,
     Dataset,
     Decision,
@@ -62,7 +63,7 @@ class _Covered(msgspec.Struct, frozen=True, kw_only=True):
 
     def stated(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """What an entry says of the record for good, by the record's fields."""
-        fields = {*self.record.__struct_fields__, "salt_digest"} - self.state.keys()
+        fields = {*self.record.__struct_fields__, *ledger.STAND_INS} - self.state.keys()
         called = {self.named.get(name, name): name for name in fields}
         return {called[name]: value for name, value in body.items() if name in called}
 
@@ -90,6 +91,7 @@ _COVERED: dict[str, _Covered] = {
     "rollout": _Covered(record=Rollout, state={"status": None, "step": None, "ended_at": None}),
     "epoch": _Covered(record=Epoch),
     "decision": _Covered(record=Decision),
+    "key": _Covered(record=ApiKey, state={"revoked_at": None}),
 }
 """Ledger kind → the records that its entries describe."""
 
@@ -102,6 +104,7 @@ _MOVES: dict[str, tuple[str, str, Mapping[str, str]]] = {
         "rollout",
         {"status": "status", "step": "step", "ended_at": "ended_at"},
     ),
+    "key_status": ("key", "key", {"revoked_at": "revoked_at"}),
 }
 """Ledger kind → the covered kind whose state it changes, where the entry has the key, and what it
 calls each field."""

@@ -41,6 +41,7 @@ from greenlight.wiring.evaluating import (
     seal_evaluation,
     warnings_of,
 )
+from greenlight.wiring.keys import check_exposed, create_key, revoke_key
 from greenlight.wiring.ledger import Random, new_ledger_key
 from greenlight.wiring.papers import write_card
 from greenlight.wiring.pipeline import find_encoder, open_pipeline, turn
@@ -59,7 +60,9 @@ __all__ = [
     "adopt",
     "authorise",
     "build_gateway",
+    "check_exposed",
     "compare_versions",
+    "create_key",
     "erasure_order",
     "evaluation_of",
     "export_ledger",
@@ -83,6 +86,7 @@ __all__ = [
     "public_key",
     "purge",
     "relabel_queue",
+    "revoke_key",
     "seal_evaluation",
     "sign_off",
     "signed_head",

@@ -13,6 +13,7 @@ from greenlight import artifacts, lookup
 from greenlight.core.errors import BadInput, ConfigError
 from greenlight.core.records import SECOND, Version
 from greenlight.ports import Model, Runtime
+from greenlight.ports.chat import Chat
 from greenlight.wiring.app import App
 
 THREADS = 2
@@ -24,7 +25,9 @@ _NEVER = 2**31
 """Failures in a row that open the breaker of a model that is judged: nobody waits for it."""
 
 
-def open_runtime(app: App, version: Version, environ: Mapping[str, str] = os.environ) -> Runtime:
+def open_runtime(
+    app: App, version: Version, environ: Mapping[str, str] = os.environ
+) -> Runtime | Chat:
     """Open a version for serving.
 
     Raises:
@@ -48,8 +51,11 @@ def open_runtime(app: App, version: Version, environ: Mapping[str, str] = os.env
         return HttpRuntime(version.runtime["url"], clock=app.clock, timeout=timeout)
     if kind == "openai":
         from greenlight.adapters.runtimes.openai_chat import OpenAIChatRuntime
-        from greenlight.models import prompt
+        from greenlight.models import chat, prompt
 
+        folder = app.bundles.path(version.bundle)
+        if artifacts.unseal(folder, version.bundle).get("kind") == chat.KIND:
+            return _talking(app, version, folder, environ)
         return OpenAIChatRuntime(
             version.runtime["url"],
             prompt.load(app.bundles.path(version.bundle), version.bundle),
@@ -62,17 +68,34 @@ def open_runtime(app: App, version: Version, environ: Mapping[str, str] = os.env
     )
 
 
+def _talking(app: App, version: Version, folder: str, environ: Mapping[str, str]) -> Chat:
+    from greenlight.adapters.runtimes.openai_proxy import OpenAIProxyRuntime, Prices
+    from greenlight.models import chat
+
+    prices = version.runtime.get("prices")
+    return OpenAIProxyRuntime(
+        version.runtime["url"],
+        chat.load(folder, version.bundle),
+        clock=app.clock,
+        key=_key(version, environ),
+        prices=None if prices is None else Prices(prices["input"], prices["output"]),
+        timeout=app.settings.task(version.task).runtime.timeout,
+    )
+
+
 def load_model(app: App, version: Version, environ: Mapping[str, str] = os.environ) -> Model:
     """Open a version for being judged: from its bundle, or where it is, if only that is known.
 
     Raises:
         Tampered, NotFound, BadInput, ConfigError: as `open_runtime`.
     """
-    from greenlight.models import bundle, elsewhere, prompt
+    from greenlight.models import bundle, chat, elsewhere, prompt
 
     lookup.genuine(version)
     folder = app.bundles.path(version.bundle)
     kind = artifacts.unseal(folder, version.bundle).get("kind")
+    if kind == chat.KIND:
+        raise BadInput(f"{version.label}: a chat has no test rows to be evaluated on yet")
     if kind not in (prompt.KIND, elsewhere.KIND):
         return bundle.load(folder, version.bundle)
     from greenlight.adapters.runtimes.http import HttpRuntime

@@ -64,7 +64,16 @@ def plan_of(
     runtime: Mapping[str, Any] | None = None,
     fresh_from: str | None = None,
 ) -> Plan:
-    """A task's configuration as the plan of a run; `runtime` is where the version is served."""
+    """A task's configuration as the plan of a run; `runtime` is where the version is served.
+
+    Raises:
+        Refused: versions of this task are only brought in.
+    """
+    if task.train.backend == "none":
+        raise Refused(
+            f"{task.name}: nothing is trained here (train.backend is none); bring a version in: "
+            f"greenlight versions add {task.name} …"
+        )
     return Plan(
         dataset=msgspec.to_builtins(task.dataset),
         backend=task.train.backend,

@@ -15,7 +15,8 @@ from greenlight.adapters import signing
 from greenlight.core.errors import BadInput, MissingData
 from greenlight.core.records import Approval, Version
 from greenlight.lookup import newest_prepared
-from greenlight.models import elsewhere, prompt
+from greenlight.models import chat, elsewhere, prompt
+from greenlight.models.chat import ChatModel
 from greenlight.models.prompt import Decoding, Prompt
 from greenlight.stages import adopt as stage
 from greenlight.stages import approve
@@ -46,6 +47,10 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """The longest answer."""
     logprobs: bool = True
     """Ask for log-probabilities, of which the score is made."""
+    prices: tuple[float, float] | None = None
+    """Of a million tokens, read and written."""
+    count_streams: bool = True
+    """Ask for the count of tokens at the end of a chat's streams."""
 
 
 def add_version(
@@ -91,7 +96,13 @@ def adopt(
 def _newcomer(
     app: App, task: str, origin: Origin, lineage: dict[str, Any], label: str | None
 ) -> Newcomer:
-    app.settings.task(task)
+    if app.settings.task(task).kind == "chat":
+        digest, runtime, more = _chat(app, origin)
+        return Newcomer(
+            task=task, bundle=digest, runtime=runtime, lineage={**lineage, **more}, label=label
+        )
+    if origin.prices is not None or not origin.count_streams:
+        raise BadInput("--input-price, --output-price and --no-stream-usage belong to a chat")
     kinds = (origin.folder is not None) + (origin.prompt is not None)
     if kinds > 1 or (kinds == 0 and origin.url is None):
         raise BadInput("name one thing: a bundle, --prompt FILE, or --url of a model server")
@@ -136,22 +147,51 @@ def _elsewhere(app: App, url: str) -> Parts:
 def _prompt(app: App, task: str, file: Path, origin: Origin) -> Parts:
     if not origin.model or not origin.url:
         raise BadInput("a prompt needs a model at a provider: add --model NAME and --url BASE_URL")
-    if origin.key is not None and not _VARIABLE.fullmatch(origin.key):
-        raise BadInput("--key: name the variable that holds it, as in env:OPENAI_API_KEY", "key")
+    runtime = _provider(origin)
     labels, source = _labels(app, task, origin.labels)
-    try:
-        template = file.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{file}: no readable text in UTF-8 ({error})", "prompt") from error
+    template = _text_of(file)
     decoding = Decoding(seed=origin.seed, max_tokens=origin.max_tokens, logprobs=origin.logprobs)
     made = Prompt(template, model=origin.model, labels=labels, decoding=decoding)
     with tempfile.TemporaryDirectory() as folder:
         prompt.write(folder, made)
         digest = app.bundles.add(folder)
-    runtime = {"kind": "openai", "url": _address(origin.url)}
-    if origin.key is not None:
-        runtime["key"] = origin.key
     return digest, runtime, {"model": origin.model, **source}
+
+
+def _chat(app: App, origin: Origin) -> Parts:
+    """A model at a provider that talks; a prompt is what it is told before every chat."""
+    if not origin.model or not origin.url:
+        raise BadInput("a chat needs a model at a provider: add --model NAME and --url BASE_URL")
+    if origin.folder is not None or origin.labels is not None:
+        raise BadInput("a chat has neither a bundle of its own nor labels: leave them out")
+    made = ChatModel(
+        model=origin.model,
+        system=None if origin.prompt is None else _text_of(origin.prompt),
+        count_streams=origin.count_streams,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        chat.write(folder, made)
+        digest = app.bundles.add(folder)
+    runtime: dict[str, Any] = _provider(origin)
+    if origin.prices is not None:
+        if min(origin.prices) < 0:
+            raise BadInput("--input-price, --output-price: must not be negative", "prices")
+        runtime["prices"] = dict(zip(("input", "output"), origin.prices, strict=True))
+    return digest, runtime, {"model": origin.model}
+
+
+def _provider(origin: Origin) -> dict[str, Any]:
+    if origin.key is not None and not _VARIABLE.fullmatch(origin.key):
+        raise BadInput("--key: name the variable that holds it, as in env:OPENAI_API_KEY", "key")
+    runtime = {"kind": "openai", "url": _address(origin.url)}
+    return runtime if origin.key is None else {**runtime, "key": origin.key}
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{file}: no readable text in UTF-8 ({error})", "prompt") from error
 
 
 def _labels(app: App, task: str, file: Path | None) -> tuple[list[str], dict[str, str]]:

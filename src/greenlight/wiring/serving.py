@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
+from greenlight.core import pii
+from greenlight.core.errors import BadInput
+from greenlight.core.records import SECOND
 from greenlight.core.states import Variant
 from greenlight.wiring.app import App, authorise
 from greenlight.wiring.models import open_runtime
 
 if TYPE_CHECKING:
     from greenlight.serving.app import Gateway
+    from greenlight.serving.routing import Plan
 
 
 def build_gateway(app: App, replica: str) -> Gateway:
@@ -38,6 +43,8 @@ def build_gateway(app: App, replica: str) -> Gateway:
         config_digest=settings.config_digest,
         admin=build_admin(app),
         pipeline=lambda: newest_of_each(app),
+        plan=functools.partial(plan_of, app),
+        luck=lambda: int.from_bytes(app.random(4), "big") / 2**32,
         settings=Settings(
             poll=settings.gateway.poll,
             spool=SpoolSettings(
@@ -45,3 +52,34 @@ def build_gateway(app: App, replica: str) -> Gateway:
             ),
         ),
     )
+
+
+def plan_of(app: App, task: str) -> Plan:
+    """How a task is served; one that the settings do not name any more is served as any."""
+    from greenlight.serving.routing import Capture, Plan, Segment
+
+    settings = app.settings.tasks.get(task)
+    if settings is None:
+        return Plan()
+    capture = settings.capture
+    return Plan(
+        budget=settings.runtime.timeout / SECOND,
+        capture=Capture(
+            share=capture.share,
+            mask=_without_personal_data if capture.pii else None,
+            input="input" not in capture.mask,
+            output="output" not in capture.mask,
+        ),
+        segments=tuple(
+            Segment(when=segment.when, weight=float(segment.variant == "candidate"))
+            for segment in settings.segments
+        ),
+    )
+
+
+def _without_personal_data(text: str) -> str:
+    """The text with placeholders, or nothing where some would be left."""
+    try:
+        return pii.scrub(text).text
+    except BadInput:
+        return ""

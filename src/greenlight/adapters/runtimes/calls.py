@@ -10,18 +10,25 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from greenlight.core.breaker import Breaker
-from greenlight.core.errors import ModelFailed
+from greenlight.core.errors import ModelFailed, RequestRefused
 from greenlight.core.records import SECOND
 from greenlight.core.states import Status
 from greenlight.ports import Clock
+
+MOST_READ = 16 * 1024
+"""Bytes of an answer that is a refusal."""
 
 
 class Refusal(ModelFailed):
     """An answer with another status than 200. `retry_after` is in seconds, if the server said."""
 
-    def __init__(self, message: str, code: int, retry_after: float | None) -> None:
+    def __init__(
+        self, message: str, code: int, retry_after: float | None, body: bytes = b""
+    ) -> None:
         self.code = code
         self.retry_after = retry_after
+        self.body = body
+        """The beginning of what was said."""
         super().__init__(message, Status.ERROR)
 
 
@@ -62,10 +69,13 @@ class Calls:
         """
         self.url = url
         self._clock = clock
-        self._timeout = timeout
+        self.timeout = timeout / SECOND
+        """In seconds."""
         self._breaker = Breaker(failures, reset)
         self._concurrency = concurrency
-        self._headers = {"content-type": "application/json", **(headers or {})}
+        # Answers are handed on or decoded as they come: they must not be compressed.
+        plain = {"content-type": "application/json", "accept-encoding": "identity"}
+        self._headers = {**plain, **(headers or {})}
         self._under_way = 0
         self._session: aiohttp.ClientSession | None = None
 
@@ -75,12 +85,20 @@ class Calls:
         return self._breaker.open_since
 
     @asynccontextmanager
-    async def call(self) -> AsyncIterator[None]:
-        """One call, of one request or several; what goes wrong inside counts for the breaker.
+    async def call(self, within: float | None = None) -> AsyncIterator[asyncio.Timeout]:
+        """One call, of one request or several; what goes wrong inside counts for the breaker, but
+        for a request that was refused.
+
+        Args:
+            within: patience in seconds, where it is less than that of all calls.
+
+        Yields:
+            The patience, for a call that may take longer as long as something comes.
 
         Raises:
             ModelFailed: it was turned away, it took too long, or what was raised inside.
         """
+        patience = self.timeout if within is None else min(within, self.timeout)
         if self._under_way >= self._concurrency:
             raise ModelFailed(
                 f"{self.url}: {self._under_way} calls are under way already",
@@ -91,13 +109,16 @@ class Calls:
             raise ModelFailed(f"{self.url}: the breaker is open", Status.SHORT_CIRCUIT)
         self._under_way += 1
         try:
-            async with asyncio.timeout(self._timeout / SECOND):
-                yield
+            async with asyncio.timeout(patience) as running:
+                yield running
         except TimeoutError as error:
             self._breaker.failed(ticket, self._clock.now())
             raise ModelFailed(
-                f"{self.url}: no answer within {self._timeout / SECOND:g} s", Status.TIMEOUT
+                f"{self.url}: no answer within {patience:g} s", Status.TIMEOUT
             ) from error
+        except RequestRefused:
+            self._breaker.succeeded(ticket, self._clock.now())
+            raise
         except ModelFailed:
             self._breaker.failed(ticket, self._clock.now())
             raise
@@ -112,20 +133,37 @@ class Calls:
             Refusal: the answer has another status than 200.
             ModelFailed: there is none.
         """
+        async with self.answer(body) as response:
+            return await response.read()
+
+    @asynccontextmanager
+    async def answer(self, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A good answer, of which the body is still to be read.
+
+        Raises:
+            Refusal: the answer has another status than 200.
+            ModelFailed: there is none, or its body ends early.
+        """
         try:
             async with self._open().post(
                 self.url, data=io.BytesIO(body), headers=self._headers
             ) as response:
-                status, answer = response.status, await response.read()
-                retry_after = response.headers.get("retry-after", "")
+                if response.status != 200:
+                    raise await self._refusal(response)
+                yield response
         except TimeoutError as error:
             raise ModelFailed(f"{self.url}: no answer in time", Status.TIMEOUT) from error
         except (aiohttp.ClientError, OSError) as error:
             raise ModelFailed(f"{self.url}: {error}", Status.ERROR) from error
-        if status != 200:
-            seconds = float(retry_after) if retry_after.isdecimal() else None
-            raise Refusal(f"{self.url}: answered {status}", status, seconds)
-        return answer
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> Refusal:
+        retry_after = response.headers.get("retry-after", "")
+        return Refusal(
+            f"{self.url}: answered {response.status}",
+            response.status,
+            float(retry_after) if retry_after.isdecimal() else None,
+            await response.content.read(MOST_READ),
+        )
 
     async def close(self) -> None:
         """Release the connections."""

@@ -58,9 +58,9 @@ class HttpRuntime:
         """See `ports.Runtime.open_since`."""
         return self._calls.open_since
 
-    async def predict(self, texts: Sequence[str]) -> list[Prediction]:
+    async def predict(self, texts: Sequence[str], within: float | None = None) -> list[Prediction]:
         """See `ports.Runtime.predict`."""
-        async with self._calls.call():
+        async with self._calls.call(within):
             answer = await self._calls.post(msgspec.json.encode({"inputs": texts}))
             return self._read(answer, len(texts))
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from greenlight.core.errors import ModelFailed
-from greenlight.core.records import MILLISECOND, SECOND
+from greenlight.core.records import SECOND
 from greenlight.core.states import Status
 from greenlight.ports import Model, Prediction
 
@@ -36,7 +36,7 @@ class InProcessRuntime:
         """None: there is no breaker. A call that fails costs nobody but its own request."""
         return None
 
-    async def predict(self, texts: Sequence[str]) -> list[Prediction]:
+    async def predict(self, texts: Sequence[str], within: float | None = None) -> list[Prediction]:
         """One prediction per text, in order.
 
         A call that ran out of time keeps its thread until the model returns; one that still
@@ -48,15 +48,17 @@ class InProcessRuntime:
         if self._model is None:
             raise ModelFailed("the runtime is closed", Status.ERROR)
         loop = asyncio.get_running_loop()
+        seconds = self._timeout_us / SECOND
+        seconds = seconds if within is None else min(within, seconds)
         try:
-            async with asyncio.timeout(self._timeout_us / SECOND) as patience:
+            async with asyncio.timeout(seconds) as patience:
                 answers = await loop.run_in_executor(
                     self._executor, self._model.predict, list(texts)
                 )
         except Exception as error:  # whatever a model raises, the request goes to the control
             if patience.expired():
-                waited = self._timeout_us // MILLISECOND
-                raise ModelFailed(f"no answer within {waited} ms", Status.TIMEOUT) from error
+                waited = f"no answer within {seconds * 1000:.0f} ms"
+                raise ModelFailed(waited, Status.TIMEOUT) from error
             raise ModelFailed(f"the model failed: {error!r}", Status.ERROR) from error
         if len(answers) != len(texts):
             raise ModelFailed(

@@ -95,7 +95,7 @@ class OpenAIChatRuntime:
         """See `ports.Runtime.open_since`."""
         return self._calls.open_since
 
-    async def predict(self, texts: Sequence[str]) -> list[Prediction]:
+    async def predict(self, texts: Sequence[str], within: float | None = None) -> list[Prediction]:
         """See `ports.Runtime.predict`.
 
         Raises:
@@ -108,7 +108,7 @@ class OpenAIChatRuntime:
             async with free:
                 return self._read(await self._calls.post(self._request(text)))
 
-        async with self._calls.call():
+        async with self._calls.call(within):
             try:
                 async with asyncio.TaskGroup() as group:
                     asked = [group.create_task(ask(text)) for text in texts]

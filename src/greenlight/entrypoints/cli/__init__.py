@@ -30,7 +30,7 @@ COMMANDS = {
     "decisions": ("look:decisions", "List decisions, show one, or take them all once more."),
     "approve": ("sign:approve", "Approve a version with your own key."),
     "reject": ("sign:reject", "Reject a version with your own key."),
-    "keys": ("sign:keys", "Make keys for people who sign, and for the ledger's head."),
+    "keys": ("keys:keys", "Make keys for people, the ledger's head, and applications."),
     "import": ("data:import_data", "Check a file row by row and copy it to data/imported."),
     "export": ("data:export_data", "Write labelled answers to a file for fine-tuning elsewhere."),
     "relabel": ("data:relabel", "Give labels to answers that feedback alone cannot label."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import urllib.error
 import urllib.request
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import click
 import msgspec
 
+from greenlight.core import keys
 from greenlight.core.errors import BadInput, GreenlightError
-from greenlight.entrypoints.cli.common import json_option, settings, show_json
+from greenlight.entrypoints.cli.common import API_KEY_VARIABLE, json_option, settings, show_json
 
 TIMEOUT_S = 30.0
 
@@ -79,15 +81,20 @@ def _post(base: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
     """Send JSON and read the answer; proxies are for other addresses than one's own gateway.
 
     Raises:
-        BadInput: the gateway refused the request.
+        BadInput: the gateway refused the request, or the key to show it is none.
         GreenlightError: no gateway answers there, or it failed.
     """
+    key = os.environ.get(API_KEY_VARIABLE, "").strip()
+    if key and keys.id_of(key) is None:
+        raise BadInput(f"{API_KEY_VARIABLE} holds no key; greenlight keys create NAME makes one")
     try:
         request = urllib.request.Request(
             base.rstrip("/") + path,
             data=msgspec.json.encode(body),
             headers={"Content-Type": "application/json"},
         )
+        if key:
+            request.add_unredirected_header("Authorization", f"Bearer {key}")
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=TIMEOUT_S) as response:
             answer: dict[str, Any] = msgspec.json.decode(response.read(), type=dict[str, Any])

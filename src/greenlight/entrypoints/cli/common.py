@@ -27,6 +27,9 @@ json_option = click.option(
 KEY_VARIABLE = "GREENLIGHT_PERSON_KEY"
 """Holds the secret of the person who calls."""
 
+API_KEY_VARIABLE = "GREENLIGHT_API_KEY"
+"""Holds the key of an application that asks the gateway."""
+
 NEVER_SHOWN = frozenset({"salt"})
 """Who knows a rollout's salt can choose in which arm a unit lands."""
 

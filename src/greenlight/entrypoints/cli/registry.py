@@ -40,6 +40,9 @@ _OPTIONS = (
     click.option("--seed", default=2025, show_default=True, help="Seed of the prompt's answers."),
     click.option("--max-tokens", default=64, show_default=True, help="Longest answer to a prompt."),
     click.option("--no-logprobs", is_flag=True, help="For a provider that refuses to send them."),
+    click.option("--input-price", type=float, help="Of a million tokens that a chat reads."),
+    click.option("--output-price", type=float, help="Of a million tokens that a chat writes."),
+    click.option("--no-stream-usage", is_flag=True, help="Do not ask to count a chat's streams."),
     click.option("--label", help="What to call the version (default: TASK@N)."),
     json_option,
 )
@@ -138,6 +141,9 @@ def _lineage(told: lineage.Lineage) -> Iterator[tuple[str, object]]:
 
 
 def _origin(given: dict[str, Any]) -> wiring.Origin:
+    prices = given["input_price"], given["output_price"]
+    if prices.count(None) == 1:
+        raise click.UsageError("--input-price and --output-price go together")
     return wiring.Origin(
         folder=given["bundle"],
         prompt=given["prompt"],
@@ -148,4 +154,6 @@ def _origin(given: dict[str, Any]) -> wiring.Origin:
         seed=given["seed"],
         max_tokens=given["max_tokens"],
         logprobs=not given["no_logprobs"],
+        prices=None if None in prices else prices,
+        count_streams=not given["no_stream_usage"],
     )

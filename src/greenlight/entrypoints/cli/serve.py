@@ -21,14 +21,22 @@ from greenlight.entrypoints.cli.common import opened
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
+keyless_option = click.option(
+    "--no-keys",
+    "keyless",
+    is_flag=True,
+    help="Answer everybody at an address that others can reach, where there is no API key.",
+)
+
 
 @click.command()
+@keyless_option
 @click.pass_context
-def gateway(context: click.Context) -> None:
+def gateway(context: click.Context, keyless: bool) -> None:
     """Answer requests until SIGTERM; see docs/http.md."""
     _log()
     with opened(context) as app:
-        _serve(app, _say)
+        _serve(app, _say, keyless)
 
 
 @click.command()
@@ -66,8 +74,9 @@ def worker(context: click.Context, with_parent: bool) -> None:
 
 
 @click.command()
+@keyless_option
 @click.pass_context
-def up(context: click.Context) -> None:
+def up(context: click.Context, keyless: bool) -> None:
     """Run gateway and controller in one process, and a worker beside it, until SIGTERM."""
     _log()
     with opened(context) as app, _controller(app) as begin, _worker(context) as work:
@@ -76,14 +85,15 @@ def up(context: click.Context) -> None:
             begin(url)
             work()
 
-        _serve(app, listening)
+        _serve(app, listening, keyless)
 
 
-def _serve(app: wiring.App, listening: Callable[[str], None]) -> None:
+def _serve(app: wiring.App, listening: Callable[[str], None], keyless: bool) -> None:
     """Answer requests; `listening` is called with the address once it listens."""
     from greenlight.entrypoints.gateway import serve
 
     settings = app.settings.gateway
+    wiring.check_exposed(app, settings.host, allowed=keyless)
     # Several gateways of one machine differ by their ports; after a restart the name is the same.
     replica = f"{socket.gethostname()}:{settings.port}"
     built = wiring.build_gateway(app, replica=replica)

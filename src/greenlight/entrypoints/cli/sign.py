@@ -1,8 +1,6 @@
-"""`approve`, `reject` and `keys`: sign-off by people, each proved by a key of their own."""
+"""`approve` and `reject`: sign-off by people, each proved by a key of their own."""
 
 from __future__ import annotations
-
-import secrets
 
 import click
 import msgspec
@@ -74,49 +72,6 @@ def reject(
     It blocks the version until you take it back (greenlight approve VERSION --revoke) or approve.
     """
     _decide(context, version, REJECT, why, name, evaluation, as_json)
-
-
-@click.group()
-def keys() -> None:
-    """Make keys for people who sign, and for the ledger's head."""
-
-
-@keys.command("person")
-@click.argument("name")
-@click.option(
-    "--role",
-    "roles",
-    multiple=True,
-    default=("ml_lead",),
-    show_default=True,
-    help="A role of theirs; may be given several times.",
-)
-@json_option
-def person(name: str, roles: tuple[str, ...], as_json: bool) -> None:
-    """Make a key for a person: the secret for them alone, the public key for greenlight.toml."""
-    secret, public_key = wiring.new_person(secrets.token_bytes)
-    if as_json:
-        show_json({"name": name, "roles": roles, "secret": secret, "key": public_key})
-        return
-    listed = ", ".join(f'"{role}"' for role in roles)
-    click.echo("# for greenlight.toml")
-    click.echo(f'[people.{name}]\nroles = [{listed}]\nkey = "{public_key}"\n')
-    click.echo(f"# for {name} alone; it is kept nowhere else")
-    click.echo(f"export {KEY_VARIABLE}={secret}")
-
-
-@keys.command("ledger")
-@json_option
-def ledger_key(as_json: bool) -> None:
-    """Make a key that signs the ledger's head, to be kept elsewhere than beside the store."""
-    secret, public_key = wiring.new_ledger_key(secrets.token_bytes)
-    if as_json:
-        show_json({"secret": secret, "key": public_key})
-        return
-    click.echo('# for greenlight.toml\n[ledger]\nkey = "env:ACME_LEDGER_KEY"\n')
-    click.echo("# for the environment of what writes to the ledger; it is kept nowhere else")
-    click.echo(f"export ACME_LEDGER_KEY={secret}\n")
-    click.echo(f"# for whoever checks: greenlight audit verify --key\n{public_key}")
 
 
 def _decide(

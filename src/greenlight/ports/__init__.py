@@ -386,8 +386,8 @@ class Runtime(Protocol):
         """
         ...
 
-    async def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """One prediction per text, in order.
+    async def predict(self, texts: Sequence[str], within: float | None = None) -> list[Prediction]:
+        """One prediction per text, in order; `within` is patience in seconds, if less than usual.
 
         Raises:
             ModelFailed: no answer (error, timeout, open breaker); `.status` says which.

@@ -1,0 +1,263 @@
+"""Chat completions in OpenAI's wire format, for tasks that talk and for those that classify.
+
+The order is that of a prediction. A stream can only be answered by control until its first bit has
+been sent; what goes wrong after that is told within the stream and recorded against its version. A
+stream is recorded before its end is said, with the time to its first bit as its latency.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import ExitStack
+from typing import cast
+
+import msgspec
+
+from greenlight.core import chat, ids
+from greenlight.core.assignment import bucket
+from greenlight.core.chat import Chunk, Completion, Request, Tokens
+from greenlight.core.errors import ModelFailed
+from greenlight.core.records import SECOND
+from greenlight.core.states import Status
+from greenlight.serving.arrivals import Arrivals
+from greenlight.serving.asking import (
+    ID_HEADER,
+    OVERHEAD_HEADER,
+    Headers,
+    no_answer,
+    told,
+    unit_of,
+)
+from greenlight.serving.assigning import weight_for
+from greenlight.serving.attempt import Attempt, ask
+from greenlight.serving.gatekeeper import Caller
+from greenlight.serving.http import JSON_TYPE, Header, NotUsable, Response, error_response
+from greenlight.serving.predict import predictions
+from greenlight.serving.recorder import Asked, Recorder, Said
+from greenlight.serving.routing import Route, RoutingTable, Served
+from greenlight.serving.wire import check_text, decode
+
+_EVENTS: tuple[Header, ...] = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+)
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """A whole answer, with a classifier's score."""
+
+    completion: Completion
+    score: float | None = None
+    oos: bool | None = None
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A stream whose first bit is there."""
+
+    first: Chunk
+    rest: AsyncIterator[Chunk]
+
+
+class Conversation(msgspec.Struct, frozen=True):
+    """One request on its way: what was asked, by whom, of which route."""
+
+    id: str
+    request: Request
+    route: Route
+    asked: Asked
+    text: str
+    """What is kept of the request."""
+    weight: float
+    caller: Caller
+    began: float
+
+
+class ChatDesk:
+    """Answers chat completions."""
+
+    def __init__(
+        self,
+        table: RoutingTable,
+        recorder: Recorder,
+        arrivals: Arrivals,
+        *,
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._table = table
+        self._recorder = recorder
+        self._arrivals = arrivals
+        self._random = random
+
+    async def answer(self, body: bytes, headers: Headers, caller: Caller, began: float) -> Response:
+        """Answer a request; see `Predictor.answer`.
+
+        Raises:
+            BadInput, NotFound, NotReady: the request cannot be answered.
+        """
+        request = chat.request_of(decode(chat.HEAD, body), body)
+        route = self._table.route(request.task)
+        text = _text(route, request)
+        with ExitStack() as stack:
+            at = stack.enter_context(self._arrivals.arrive())
+            stack.enter_context(route.held())
+            id = ids.fresh(at, self._random)
+            unit, source = unit_of(headers, request.unit, "user", id)
+            asked = Asked(unit, source, bucket(route.salt, unit), at, caller.id)
+            weight = weight_for(route, request.metadata)
+            this = Conversation(id, request, route, asked, text, weight, caller, began)
+            if request.stream:
+                return await self._streamed(this, stack)
+            return await self._whole(this)
+
+    async def _whole(self, this: Conversation) -> Response:
+        async def call(served: Served, within: float | None) -> Reply:
+            return await _reply(served, this, within)
+
+        attempt = await ask(this.route, this.asked.place, this.weight, call)
+        recorded = await self._keep_reply(this, attempt)
+        if not recorded and attempt.assigned is not this.route.control:
+            # What is not recorded is no exposure, so nobody may be exposed to the candidate.
+            attempt = await ask(this.route, 1.0, this.weight, call)
+        out = self._headers(this, attempt, recorded)
+        if attempt.value is None:
+            return error_response(no_answer(this.route.task, attempt.failure), out)
+        made = attempt.value.completion
+        answer = chat.completion_body(this.id, this.request.model, made)
+        return Response(answer, headers=(JSON_TYPE, *out))
+
+    async def _streamed(self, this: Conversation, stack: ExitStack) -> Response:
+        async def call(served: Served, within: float | None) -> Opened:
+            bits = _bits(served, this, within)
+            try:
+                return Opened(await anext(bits), bits)
+            except StopAsyncIteration:
+                raise ModelFailed(f"{served.label}: a stream of nothing") from None
+
+        attempt = await ask(this.route, this.asked.place, this.weight, call)
+        if attempt.value is None:
+            recorded = await self._keep(this, attempt, "", None)
+            out = self._headers(this, attempt, recorded)
+            return error_response(no_answer(this.route.task, attempt.failure), out)
+        out = self._headers(this, attempt, recorded=True)
+        # From here on the stream holds what the request held: its versions and its arrival.
+        sent = self._sent(this, attempt, attempt.value, stack.pop_all())
+        return Response(b"", headers=(*_EVENTS, *out), stream=sent)
+
+    async def _sent(
+        self, this: Conversation, attempt: Attempt[Opened], opened: Opened, held: ExitStack
+    ) -> AsyncGenerator[bytes, None]:
+        """The bytes of a stream, recorded before its end is said."""
+        head = chat.chunk_head(this.id, this.request.model, this.asked.at // SECOND)
+        texts: list[str] = []
+        tokens: Tokens | None = None
+        chunk: Chunk | None = opened.first
+        unrecorded = True
+        with held:
+            try:
+                while chunk is not None:
+                    texts.append(chunk.text)
+                    tokens = chunk.tokens or tokens
+                    if not chunk.empty or this.request.usage:
+                        yield chat.chunk_event(head, chunk, this.request.usage)
+                    chunk = await anext(opened.rest, None)
+                unrecorded = False
+                await self._keep(this, attempt, "".join(texts), tokens)
+                yield b"data: [DONE]\n\n"
+            except ModelFailed as failure:
+                if attempt.answered is attempt.assigned:
+                    attempt.status = Status(failure.status)
+                unrecorded = False
+                await self._keep(this, attempt, "".join(texts), tokens)
+                yield _fault_event(this.route.task)
+            finally:
+                if unrecorded:
+                    # The client left. What it has read it may still judge.
+                    if attempt.answered is attempt.assigned:
+                        attempt.status = Status.CANCELLED
+                    await self._keep(this, attempt, "".join(texts), tokens)
+                await cast(AsyncGenerator[Chunk, None], opened.rest).aclose()
+
+    async def _keep_reply(self, this: Conversation, attempt: Attempt[Reply]) -> bool:
+        if attempt.value is None:
+            return await self._keep(this, attempt, "", None)
+        reply = attempt.value
+        return await self._keep(
+            this, attempt, reply.completion.text, reply.completion.tokens, reply.score, reply.oos
+        )
+
+    async def _keep(
+        self,
+        this: Conversation,
+        attempt: Attempt[Reply] | Attempt[Opened],
+        text: str,
+        tokens: Tokens | None,
+        score: float | None = None,
+        oos: bool | None = None,
+    ) -> bool:
+        answered = attempt.answered
+        cost = None
+        if tokens is not None and answered is not None and answered.chat is not None:
+            cost = answered.chat.cost(tokens)
+        said = [Said(this.id, this.text, text, score, oos)]
+        return await self._recorder.keep(
+            this.route, attempt, this.asked, said, tokens=tokens, cost=cost
+        )
+
+    def _headers(
+        self, this: Conversation, attempt: Attempt[Reply] | Attempt[Opened], recorded: bool
+    ) -> list[Header]:
+        duration = time.perf_counter() - this.began
+        overhead = self._recorder.count(this.route, attempt, 1, duration)
+        out = [(OVERHEAD_HEADER, b"%.3f" % (overhead * 1000))]
+        if recorded:
+            out.append((ID_HEADER, this.id.encode()))
+        return [*out, *told(this.route, attempt, this.caller)]
+
+
+def _text(route: Route, request: Request) -> str:
+    """What is kept of a request: all messages of a chat, what was said last to a classifier.
+
+    Raises:
+        BadInput: there is nothing to answer.
+        NotUsable: a text that no store keeps, or choices that a classifier does not make.
+    """
+    messages = chat.messages_of(request)
+    if route.control.chat is not None:
+        text = bytes(request.fields["messages"]).decode()
+        if "\\u0000" in text:
+            raise NotUsable("messages: a NUL character, which no store keeps; remove it")
+        return text
+    words = chat.last_words(messages)
+    check_text("messages", words)
+    return words
+
+
+async def _reply(served: Served, this: Conversation, within: float | None) -> Reply:
+    if served.chat is not None:
+        return Reply(await served.chat.complete(this.request, within))
+    [found] = await predictions(served, [this.text], within)
+    created = this.asked.at // SECOND
+    said = Completion(chat.spoken_choices(found.label), None, created, found.label, Tokens())
+    return Reply(said, found.score, found.oos)
+
+
+async def _bits(
+    served: Served, this: Conversation, within: float | None
+) -> AsyncGenerator[Chunk, None]:
+    """A version's answer bit by bit; a classifier's comes as one."""
+    if served.chat is not None:
+        stream = served.chat.stream(this.request, within)
+        try:
+            async for chunk in stream:
+                yield chunk
+        finally:
+            await cast(AsyncGenerator[Chunk, None], stream).aclose()
+        return
+    [found] = await predictions(served, [this.text], within)
+    yield Chunk(chat.spoken_delta(found.label), None, found.label, None, False, True)
+
+
+def _fault_event(task: str) -> bytes:
+    fault = error_response(ModelFailed(f"task {task!r}: the answer broke off; try again"))
+    return b"data: %b\n\n" % fault.body

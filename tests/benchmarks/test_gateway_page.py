@@ -1,0 +1,129 @@
+"""Results of the gateway benchmark: medians, goals, and the page that is made of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from benchmarks.gateway import page
+from benchmarks.gateway.rounds import medians, results
+
+CAME = {
+    "command": "python -m benchmarks.gateway",
+    "cores": 2,
+    "cpu": "x",
+    "commit": "0" * 40,
+    "at": "2026-01-01T00:00",
+}
+
+
+def run(cpu_us: float, *, rate: float = 0.0, ms: float = 1.0, errors: int = 0) -> dict[str, Any]:
+    """What one measurement of a server looks like."""
+    times = {"p50": ms, "p95": 2 * ms, "p99": 3 * ms, "max": 9 * ms}
+    return {
+        "cpu_us": cpu_us,
+        "per_second": rate or 1e6 / cpu_us,
+        "loaded_mb": 70.0,
+        "requests": 100,
+        "errors": errors,
+        "latency": times,
+        "first_byte": times,
+        "told": times,
+        **({"rate": rate, "straight": times, "overhead": times} if rate else {}),
+        **({"failures": {"status 500": errors}} if errors else {}),
+    }
+
+
+def server(cpu_us: float, ms: float = 0.2, pace: float = 50.0) -> dict[str, Any]:
+    """What one round of a server looks like."""
+    return {
+        **{count: run(cpu_us, ms=ms) for count in ("1", "16", "64")},
+        "paced": run(cpu_us, rate=pace, ms=ms),
+        "stream": run(2 * cpu_us, ms=50.0),
+    }
+
+
+def found(made: list[dict[str, Any]], absent: dict[str, str] | None = None) -> dict[str, Any]:
+    """Results as they are saved and read again."""
+    about = {name: {"version": "1.0", "start_s": 1.5, "idle_mb": 60.0} for name in made[0]}
+    setting = {"rounds": len(made), "seconds": 4.0}
+    numbers = results(about, absent or {}, made, setting)
+    saved: dict[str, Any] = {"provenance": CAME, **msgspec.to_builtins(numbers)}
+    return dict(json.loads(json.dumps(saved)))
+
+
+def everybody(noise: float) -> dict[str, Any]:
+    """A round on a machine that is that much slower than it could be."""
+    cost = {"floor": 200, "greenlight": 240, "tensorzero": 220, "litellm": 8000, "mlflow": 11000}
+    made = {name: server(us * noise) for name, us in cost.items()}
+    return {**made, "predict": server(100, pace=120.0), "classify": server(3000, 4.0, 120.0)}
+
+
+def test_a_ratio_is_made_within_its_round() -> None:
+    """A slow round slows both sides down; medians of either side could come from different ones."""
+    one, other = everybody(1), everybody(3)
+    other["floor"] = server(3 * 160)
+    goals = {goal["name"]: goal for goal in found([one, everybody(2), other])["goals"]}
+    floor = goals["CPU per request, times the floor's"]
+    assert (floor["value"], floor["met"]) == (1.2, True)
+    litellm = goals["CPU per request of LiteLLM, times ours"]
+    assert (litellm["value"], litellm["met"], litellm["least"]) == (33.333, True, True)
+    assert goals["CPU per request of MLflow, times ours"]["met"] is False
+    assert goals["overhead at 50 requests/s, p99"]["value"] == 0.6
+    assert goals["classify in process at 120 requests/s on one core, p99"]["met"] is True
+    tensorzero = goals["CPU per request of TensorZero, times ours"]
+    assert (tensorzero["met"], tensorzero["information"]) == (False, True)
+
+
+def test_medians_and_sums() -> None:
+    slow = [run(cost, errors=errors) for cost, errors in ((10, 0), (30, 2), (20, 1))]
+    made = medians(slow)
+    assert (made["cpu_us"], made["requests"], made["errors"]) == (20, 300, 3)
+    assert made["latency"]["p99"] == 3.0
+    assert "failures" not in made
+    assert medians([]) == {}
+
+
+def test_the_page_shows_what_was_measured_and_what_was_missed() -> None:
+    """Same results, same bytes; nothing that was missed or is absent is left out."""
+    numbers = found([everybody(1)], {"other": "`pip` failed"})
+    shown = page.written(f"before\n{page.BEGIN}\nold\n{page.END}\nafter", numbers)
+    assert shown.startswith("before") and shown.endswith("after") and "old" not in shown
+    assert shown == page.written(shown, numbers)
+    assert "| CPU per request of MLflow, times ours | ≥ 50 × | 45.8 × | **no** |" in shown
+    assert "3 of 5 goals" not in shown and "4 of 5 goals are met; 0 of all" in shown
+    assert "| **Greenlight**, recording | 1.0 | 240 | 240 | 240 | 1.20 × | 4,167 |" in shown
+    assert "- other: `’pip’ failed`" in shown
+    for title in page.TITLES.values():
+        assert title in shown
+
+
+def test_a_part_of_the_servers_makes_a_page_too() -> None:
+    made = {"floor": server(200), "predict": server(100, pace=120.0)}
+    shown = page.block(found([made], {"greenlight": "answered 404"}))
+    assert "- **Greenlight**, recording: `answered 404`" in shown
+    assert "could not be measured" in shown and "0 of 5 goals are met" in shown
+    assert "MLflow, not" not in shown
+    assert page.block(None) == ""
+
+
+def test_a_server_that_does_not_keep_up_has_no_latency_at_a_pace() -> None:
+    slow = server(30_000)
+    slow["paced"]["per_second"] = 40.0
+    shown = page.block(found([{"floor": server(200), "mlflow": slow}]))
+    assert "| MLflow, not recording | 50 | does not keep up |  |  |  |" in shown
+
+
+def test_the_summary_of_all_benchmarks_finds_its_rows() -> None:
+    """benchmarks/README.md shows the gateway alone, by users."""
+    runs = found([everybody(1)])["runs"]
+    assert [row["users"] for row in runs] == [1, 16, 64]
+    assert runs[0].keys() >= {"requests_per_second", "cpu_us_per_request", "overhead_ms"}
+
+
+def test_a_page_without_markers_is_refused() -> None:
+    with pytest.raises(ValueError, match="markers"):
+        page.written("no markers", None)
