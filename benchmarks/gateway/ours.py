@@ -1,12 +1,10 @@
 """Installations of Greenlight in a folder, made by its own commands, and how they are started.
 
-A candidate has 10 % of the traffic, evaluated, signed by two people and rolled out as everywhere;
-every request is recorded.
+Every request is recorded.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import subprocess
@@ -17,7 +15,6 @@ from typing import Any
 from benchmarks.gateway import predict
 from benchmarks.gateway.processes import NotMeasured
 from benchmarks.gateway.servers import PREDICT_PACE, QUESTION, Launch, chat_launch
-from benchmarks.gateway.upstream import WORDS
 from greenlight.entrypoints.demo.processes import free_port
 
 TASK = "intent"
@@ -25,28 +22,15 @@ PEOPLE = {"ana": "ml_lead", "ben": "product_owner"}
 TOLD = "x-greenlight-overhead-ms"
 CLASSIFIED = (1, 16)
 """Connections for a model that computes; more of them only wait."""
-OTHER = "I do not know."
-"""An answer that the provider never gives."""
-ROWS = 400
 _CLI = [sys.executable, "-m", "greenlight.entrypoints.cli"]
 
 
 def chat(folder: Path, upstream: str) -> Launch:
-    """`POST /v1/chat/completions` before two versions at the provider."""
-    office = _Office(folder, source='source = "file"\npath = "rows.csv"', backend="tfidf-linear")
-    with (folder / "rows.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(("text", "label"))
-        rows.writerows((f"{QUESTION} {n}", (WORDS, OTHER)[n % 2]) for n in range(ROWS))
-    for model, text in {"base": "{input}", "candidate": "Answer kindly. {input}"}.items():
-        (folder / f"{model}.txt").write_text(f"{text}\n{{labels}}", encoding="utf-8")
-    # What versions are evaluated on.
-    office.call("run", TASK)
-    office.call("adopt", TASK, *_prompt(folder, "base", upstream), "-m", "it ran before", by="ana")
-    added = office.json("versions", "add", TASK, *_prompt(folder, "candidate", upstream))
-    office.call("eval", "run", added["label"])
-    office.call("eval", "seal", added["label"])
-    office.roll_out(added["label"])
+    """`POST /v1/chat/completions` before the provider, with a key, and everything recorded."""
+    office = _Office(folder, _CHAT)
+    version = ["--model", "base", "--url", upstream, "--input-price", "1", "--output-price", "4"]
+    office.call("adopt", TASK, *version, "-m", "it ran before", by="ana")
+    made = office.json("keys", "create", "bench", "--scope", "predict")
     return chat_launch(
         f"greenlight/{TASK}",
         "/v1/chat/completions",
@@ -54,12 +38,13 @@ def chat(folder: Path, upstream: str) -> Launch:
         base=office.base,
         version="greenlight",
         told=TOLD,
+        headers={"authorization": f"Bearer {made['secret']}"},
     )
 
 
 def classify(folder: Path, upstream: str) -> Launch:
     """`POST /v1/tasks/TASK/predict` with the demo's model in the gateway's process."""
-    office = _Office(folder, source='source = "sample"', backend="encoder-head")
+    office = _Office(folder, _CLASSIFY)
     made = office.json("run", TASK)
     office.roll_out(made["version"]["label"])
     return Launch(
@@ -92,16 +77,10 @@ def constant(folder: Path, upstream: str) -> Launch:
     )
 
 
-def _prompt(folder: Path, model: str, upstream: str) -> list[str]:
-    """The options of a prompt at the provider."""
-    options = ["--prompt", str(folder / f"{model}.txt"), "--no-logprobs"]
-    return [*options, "--model", model, "--url", upstream]
-
-
 class _Office:
     """An installation and the people who sign in it."""
 
-    def __init__(self, folder: Path, *, source: str, backend: str) -> None:
+    def __init__(self, folder: Path, task: str) -> None:
         self._folder = folder
         self._secrets: dict[str, str] = {}
         port = free_port()
@@ -113,8 +92,7 @@ class _Office:
             self._secrets[name] = made["secret"]
             people.append(f'[people.{name}]\nroles = ["{role}"]\nkey = "{made["key"]}"')
         (folder / "greenlight.toml").write_text(
-            "\n".join((_TOML.format(port=port, task=TASK, source=source, backend=backend), *people))
-            + "\n",
+            "\n".join((_TOML.format(port=port), task, *people)) + "\n",
             encoding="utf-8",
         )
 
@@ -151,12 +129,18 @@ _TOML = """\
 name = "bench-gateway"
 [gateway]
 port = {port}
-[tasks.{task}]
+"""
+_CHAT = f"""\
+[tasks.{TASK}]
+kind = "chat"
+"""
+_CLASSIFY = f"""\
+[tasks.{TASK}]
 kind = "classify"
-[tasks.{task}.dataset]
-{source}
-[tasks.{task}.train]
-backend = "{backend}"
-[tasks.{task}.gates]
+[tasks.{TASK}.dataset]
+source = "sample"
+[tasks.{TASK}.train]
+backend = "encoder-head"
+[tasks.{TASK}.gates]
 accuracy = {{ min = 0.0 }}
 """

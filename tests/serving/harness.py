@@ -15,6 +15,7 @@ from typing import Any, ParamSpec
 import aiohttp
 import msgspec
 import uvicorn
+import uvloop
 
 from greenlight.adapters.clock import SystemClock
 from greenlight.adapters.stores.memory import MemoryStore
@@ -38,11 +39,11 @@ QUICK = Settings(
 
 
 def asynchronous(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run a test that is a coroutine."""
+    """Run a test that is a coroutine, in the event loop that the gateway has."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        asyncio.run(test(*args, **kwargs))
+        uvloop.run(test(*args, **kwargs))
 
     return run
 

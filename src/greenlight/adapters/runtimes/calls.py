@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-import aiohttp
-
+from greenlight.adapters.runtimes.connections import Answer, BrokenConnection, Connections
 from greenlight.core.breaker import Breaker
 from greenlight.core.errors import ModelFailed, RequestRefused
 from greenlight.core.records import SECOND
@@ -75,9 +73,8 @@ class Calls:
         self._concurrency = concurrency
         # Answers are handed on or decoded as they come: they must not be compressed.
         plain = {"content-type": "application/json", "accept-encoding": "identity"}
-        self._headers = {**plain, **(headers or {})}
+        self._connections = Connections(url, {**plain, **(headers or {})})
         self._under_way = 0
-        self._session: aiohttp.ClientSession | None = None
 
     @property
     def open_since(self) -> int | None:
@@ -133,49 +130,46 @@ class Calls:
             Refusal: the answer has another status than 200.
             ModelFailed: there is none.
         """
-        async with self.answer(body) as response:
-            return await response.read()
+        answer = await self.answer(body)
+        try:
+            return await answer.read()
+        except BrokenConnection as error:
+            raise ModelFailed(f"{self.url}: {error}", Status.ERROR) from error
+        finally:
+            answer.release()
 
-    @asynccontextmanager
-    async def answer(self, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A good answer, of which the body is still to be read.
+    async def answer(self, body: bytes) -> Answer:
+        """A good answer, of which the body is still to be read; it must be released.
 
         Raises:
             Refusal: the answer has another status than 200.
-            ModelFailed: there is none, or its body ends early.
+            ModelFailed: there is none.
         """
         try:
-            async with self._open().post(
-                self.url, data=io.BytesIO(body), headers=self._headers
-            ) as response:
-                if response.status != 200:
-                    raise await self._refusal(response)
-                yield response
-        except TimeoutError as error:
-            raise ModelFailed(f"{self.url}: no answer in time", Status.TIMEOUT) from error
-        except (aiohttp.ClientError, OSError) as error:
+            answer = await self._connections.post(body)
+            if answer.status == 200:
+                return answer
+            try:
+                raise await self._refusal(answer)
+            finally:
+                answer.release()
+        except BrokenConnection as error:
             raise ModelFailed(f"{self.url}: {error}", Status.ERROR) from error
 
-    async def _refusal(self, response: aiohttp.ClientResponse) -> Refusal:
-        retry_after = response.headers.get("retry-after", "")
+    async def _refusal(self, answer: Answer) -> Refusal:
+        retry_after = answer.headers.get(b"retry-after", b"").decode("latin-1")
+        said = b""
+        async for bit in answer.bits():
+            said += bit
+            if len(said) > MOST_READ:
+                break
         return Refusal(
-            f"{self.url}: answered {response.status}",
-            response.status,
+            f"{self.url}: answered {answer.status}",
+            answer.status,
             float(retry_after) if retry_after.isdecimal() else None,
-            await response.content.read(MOST_READ),
+            said,
         )
 
     async def close(self) -> None:
         """Release the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._concurrency),
-                timeout=aiohttp.ClientTimeout(total=None),
-                auto_decompress=False,
-            )
-        return self._session
+        await self._connections.close()

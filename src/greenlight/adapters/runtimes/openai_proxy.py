@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 
-import aiohttp
 import msgspec
 
 from greenlight.adapters.runtimes.calls import Calls, Refusal
+from greenlight.adapters.runtimes.connections import Answer, BrokenConnection
 from greenlight.core.chat import (
     DONE,
     Chunk,
@@ -113,28 +112,36 @@ class OpenAIProxyRuntime:
     async def complete(self, request: Request, within: float | None = None) -> Completion:
         """See `ports.chat.Chat.complete`."""
         body = self._body(request)
-        async with self._calls.call(within) as patience, AsyncExitStack() as stack:
-            response = await self._ask(body, patience, stack)
+        async with self._calls.call(within) as patience:
+            answer = await self._ask(body, patience)
             try:
-                return completion_of(await response.read())
-            except ModelFailed as error:
+                return completion_of(await answer.read())
+            except (BrokenConnection, ModelFailed) as error:
                 raise ModelFailed(f"{self._calls.url}: {error}") from error
+            finally:
+                answer.release()
 
     async def stream(self, request: Request, within: float | None = None) -> AsyncIterator[Chunk]:
         """See `ports.chat.Chat.stream`."""
         body = self._body(request)
         loop, complete = asyncio.get_running_loop(), False
-        async with self._calls.call(within) as patience, AsyncExitStack() as stack:
-            response = await self._ask(body, patience, stack)
+        async with self._calls.call(within) as patience:
+            answer = await self._ask(body, patience)
             events = Events()
-            async for data in response.content.iter_any():
-                for event in events.feed(data):
-                    if event == DONE:
-                        return
-                    chunk = chunk_of(event)
-                    complete |= chunk.last
-                    yield chunk
-                patience.reschedule(loop.time() + self._calls.timeout)
+            try:
+                async for data in answer.bits():
+                    for event in events.feed(data):
+                        if event == DONE:
+                            await answer.read()
+                            return
+                        chunk = chunk_of(event)
+                        complete |= chunk.last
+                        yield chunk
+                    patience.reschedule(loop.time() + self._calls.timeout)
+            except BrokenConnection as error:
+                raise ModelFailed(f"{self._calls.url}: {error}") from error
+            finally:
+                answer.release()
             if not complete:
                 raise ModelFailed(f"{self._calls.url}: the stream ended before the answer did")
 
@@ -155,14 +162,12 @@ class OpenAIProxyRuntime:
             count_streams=self._model.count_streams,
         )
 
-    async def _ask(
-        self, body: bytes, patience: asyncio.Timeout, stack: AsyncExitStack
-    ) -> aiohttp.ClientResponse:
-        """A good answer, the body still to be read; it is held by the stack."""
+    async def _ask(self, body: bytes, patience: asyncio.Timeout) -> Answer:
+        """A good answer, the body still to be read; it must be released."""
         for attempt in range(RETRIES + 1):
             pause = FIRST_PAUSE * 2**attempt
             try:
-                return await stack.enter_async_context(self._calls.answer(body))
+                return await self._calls.answer(body)
             except Refusal as refusal:
                 failure: ModelFailed = self._meant(refusal)
                 if refusal.code not in _AGAIN:
