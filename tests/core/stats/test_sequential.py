@@ -14,6 +14,7 @@ from scipy import optimize, stats
 
 from greenlight.core.stats.sequential import (
     EVENTS,
+    V_OPT,
     Difference,
     asymptotic_interval,
     bernoulli_interval,
@@ -394,3 +395,29 @@ class TestQuantile:
             ValueError, match=r"must lie in \(0, 1\)$|^values: not all of them are numbers$"
         ):
             quantile_interval(values, p, alpha)
+
+
+def _told(shown: Difference, control: list[float], candidate: list[float]) -> Difference:
+    for y in control:
+        shown.update(False, y, 0.5)
+    for y in candidate:
+        shown.update(True, y, 0.5)
+    return shown
+
+
+def test_the_interval_of_a_difference_is_two_sided_and_within_what_is_possible() -> None:
+    mixed = _told(Difference(), [0.0, 1.0] * 400, [0.0, 1.0, 1.0] * 300)
+    interval = mixed.interval(0.05)
+    assert interval is not None
+    half = normal_mixture_bound(mixed.m2, V_OPT, 0.05, True) / mixed.n
+    assert interval == (mixed.mean - half, mixed.mean + half)
+    few = _told(Difference(), [0.0, 1.0] * 30, [0.0, 1.0] * 30)
+    narrow = few.interval(1e-9)
+    assert narrow is not None and (narrow[0], narrow[1]) == (-1.0, 1.0)
+
+
+def test_nothing_is_infinite() -> None:
+    with pytest.raises(ValueError, match="expected finite numbers"):
+        normal_mixture_bound(math.inf, 1.0, 0.05, True)
+    with pytest.raises(ValueError, match="expected a finite number above 0"):
+        bernoulli_interval(1, 2, math.inf, 0.05)
