@@ -61,6 +61,13 @@ def classify(folder: Path, upstream: str) -> Launch:
     )
 
 
+def sample_bundle(folder: Path) -> Path:
+    """The folder of an `encoder-head` bundle, trained on the sample."""
+    office = _Office(folder, _CLASSIFY)
+    digest = office.json("run", TASK)["version"]["bundle"]
+    return folder / ".greenlight" / "bundles" / str(digest).removeprefix("sha256:")
+
+
 def constant(folder: Path, upstream: str) -> Launch:
     """`POST /v1/tasks/TASK/predict` with a model that costs nothing."""
     port = free_port()

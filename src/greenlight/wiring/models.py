@@ -16,8 +16,7 @@ from greenlight.ports import Model, Runtime
 from greenlight.ports.chat import Chat
 from greenlight.wiring.app import App
 
-THREADS = 2
-"""Threads that run one model; onnxruntime uses one core per call."""
+_WARMING = "A first text is slower than all that follow."
 PATIENCE = 60 * SECOND
 """For one call when a model elsewhere is judged."""
 _BATCH = 64
@@ -42,9 +41,12 @@ def open_runtime(
     if kind == "in_process":
         from greenlight.adapters.runtimes.in_process import InProcessRuntime
         from greenlight.models import bundle
+        from greenlight.models.embedding import available_workers
 
         model = bundle.load(app.bundles.path(version.bundle), version.bundle)
-        return InProcessRuntime(model, THREADS, timeout)
+        model.predict([_WARMING])
+        # A call keeps one core busy: more threads than cores would only take turns.
+        return InProcessRuntime(model, available_workers(), timeout)
     if kind == "http":
         from greenlight.adapters.runtimes.http import HttpRuntime
 
