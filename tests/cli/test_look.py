@@ -15,6 +15,7 @@ from greenlight.core.records import SECOND, Decision, Epoch, Inference, Replica
 from greenlight.core.states import Action, Status, Variant, VersionStatus
 from greenlight.recording import record
 from tests.cli.project import Project
+from tests.contracts.making import inference
 from tests.stages.office import rollout
 
 SALT = "5a" * 16
@@ -210,3 +211,26 @@ def test_decisions_are_replayed(rolling: Project) -> None:
     rollout = rolling.json("rollouts", "list")[0]["id"]
     assert "not equal" in rolling.ok("decisions", "replay", rollout[:20])
     assert all(again["equal"] for again in rolling.json("decisions", "replay", rollout))
+
+
+def test_what_each_arm_of_a_chat_cost(rolling: Project) -> None:
+    """O7: tokens and cost by arm, in all and per request."""
+    [listed] = rolling.json("rollouts", "list")
+    assert "TOKENS READ" not in rolling.ok("status", "intent")
+    with rolling.opened() as (_, office):
+        made = [
+            inference(
+                f"spent-{number}",
+                rollout=listed["id"],
+                variant=variant,
+                input_tokens=100,
+                output_tokens=20 * (number + 1),
+                cost=0.25,
+            )
+            for number, variant in enumerate(Variant)
+        ]
+        office.store.ingest(made, [])
+    arms = rolling.json("status", "intent")["tasks"]["intent"]["rollout"]["arms"]
+    assert [arms[v]["output_tokens"] for v in Variant] == [20, 40]
+    shown = rolling.ok("status", "intent")
+    assert "TOKENS READ" in shown and "0.2500" in shown

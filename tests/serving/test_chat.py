@@ -118,6 +118,11 @@ async def test_the_real_client_asks_and_is_told_nothing_of_versions(tmp_path: Pa
         )
         assert said["status"] == "stored"  # type: ignore[index]
         assert [model.id async for model in sdk.models.list()] == [MODEL]
+        _, counted = await on.client.get("/metrics")
+        label = 'task="intent",version="v2"'
+        assert f'greenlight_tokens_total{{direction="input",{label}}} 7.0' in counted
+        assert f'greenlight_tokens_total{{direction="output",{label}}} 3.0' in counted
+        assert f"greenlight_cost_total{{{label}}} 3.7e-05" in counted
 
 
 @asynchronous
@@ -367,3 +372,33 @@ async def test_what_is_kept_of_texts(tmp_path: Path) -> None:
         assert [record.capture for record in kept] == [0.5, 0.5]
         assert [record.output for record in kept] == ["", ""]
         assert "… there" in kept[0].input and kept[1].input == ""
+
+
+@asynchronous
+async def test_whenever_a_client_leaves_nothing_is_held_any_longer(tmp_path: Path) -> None:
+    """Versions must be retired and evidence must go on, also if the first byte was never read."""
+    async with scene(tmp_path, weight=1.0) as on:
+        gateway = on.world.gateway(replica="gateway-2")
+        await gateway.start()
+        route = gateway.table.route("intent")
+        body = msgspec.json.encode(BODY | {"stream": True})
+        scope = {"type": "http", "method": "POST", "path": CHAT, "headers": []}
+        for broken_at in range(4):
+            sent = 0
+
+            async def receive() -> dict[str, Any]:
+                return {"type": "http.request", "body": body, "more_body": False}
+
+            async def send(message: Any, at: int = broken_at) -> None:
+                nonlocal sent
+                if sent == at:
+                    raise ConnectionResetError("gone")
+                sent += 1
+
+            with pytest.raises(ConnectionResetError):
+                await gateway(scope, receive, send)
+            assert gateway._arrivals.complete_until() >= on.world.clock.now() - SECOND
+        for served in route.served():
+            await asyncio.wait_for(served.retire(), 5)
+        await gateway.stop()
+    assert len(on.world.inferences()) == 4

@@ -12,7 +12,7 @@ events: HTML Living Standard, 9.2.)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -25,6 +25,8 @@ LONGEST_EVENT = 1 << 20
 
 Raw = msgspec.Raw
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises: no JSON of this shape, not UTF-8, nested too deeply."""
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -46,6 +48,8 @@ class Request(msgspec.Struct, frozen=True):
     fields: dict[str, Raw]
     """The whole body by field."""
     metadata: dict[str, Any]
+    options: dict[str, Raw] = {}
+    """`stream_options` by field."""
 
     @property
     def model(self) -> str:
@@ -76,43 +80,59 @@ class Chunk(msgspec.Struct, frozen=True):
     """Its choice says why the answer ends."""
 
 
-class _Options(msgspec.Struct, frozen=True):
+class StreamOptions(msgspec.Struct, frozen=True):
+    """`include_usage`: whether a stream ends with the count of tokens."""
+
     include_usage: bool = False
 
 
-class _Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True):
+    """One message of a chat; what else it has is handed on as it came."""
+
     role: str
     content: Any = None
 
 
-class _Head(msgspec.Struct, frozen=True):
+class Head(msgspec.Struct, frozen=True):
+    """What is read of a request; every other field is handed on as it came."""
+
     model: str
     messages: Raw
     stream: bool | None = None
-    stream_options: _Options | None = None
+    stream_options: StreamOptions | None = None
     user: str | None = None
     safety_identifier: str | None = None
     metadata: dict[str, Any] | None = None
 
 
-class _Words(msgspec.Struct, frozen=True):
+class Words(msgspec.Struct, frozen=True):
+    """What a model said; what else there is comes as the provider sent it."""
+
     content: str | None = None
-    tool_calls: Raw = Raw()
+    tool_calls: Raw | msgspec.UnsetType = msgspec.UNSET
     refusal: str | None = None
 
 
-class _Choice(msgspec.Struct, frozen=True):
-    message: _Words
+class Choice(msgspec.Struct, frozen=True):
+    """One answer; what else it has comes as the provider sent it."""
+
+    message: Words
 
 
 class _Bit(msgspec.Struct, frozen=True):
-    delta: _Words = _Words()
+    delta: Words = Words()
     finish_reason: str | None = None
 
 
-class _Usage(msgspec.Struct, frozen=True):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""More than that no store keeps."""
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """The provider's count of tokens; what else it counts comes as it was sent."""
+
+    prompt_tokens: _Count | None = None
+    completion_tokens: _Count | None = None
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -127,16 +147,16 @@ class _Event(msgspec.Struct, frozen=True):
     error: Raw = Raw()
 
 
-HEAD = msgspec.json.Decoder(_Head)
-_MESSAGES = msgspec.json.Decoder(list[_Message])
+HEAD = msgspec.json.Decoder(Head)
+_MESSAGES = msgspec.json.Decoder(list[Message])
 _ANSWER = msgspec.json.Decoder(_Answer)
-_CHOICES = msgspec.json.Decoder(list[_Choice])
+_CHOICES = msgspec.json.Decoder(list[Choice])
 _EVENT = msgspec.json.Decoder(_Event)
 _BITS = msgspec.json.Decoder(list[_Bit])
-_USAGE = msgspec.json.Decoder(_Usage | None)
+_USAGE = msgspec.json.Decoder(Usage | None)
 
 
-def request_of(head: _Head, body: bytes) -> Request:
+def request_of(head: Head, body: bytes) -> Request:
     """A request whose head has been decoded.
 
     Raises:
@@ -144,14 +164,19 @@ def request_of(head: _Head, body: bytes) -> Request:
     """
     if not head.model.startswith(PREFIX) or head.model == PREFIX:
         raise BadInput(f"model {head.model[:80]!r}: write {PREFIX}TASK (GET /v1/models)", "model")
-    metadata = head.metadata or {}
+    try:
+        fields = _FIELDS.decode(body)
+        options = _FIELDS.decode(fields["stream_options"]) if head.stream_options else {}
+    except _MALFORMED as error:
+        raise BadInput(f"malformed request: {error}") from error
     return Request(
         task=head.model.removeprefix(PREFIX),
         unit=head.safety_identifier if head.safety_identifier is not None else head.user,
         stream=bool(head.stream),
         usage=head.stream_options is not None and head.stream_options.include_usage,
-        fields=_FIELDS.decode(body),
-        metadata=metadata,
+        fields=fields,
+        metadata=head.metadata or {},
+        options=options,
     )
 
 
@@ -163,7 +188,7 @@ def messages_of(request: Request) -> list[tuple[str, Any]]:
     """
     try:
         messages = _MESSAGES.decode(request.fields["messages"])
-    except msgspec.DecodeError as error:
+    except _MALFORMED as error:
         raise BadInput(f"malformed request: messages: {error}", "messages") from error
     if not messages:
         raise BadInput("messages: send at least one", "messages")
@@ -213,14 +238,13 @@ def body_for(
         fields.setdefault(name, Raw(msgspec.json.encode(value)))
     fields["model"] = Raw(msgspec.json.encode(model))
     if system is not None:
-        said: list[Raw] = msgspec.json.decode(fields["messages"], type=list[Raw])
-        first = Raw(msgspec.json.encode({"role": "system", "content": system}))
-        fields["messages"] = Raw(msgspec.json.encode([first, *said]))
+        # There is a message (`messages_of`), so their bracket is replaced and none is read anew.
+        first = msgspec.json.encode({"role": "system", "content": system})
+        fields["messages"] = Raw(b"[" + first + b"," + bytes(fields["messages"])[1:])
     if request.stream and count_streams:
-        options = msgspec.json.decode(fields.get("stream_options", b"null"))
-        fields["stream_options"] = Raw(
-            msgspec.json.encode({**(options or {}), "include_usage": True})
-        )
+        own = None if "stream_options" in request.fields else (defaults or {}).get("stream_options")
+        options = {**request.options, **(own or {}), "include_usage": True}
+        fields["stream_options"] = Raw(msgspec.json.encode(options))
     return msgspec.json.encode(fields)
 
 
@@ -234,14 +258,13 @@ def completion_of(answer: bytes) -> Completion:
         found = _ANSWER.decode(answer)
         choices = _CHOICES.decode(found.choices)
         tokens = _tokens(found.usage)
-    except msgspec.DecodeError as error:
+        text = _said(choices[0].message) if choices else ""
+    except _MALFORMED as error:
         raise ModelFailed(f"no completion: {error}") from error
     if not choices:
         raise ModelFailed("a completion without a choice")
     usage = None if tokens is None else found.usage
-    return Completion(
-        found.choices, usage, found.created, _said(choices[0].message), tokens or Tokens()
-    )
+    return Completion(found.choices, usage, found.created, text, tokens or Tokens())
 
 
 def chunk_of(event: bytes) -> Chunk:
@@ -254,11 +277,11 @@ def chunk_of(event: bytes) -> Chunk:
         found = _EVENT.decode(event)
         bits = _BITS.decode(found.choices)
         tokens = _tokens(found.usage)
-    except msgspec.DecodeError as error:
+        text = _said(bits[0].delta) if bits else ""
+    except _MALFORMED as error:
         raise ModelFailed(f"no chunk of a completion: {error}") from error
     if bytes(found.error):
         raise ModelFailed(f"the stream says: {bytes(found.error)[:200]!r}")
-    text = _said(bits[0].delta) if bits else ""
     last = any(bit.finish_reason is not None for bit in bits)
     usage = None if tokens is None else found.usage
     return Chunk(found.choices, usage, text, tokens, not bits, last)
@@ -335,13 +358,15 @@ def _single(choice: dict[str, Any]) -> Raw:
     return Raw(msgspec.json.encode([choice]))
 
 
-def _said(words: _Words) -> str:
+def _said(words: Words) -> str:
     if words.content:
         return words.content
     if words.refusal:
         return words.refusal
-    calls = bytes(words.tool_calls)
-    return "" if calls in (b"", b"null") else calls.decode()
+    calls = words.tool_calls
+    if isinstance(calls, msgspec.UnsetType) or bytes(calls) == b"null":
+        return ""
+    return bytes(calls).decode()
 
 
 def _tokens(usage: Raw) -> Tokens | None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+DISPLAYED = 0.05
+"""α of intervals that are shown: they cover at every look together with 95 %."""
+
 
 def power(log_e: float) -> str:
     """E for people: plain digits where they serve, a power of ten where E is huge."""

@@ -33,26 +33,16 @@ class _Server(uvicorn.Server):
             self._ready()
 
 
-def serve(
-    app: Any,
-    host: str,
-    port: int,
-    *,
-    name: str = "gateway",
-    ready: Callable[[str], None] | None = None,
-) -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests under way and return.
+def listen(host: str, port: int, name: str = "gateway") -> socket.socket:
+    """A socket that listens.
 
     Args:
-        app: an ASGI application with lifespan.
         host: the address to listen on.
         port: the port, 0 for any free one.
-        name: what to call it in the line printed when it listens.
-        ready: called with the URL when it listens, instead of printing that line.
+        name: who listens, for the message.
 
     Raises:
         Refused: the port is taken.
-        NotStarted: the application did not start.
     """
     try:
         listener = socket.create_server((host, port), backlog=_BACKLOG)
@@ -66,6 +56,31 @@ def serve(
     # Accepted connections inherit this. Without it the head and the body of an answer, two small
     # writes, wait for each other through the client's delayed acknowledgement: 40 ms per answer.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def serve(
+    app: Any,
+    host: str,
+    at: int | socket.socket,
+    *,
+    name: str = "gateway",
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then finish the requests under way and return.
+
+    Args:
+        app: an ASGI application with lifespan.
+        host: the address on which it listens.
+        at: the port, 0 for any free one; or a socket that listens already.
+        name: what to call it in the line printed when it listens.
+        ready: called with the URL when it listens, instead of printing that line.
+
+    Raises:
+        Refused: the port is taken.
+        NotStarted: the application did not start.
+    """
+    listener = listen(host, at, name) if isinstance(at, int) else at
     url = f"http://{host}:{listener.getsockname()[1]}"
 
     def tell() -> None:

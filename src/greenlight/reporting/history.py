@@ -20,6 +20,7 @@ from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import MINUTE, Decision, Epoch, JournalEntry, Record, Rollout, Version
 from greenlight.core.states import Action, Variant
 from greenlight.core.stats.sequential import bernoulli_interval
+from greenlight.core.words import DISPLAYED
 from greenlight.lookup import everything
 from greenlight.ports import Records, Store
 
@@ -28,10 +29,8 @@ R = TypeVar("R", bound=Record)
 ENDS = (Action.PROMOTE, Action.ROLLBACK, Action.WITHDRAW, Action.INCONCLUSIVE)
 """The actions that end a rollout."""
 
-WATCHED = 0.05
-"""α of the intervals that may be watched."""
 TIGHTEST = 500
-"""They are narrowest, for what can be had at all, at so many outcomes."""
+"""Intervals that may be watched are narrowest, for what can be had at all, at so many outcomes."""
 
 TOLERANCE = 1e-9
 """How far log E may be from what was recorded where it is recomputed on another build."""
@@ -64,7 +63,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
         """
         if not self.outcomes:
             return None
-        low, high = bernoulli_interval(self.good, self.outcomes, TIGHTEST, WATCHED)
+        low, high = bernoulli_interval(self.good, self.outcomes, TIGHTEST, DISPLAYED)
         return Proportion(value=self.good / self.outcomes, low=low, high=high, n=self.outcomes)
 
     def __add__(self, other: Tally) -> Tally:

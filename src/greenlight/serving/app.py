@@ -18,6 +18,7 @@ from greenlight.core.errors import GreenlightError, NotFound
 from greenlight.core.records import SECOND, Replica
 from greenlight.ports import Clock, Events, Records
 from greenlight.recording import head
+from greenlight.serving import openapi
 from greenlight.serving.admin import PREFIX, Admin
 from greenlight.serving.arrivals import Arrivals
 from greenlight.serving.asking import UNIT_HEADER, Headers, text_of
@@ -58,12 +59,13 @@ _FIXED = {
     "/healthz": "healthz",
     "/readyz": "readyz",
     "/metrics": "metrics",
+    "/openapi.json": "openapi",
     FLAGS: "flags",
 }
 """Path → endpoint; a fixed set of words, for they label metrics."""
 _PLACES = (
     "POST /v1/tasks/TASK/predict, /v1/chat/completions, /v1/feedback and /ofrep/v1/evaluate/flags, "
-    "GET /v1/models, /healthz, /readyz, /metrics"
+    "GET /v1/models, /healthz, /readyz, /metrics, /openapi.json"
 )
 
 
@@ -107,7 +109,9 @@ class Gateway:
             luck: a number from [0, 1), by which it is drawn whose texts are kept.
         """
         self.settings = settings or Settings()
-        self.meters = Meters(pipeline, newest=lambda: head(records))
+        self.meters = Meters(
+            pipeline, newest=lambda: head(records), shared=self.settings.shares_metrics
+        )
         self._admin = admin
         self.table = RoutingTable()
         self._events = events
@@ -234,6 +238,8 @@ class Gateway:
         _only(scope, "GET")
         if endpoint == "readyz":
             return self._ready()
+        if endpoint == "openapi":
+            return Response(openapi.encoded())
         if endpoint == "metrics":
             kind = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
             return Response(await asyncio.to_thread(self.meters.render), headers=(kind,))

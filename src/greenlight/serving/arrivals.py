@@ -20,18 +20,27 @@ class Arrivals:
         self._last = 0
         self._open: dict[int, None] = {}
 
-    @contextmanager
-    def arrive(self) -> Iterator[int]:
-        """The receive time of a request that has just arrived whole; open until it is recorded.
+    def open(self) -> int:
+        """The receive time of a request that has just arrived whole; to be closed once recorded.
 
         The time is in microseconds and unique to the request.
         """
         at = self._last = max(self._last + 1, self._clock.now())
         self._open[at] = None
+        return at
+
+    def close(self, at: int) -> None:
+        """The request that arrived then is recorded, or will never be."""
+        del self._open[at]
+
+    @contextmanager
+    def arrive(self) -> Iterator[int]:
+        """A receive time, open as long as the block lasts."""
+        at = self.open()
         try:
             yield at
         finally:
-            del self._open[at]
+            self.close(at)
 
     def complete_until(self) -> int:
         """A time up to which every request has been recorded, and none will arrive any more."""

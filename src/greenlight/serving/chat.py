@@ -7,9 +7,9 @@ stream is recorded before its end is said, with the time to its first bit as its
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import ExitStack
 from typing import cast
 
 import msgspec
@@ -42,6 +42,8 @@ _EVENTS: tuple[Header, ...] = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
 )
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""An escaped NUL in JSON; a backslash before `u0000` that is itself escaped makes none."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -98,17 +100,23 @@ class ChatDesk:
         request = chat.request_of(decode(chat.HEAD, body), body)
         route = self._table.route(request.task)
         text = _text(route, request)
-        with ExitStack() as stack:
-            at = stack.enter_context(self._arrivals.arrive())
-            stack.enter_context(route.held())
+        at, kept = self._arrivals.open(), False
+        route.hold()
+        try:
             id = ids.fresh(at, self._random)
             unit, source = unit_of(headers, request.unit, "user", id)
             asked = Asked(unit, source, bucket(route.salt, unit), at, caller.id)
             weight = weight_for(route, request.metadata)
             this = Conversation(id, request, route, asked, text, weight, caller, began)
-            if request.stream:
-                return await self._streamed(this, stack)
-            return await self._whole(this)
+            if not request.stream:
+                return await self._whole(this)
+            response = await self._streamed(this)
+            kept = response.stream is not None
+            return response
+        finally:
+            # A stream that has begun holds its versions and its arrival to its end.
+            if not kept:
+                self._let_go(route, at)
 
     async def _whole(self, this: Conversation) -> Response:
         async def call(served: Served, within: float | None) -> Reply:
@@ -126,7 +134,11 @@ class ChatDesk:
         answer = chat.completion_body(this.id, this.request.model, made)
         return Response(answer, headers=(JSON_TYPE, *out))
 
-    async def _streamed(self, this: Conversation, stack: ExitStack) -> Response:
+    def _let_go(self, route: Route, at: int) -> None:
+        route.release()
+        self._arrivals.close(at)
+
+    async def _streamed(self, this: Conversation) -> Response:
         async def call(served: Served, within: float | None) -> Opened:
             bits = _bits(served, this, within)
             try:
@@ -140,12 +152,13 @@ class ChatDesk:
             out = self._headers(this, attempt, recorded)
             return error_response(no_answer(this.route.task, attempt.failure), out)
         out = self._headers(this, attempt, recorded=True)
-        # From here on the stream holds what the request held: its versions and its arrival.
-        sent = self._sent(this, attempt, attempt.value, stack.pop_all())
-        return Response(b"", headers=(*_EVENTS, *out), stream=sent)
+        sent = self._sent(this, attempt, attempt.value)
+        # A generator that was never begun would never end, and let nothing go.
+        first = await anext(sent)
+        return Response(first, headers=(*_EVENTS, *out), stream=sent)
 
     async def _sent(
-        self, this: Conversation, attempt: Attempt[Opened], opened: Opened, held: ExitStack
+        self, this: Conversation, attempt: Attempt[Opened], opened: Opened
     ) -> AsyncGenerator[bytes, None]:
         """The bytes of a stream, recorded before its end is said."""
         head = chat.chunk_head(this.id, this.request.model, this.asked.at // SECOND)
@@ -153,30 +166,32 @@ class ChatDesk:
         tokens: Tokens | None = None
         chunk: Chunk | None = opened.first
         unrecorded = True
-        with held:
+        try:
+            while chunk is not None:
+                texts.append(chunk.text)
+                tokens = chunk.tokens or tokens
+                if not chunk.empty or this.request.usage:
+                    yield chat.chunk_event(head, chunk, this.request.usage)
+                chunk = await anext(opened.rest, None)
+            unrecorded = False
+            await self._keep(this, attempt, "".join(texts), tokens)
+            yield b"data: [DONE]\n\n"
+        except ModelFailed as failure:
+            if attempt.answered is attempt.assigned:
+                attempt.status = Status(failure.status)
+            unrecorded = False
+            await self._keep(this, attempt, "".join(texts), tokens)
+            yield _fault_event(this.route.task)
+        finally:
             try:
-                while chunk is not None:
-                    texts.append(chunk.text)
-                    tokens = chunk.tokens or tokens
-                    if not chunk.empty or this.request.usage:
-                        yield chat.chunk_event(head, chunk, this.request.usage)
-                    chunk = await anext(opened.rest, None)
-                unrecorded = False
-                await self._keep(this, attempt, "".join(texts), tokens)
-                yield b"data: [DONE]\n\n"
-            except ModelFailed as failure:
-                if attempt.answered is attempt.assigned:
-                    attempt.status = Status(failure.status)
-                unrecorded = False
-                await self._keep(this, attempt, "".join(texts), tokens)
-                yield _fault_event(this.route.task)
-            finally:
                 if unrecorded:
                     # The client left. What it has read it may still judge.
                     if attempt.answered is attempt.assigned:
                         attempt.status = Status.CANCELLED
                     await self._keep(this, attempt, "".join(texts), tokens)
                 await cast(AsyncGenerator[Chunk, None], opened.rest).aclose()
+            finally:
+                self._let_go(this.route, this.asked.at)
 
     async def _keep_reply(self, this: Conversation, attempt: Attempt[Reply]) -> bool:
         if attempt.value is None:
@@ -225,7 +240,7 @@ def _text(route: Route, request: Request) -> str:
     messages = chat.messages_of(request)
     if route.control.chat is not None:
         text = bytes(request.fields["messages"]).decode()
-        if "\\u0000" in text:
+        if _NUL.search(text):
             raise NotUsable("messages: a NUL character, which no store keeps; remove it")
         return text
     words = chat.last_words(messages)

@@ -69,7 +69,7 @@ class UpstreamBusy(GreenlightError):
         super().__init__(message)
 
 
-_STATUS: tuple[tuple[type[GreenlightError], int, str], ...] = (
+STATUS: tuple[tuple[type[GreenlightError], int, str], ...] = (
     (TooLarge, 413, "too_large"),
     (NotUsable, 422, "not_usable"),
     (BadInput, 400, "bad_input"),
@@ -95,18 +95,23 @@ class Response(msgspec.Struct, frozen=True):
     status: int = 200
     headers: tuple[Header, ...] = (JSON_TYPE,)
     stream: AsyncGenerator[bytes, None] | None = None
-    """Instead of a body. It is closed in any case; before its end if the client left."""
+    """What follows the body. It must have begun, and is closed in any case: before its end if the
+    client left."""
 
 
-class _Fault(msgspec.Struct, frozen=True):
+class Fault(msgspec.Struct, frozen=True):
+    """What went wrong; `param` names the field of the request that is at fault, if one is."""
+
     message: str
     type: str
     param: str | None
     code: str
 
 
-class _Envelope(msgspec.Struct, frozen=True):
-    error: _Fault
+class Envelope(msgspec.Struct, frozen=True):
+    """The shape of every error, as OpenAI has it."""
+
+    error: Fault
 
 
 def json_response(value: object, status: int = 200, headers: Sequence[Header] = ()) -> Response:
@@ -118,7 +123,7 @@ def error_response(error: Exception, headers: Sequence[Header] = ()) -> Response
     """The response that tells the client what went wrong: the message of an error that is meant
     for it, and of anything else only that it happened (status 500)."""
     status, code, message = 500, "internal", "an internal error; it has been logged"
-    for kind, row_status, row_code in _STATUS:
+    for kind, row_status, row_code in STATUS:
         if isinstance(error, kind):
             status, code, message = row_status, row_code, str(error)
             break
@@ -131,13 +136,13 @@ def error_response(error: Exception, headers: Sequence[Header] = ()) -> Response
         extra.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, MethodNotAllowed):
         extra.append((b"allow", error.allowed.encode()))
-    fault = _Fault(
+    fault = Fault(
         message=message,
         type="invalid_request_error" if status < 500 else "server_error",
         param=error.param if isinstance(error, BadInput | RequestRefused) else None,
         code=code,
     )
-    return json_response(_Envelope(fault), status, extra)
+    return json_response(Envelope(fault), status, extra)
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -199,13 +204,6 @@ async def send_response(send: Send, response: Response, receive: Receive | None 
 async def _send_stream(
     send: Send, stream: AsyncGenerator[bytes, None], response: Response, receive: Receive
 ) -> None:
-    await send(
-        {
-            "type": "http.response.start",
-            "status": response.status,
-            "headers": list(response.headers),
-        }
-    )
     own = asyncio.current_task()
     gone = False
 
@@ -220,6 +218,9 @@ async def _send_stream(
     # A client that leaves is not told of by `send`; what it asked for would be made to the end.
     watching = asyncio.create_task(watch())
     try:
+        headers = list(response.headers)
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body, "more_body": True})
         async for data in stream:
             await send({"type": "http.response.body", "body": data, "more_body": True})
         await send({"type": "http.response.body", "body": b""})

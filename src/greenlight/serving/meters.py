@@ -10,7 +10,9 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.multiprocess import MultiProcessCollector
 
+from greenlight.core.chat import Tokens
 from greenlight.core.metrics import GOOD
 from greenlight.core.states import Variant
 from greenlight.serving.ledger_meter import LedgerMeter, Newest
@@ -27,13 +29,31 @@ class Meters:
     that a prediction needs are kept after their first use.
     """
 
-    def __init__(self, pipeline: Views | None = None, newest: Newest = lambda: None) -> None:
-        """Set them up; `pipeline` tells of the newest run of each task, `newest` of the ledger."""
+    def __init__(
+        self,
+        pipeline: Views | None = None,
+        newest: Newest = lambda: None,
+        *,
+        shared: bool = False,
+    ) -> None:
+        """Set them up.
+
+        Args:
+            pipeline: tells of the newest run of each task.
+            newest: tells of the ledger.
+            shared: several processes are scraped as one, whichever of them is asked.
+        """
         self.registry = CollectorRegistry()
+        self._shown = self.registry
+        """What is scraped: of several processes, the files that all of them write."""
+        if shared:
+            self._shown = CollectorRegistry()
+            MultiProcessCollector(self._shown)  # type: ignore[no-untyped-call]
+        else:
+            ProcessCollector(registry=self.registry)
         if pipeline is not None:
-            self.registry.register(PipelineMeters(pipeline))
-        ProcessCollector(registry=self.registry)
-        self.registry.register(LedgerMeter(newest))
+            self._shown.register(PipelineMeters(pipeline))
+        self._shown.register(LedgerMeter(newest))
         self._requests = Counter(
             "greenlight_requests",
             "Inferences by the version they were assigned to and what became of its call",
@@ -54,6 +74,18 @@ class Meters:
             buckets=_OVERHEAD,
             registry=self.registry,
         )
+        self._tokens = Counter(
+            "greenlight_tokens",
+            "Tokens of chats as the provider counted them, by the version that answered",
+            ("task", "version", "direction"),
+            registry=self.registry,
+        )
+        self._cost = Counter(
+            "greenlight_cost",
+            "What they cost, in the currency of the version's prices",
+            ("task", "version"),
+            registry=self.registry,
+        )
         self._responses = Counter(
             "greenlight_responses",
             "Responses by endpoint and HTTP status",
@@ -70,6 +102,7 @@ class Meters:
             "greenlight_spool_pending_bytes",
             "Written to disk and not in the store yet",
             registry=self.registry,
+            multiprocess_mode="livesum",
         )
         self.spool_written = Counter(
             "greenlight_spool_written", "Events written to disk", registry=self.registry
@@ -100,6 +133,7 @@ class Meters:
             "1 while the gateway gives a version no traffic because it may not or cannot serve",
             ("task", "version"),
             registry=self.registry,
+            multiprocess_mode="livemax",
         )
         self.sync_errors = Counter(
             "greenlight_sync_errors",
@@ -109,6 +143,7 @@ class Meters:
         self._kept: dict[tuple[str, str, Variant, str], Counter] = {}
         self._times: dict[str, tuple[Histogram, Histogram]] = {}
         self._codes: dict[tuple[str, int], Counter] = {}
+        self._spent: dict[tuple[str, str], tuple[Counter, Counter, Counter]] = {}
 
     def inference(self, task: str, version: str, variant: Variant, outcome: str, n: int) -> None:
         """Count `n` inferences of one request."""
@@ -125,6 +160,20 @@ class Meters:
             pair = self._times[task] = (self._duration.labels(task), self._overhead.labels(task))
         pair[0].observe(duration)
         pair[1].observe(overhead)
+
+    def spent(self, task: str, version: str, tokens: Tokens, cost: float | None) -> None:
+        """Count the tokens of one answer, and what they cost."""
+        kept = self._spent.get((task, version))
+        if kept is None:
+            made = (
+                self._tokens.labels(task, version, "input"),
+                self._tokens.labels(task, version, "output"),
+                self._cost.labels(task, version),
+            )
+            kept = self._spent[task, version] = made
+        for child, amount in zip(kept, (tokens.input, tokens.output, cost), strict=True):
+            if amount:
+                child.inc(amount)
 
     def response(self, endpoint: str, status: int) -> None:
         """Count a response."""
@@ -148,4 +197,4 @@ class Meters:
 
     def render(self) -> bytes:
         """The text that Prometheus scrapes."""
-        return generate_latest(self.registry)
+        return generate_latest(self._shown)

@@ -97,7 +97,7 @@ class Recorder:
         answered = "" if attempt.answered is None else attempt.answered.version
         capture = route.plan.capture
         kept = capture.share >= 1 or self._luck() < capture.share
-        tokens = tokens or Tokens()
+        counted = tokens or Tokens()
         inferences = [
             Inference(
                 id=one.id,
@@ -126,8 +126,8 @@ class Recorder:
                 at=asked.at,
                 alone=attempt.alone,
                 capture=capture.share,
-                input_tokens=tokens.input,
-                output_tokens=tokens.output,
+                input_tokens=counted.input,
+                output_tokens=counted.output,
                 cost=cost,
                 caller=asked.caller,
             )
@@ -140,6 +140,8 @@ class Recorder:
             return False
         for one in said:
             self._recent.add(one.id)
+        if attempt.answered is not None and tokens is not None:
+            self._meters.spent(route.task, attempt.answered.label, tokens, cost)
         return True
 
     def count(self, route: Route, attempt: Attempt[Any], n: int, duration: float) -> float:

@@ -126,17 +126,24 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         """The versions that this route may call."""
         return (self.control,) if self.candidate is None else (self.control, self.candidate)
 
+    def hold(self) -> None:
+        """Keep both versions open; to be released."""
+        for served in self.served():
+            served.hold()
+
+    def release(self) -> None:
+        """A request is through."""
+        for served in self.served():
+            served.release()
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep both versions open while a request runs."""
-        parties = self.served()
-        for served in parties:
-            served.hold()
+        self.hold()
         try:
             yield
         finally:
-            for served in parties:
-                served.release()
+            self.release()
 
 
 class Closed(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,6 +36,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set."""
 
     spool: SpoolSettings = SpoolSettings()
+    shares_metrics: bool = False
+    """Whether several processes are scraped as one (prometheus_client's multiprocess mode)."""
     poll: int = 250 * MILLISECOND
     """How often new routing is looked for."""
     heartbeat: int = 250 * MILLISECOND

@@ -21,7 +21,7 @@ _MISSING = re.compile(r"missing required field `(.*?)`")
 class PredictRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One text (`input`) or several (`inputs`) of one unit.
 
-    `metadata` must be an object; it is reserved for segments and changes nothing yet.
+    `metadata` is free; segments look at it.
     """
 
     input: str | None = None
@@ -95,6 +95,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         BadInput: it is malformed; `param` names the field.
     """
     try:
+        body.decode()  # fields that the decoder skips may be handed on, so they are looked at, too
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         text = str(error)

@@ -29,14 +29,12 @@ from greenlight.core.records import (
 from greenlight.core.states import Action, Variant
 from greenlight.core.verdict import UNTRUSTED, Situation, Verdict, served_share
 from greenlight.core.verdict import decide as judge
+from greenlight.core.words import DISPLAYED
 from greenlight.lookup import evidence_of, splits
 from greenlight.ports import Records, Store
 from greenlight.recording import record
 
 _ENDS = (Action.PROMOTE, Action.ROLLBACK, Action.WITHDRAW, Action.INCONCLUSIVE)
-
-DISPLAYED = 0.05
-"""α of intervals that are shown: they cover at every look together with 95 %."""
 
 LOOK_BACK = 20
 """Decisions in a row that may name different doubts before the first of them is forgotten."""

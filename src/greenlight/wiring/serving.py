@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from greenlight.serving.routing import Plan
 
 
-def build_gateway(app: App, replica: str) -> Gateway:
+def build_gateway(app: App, replica: str, *, shares_metrics: bool = False) -> Gateway:
     """A gateway over the installation's store; give it to an ASGI server.
 
     Args:
         app: the open store and settings.
         replica: its name, the same after a restart.
+        shares_metrics: whether it is one of several processes that are scraped as one.
     """
     from greenlight.serving.app import Gateway
     from greenlight.serving.settings import Settings, SpoolSettings
@@ -47,6 +48,7 @@ def build_gateway(app: App, replica: str) -> Gateway:
         luck=lambda: int.from_bytes(app.random(4), "big") / 2**32,
         settings=Settings(
             poll=settings.gateway.poll,
+            shares_metrics=shares_metrics,
             spool=SpoolSettings(
                 fsync=settings.gateway.spool.fsync, bound=settings.gateway.spool.bound
             ),

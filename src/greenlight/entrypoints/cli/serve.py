@@ -31,12 +31,73 @@ keyless_option = click.option(
 
 @click.command()
 @keyless_option
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that answer, for more than one core.",
+)
+@click.option("--child", type=int, hidden=True, help="The number of this process among them.")
+@click.option("--socket", "inherited", type=int, hidden=True, help="Where it accepts.")
+@click.option("--tell", type=int, hidden=True, help="Where it says that it listens.")
 @click.pass_context
-def gateway(context: click.Context, keyless: bool) -> None:
+def gateway(
+    context: click.Context,
+    keyless: bool,
+    workers: int,
+    child: int | None,
+    inherited: int | None,
+    tell: int | None,
+) -> None:
     """Answer requests until SIGTERM; see docs/http.md."""
     _log()
+    if child is not None and inherited is not None and tell is not None:
+        _as_child(context, keyless, child, inherited, tell)
+        return
     with opened(context) as app:
-        _serve(app, _say, keyless)
+        if workers == 1:
+            _serve(app, _say, keyless)
+            return
+        settings = app.settings.gateway
+        wiring.check_exposed(app, settings.host, allowed=keyless)
+        host, port = settings.host, settings.port
+    _several(context, workers, host, port, keyless)
+
+
+def _several(context: click.Context, workers: int, host: str, port: int, keyless: bool) -> None:
+    """Several processes that accept from one socket; this one only minds them."""
+    from greenlight.entrypoints.gateway import listen
+    from greenlight.entrypoints.several import Several
+
+    command = [sys.executable, "-m", "greenlight.entrypoints.cli"]
+    command += ["--config", str(context.find_root().obj), "gateway"]
+    command += ["--no-keys"] if keyless else []
+    with listen(host, port) as listener:
+        address = f"http://{host}:{listener.getsockname()[1]}"
+        several = Several(command, workers, listener)
+        context.exit(several.run(lambda: _say(f"{address} ({workers} processes)")))
+
+
+def _as_child(
+    context: click.Context, keyless: bool, number: int, inherited: int, tell: int
+) -> None:
+    """One of several gateways: its own replica, on the socket that it was given."""
+    from greenlight.entrypoints.gateway import serve
+
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with opened(context) as app:
+        settings = app.settings.gateway
+        wiring.check_exposed(app, settings.host, allowed=keyless)
+        replica = f"{socket.gethostname()}:{settings.port}/{number}"
+        built = wiring.build_gateway(app, replica=replica, shares_metrics=True)
+        listener = socket.socket(fileno=inherited)
+        serve(built, settings.host, listener, ready=lambda _: _tell(tell))
+
+
+def _tell(fd: int) -> None:
+    os.write(fd, b".")
+    os.close(fd)
 
 
 @click.command()

@@ -13,7 +13,7 @@ from greenlight.core.budget import missing, thresholds
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import SECOND, Decision, Epoch, Replica, Rollout, Version
 from greenlight.core.states import Variant, VersionStatus
-from greenlight.core.words import power
+from greenlight.core.words import DISPLAYED, power
 from greenlight.entrypoints.cli.common import (
     json_option,
     labels,
@@ -25,7 +25,6 @@ from greenlight.entrypoints.cli.common import (
     table,
 )
 from greenlight.lookup import everything, evidence_of
-from greenlight.stages.decide import DISPLAYED
 from greenlight.stages.roll_out import active, current_epoch
 
 ALIVE = 5 * SECOND
@@ -59,6 +58,19 @@ def status(context: click.Context, task: str | None, watch: bool, as_json: bool)
             if not watch:
                 return
             threading.Event().wait(WATCH_S)
+
+
+_COUNTED = (
+    "requests",
+    "served",
+    "failed",
+    "units",
+    "good",
+    "bad",
+    "input_tokens",
+    "output_tokens",
+    "cost",
+)
 
 
 def _look(app: wiring.App, names: list[str]) -> dict[str, Any]:
@@ -101,10 +113,10 @@ def _rollout(
     evidence, _ = evidence_of(app.store, rollout, policy)
     log_e = evidence.log_e
     last = app.store.scan(Decision, {"rollout": rollout.id}, newest_first=True, limit=1)
-    arms: dict[str, dict[str, int]] = {}
+    arms: dict[str, dict[str, float]] = {}
     for summary in app.store.summarise(rollout.id):
         arm = arms.setdefault(summary.variant.value, {})
-        for field in ("requests", "served", "failed", "units", "good", "bad"):
+        for field in _COUNTED:
             arm[field] = arm.get(field, 0) + getattr(summary, field)
     return {
         "id": rollout.id,
@@ -160,6 +172,12 @@ def _rollout_text(rollout: dict[str, Any]) -> str:
     fields = ("units", "requests", "served", "failed", "good", "bad")
     rows = [[arm, *(counts.get(f, 0) for f in fields), _share(counts)] for arm, counts in arms]
     lines += ["", table(("ARM", *(f.upper() for f in fields), "GOOD RATE"), rows)]
+    if any(counts.get("input_tokens") for _, counts in arms):
+        spent = [
+            (arm, *(counts.get(f, 0) for f in ("input_tokens", "output_tokens")), _cost(counts))
+            for arm, counts in arms
+        ]
+        lines += ["", table(("ARM", "TOKENS READ", "WRITTEN", "COST"), spent)]
     tests = [
         (test, power(e["log_e"]), power(e["log_threshold"]))
         for test, e in rollout["evidence"].items()
@@ -178,6 +196,13 @@ def _rollout_text(rollout: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _share(counts: dict[str, int]) -> str:
+def _cost(counts: dict[str, float]) -> str:
+    """What an arm cost in all, and per request."""
+    requests = counts.get("requests", 0)
+    each = f" ({counts['cost'] / requests:.6f} each)" if requests else ""
+    return f"{counts.get('cost', 0.0):.4f}{each}"
+
+
+def _share(counts: dict[str, float]) -> str:
     total = counts.get("good", 0) + counts.get("bad", 0)
     return f"{counts['good'] / total:.3f}" if total else "–"
