@@ -25,7 +25,7 @@ help:
 	@echo "make test     every test (options in PYTEST_ARGS)"
 	@echo "make test-slow   the long forms of some tests"
 	@echo "make check    style, types and import rules"
-	@echo "make bench-aa, bench-batching, bench-cache, bench-chaos, bench-collecting, bench-curation, bench-demo, bench-evidence, bench-gateway, bench-models, bench-purge, bench-stores   slow proofs and benchmarks"
+	@echo "make bench-aa, bench-batching, bench-cache, bench-chaos, bench-collecting, bench-curation, bench-demo, bench-evidence, bench-gateway, bench-models, bench-purge, bench-slo, bench-stores   slow proofs and benchmarks"
 	@echo "make mutation   change the code that decides, and see whether a test notices"
 	@echo "make status   run the tests and write docs/status.md"
 	@echo "make clean    remove what these targets made"
@@ -98,6 +98,11 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.base
 	@$(PIP_INSTALL) --no-build-isolation -e '.[dev]'
 	@touch $@
 
+$(VENV)/.load: pyproject.toml constraints.txt | $(VENV)/.base
+	@echo "pip: installing Locust"
+	@$(PIP_INSTALL) --no-build-isolation -e '.[load]'
+	@touch $@
+
 # Slow proofs, run by hand; the results are committed under benchmarks/results/.
 .PHONY: bench-aa bench-batching bench-cache bench-chaos bench-collecting bench-curation bench-demo bench-evidence bench-gateway bench-models bench-purge bench-stores
 bench-aa bench-batching bench-cache bench-chaos bench-collecting bench-curation bench-evidence bench-gateway bench-models bench-purge bench-stores: bench-%: setup $(VENV)/.dev
@@ -107,6 +112,11 @@ bench-aa bench-batching bench-cache bench-chaos bench-collecting bench-curation 
 .PHONY: mutation
 mutation: setup $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.mutation $(BENCH_ARGS)
+
+# Of a gateway that runs already (docs/load.md).
+.PHONY: bench-slo
+bench-slo: setup $(VENV)/.load
+	@$(BIN)/python -m tests.load.run $(BENCH_ARGS)
 
 bench-demo: setup
 	@$(BIN)/python -m benchmarks.demo --seeds 5

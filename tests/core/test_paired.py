@@ -283,3 +283,9 @@ class TestSize:
     def test_mid_p(self, n: int, differing: float) -> None:
         exact, mid = size(n, differing, mid=False), size(n, differing, mid=True)
         assert exact < mid <= 0.0505
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, -0.5, math.nan])
+def test_no_interval_without_a_confidence(confidence: float) -> None:
+    with pytest.raises(ValueError, match="must lie in"):
+        tango(3, 5, 20, confidence)

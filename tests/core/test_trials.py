@@ -242,3 +242,21 @@ def test_a_few_recent_units_are_enough_for_an_excess() -> None:
     rows = [type(row)(**{**_fields(row), "minute": 1}) for row in rows]
     state = fold(begin(POLICY), rows, POLICY, WEIGHTS)
     assert state.recent.excess(budget.ERROR) == 1.0
+
+
+def test_what_was_said_is_counted_by_arm() -> None:
+    rows = [entry(n, "quality", arm, y) for n, (arm, y) in enumerate(OUTCOMES * 3, start=1)]
+    state = fold(begin(POLICY), rows, POLICY, WEIGHTS)
+    own, other = state.arm(CANDIDATE), state.arm(CONTROL)
+    assert (own.outcomes, own.good) == (9, 3)
+    assert (other.outcomes, other.good) == (6, 3)
+
+
+def test_a_horizon_of_a_minute_is_the_shortest() -> None:
+    rules = RolloutPolicy(
+        horizon=MINUTE, feedback_window=MINUTE // 4, fast_window=MINUTE // 4, grace=0
+    )
+    state = begin(DecisionPolicy(rollout=rules))
+    assert state.trials.assignment["quality"].horizon == 1
+    kept = begin(POLICY).trials.margin["metric:kept"]
+    assert kept.horizon == HORIZON

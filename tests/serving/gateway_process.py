@@ -1,6 +1,8 @@
-"""A gateway on a SQLite store with one trivial model, as a process to be killed.
+"""A gateway on a SQLite store with trivial models, as a process to be killed.
 
-python -m tests.serving.gateway_process FOLDER LINGER_MS
+python -m tests.serving.gateway_process FOLDER LINGER_MS [PROVIDER]
+
+A version of the task `support` is asked at PROVIDER/LABEL/v1; all others answer with their label.
 """
 
 from __future__ import annotations
@@ -11,10 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from greenlight.adapters.clock import SystemClock
+from greenlight.adapters.runtimes.openai_proxy import OpenAIProxyRuntime
 from greenlight.adapters.stores.sql import SqlStore
-from greenlight.core.records import MILLISECOND
+from greenlight.core.records import MILLISECOND, Version
 from greenlight.entrypoints.gateway import serve
-from greenlight.ports import Prediction
+from greenlight.models.chat import ChatModel
+from greenlight.ports import Prediction, Runtime
+from greenlight.ports.chat import Chat
 from greenlight.serving.app import Gateway
 from greenlight.serving.settings import Settings, SpoolSettings
 
@@ -24,21 +29,32 @@ class Constant:
 
     open_since: int | None = None
 
+    def __init__(self, label: str) -> None:
+        self._label = label
+
     async def predict(self, texts: Sequence[str], within: float | None = None) -> list[Prediction]:
-        return [Prediction("card_arrival", 0.9, False) for _ in texts]
+        return [Prediction(self._label, 0.9, False) for _ in texts]
 
     async def close(self) -> None:
         """Nothing to release."""
 
 
-def main(folder: Path, linger: int) -> None:
+def main(folder: Path, linger: int, provider: str = "") -> None:
     store = SqlStore(f"sqlite:///{folder}/store.db")
+    clock = SystemClock()
+
+    def open_runtime(version: Version) -> Runtime | Chat:
+        if version.task != "support":
+            return Constant(version.label)
+        model = ChatModel(model=version.label)
+        return OpenAIProxyRuntime(f"{provider}/{version.label}/v1", model, clock=clock)
+
     gateway = Gateway(
         records=store,
         events=store,
         authorise=lambda digest, variant: None,
-        open_runtime=lambda version: Constant(),
-        clock=SystemClock(),
+        open_runtime=open_runtime,
+        clock=clock,
         random=os.urandom,
         spool_folder=folder / "spool",
         replica="gateway-1",
@@ -50,4 +66,4 @@ def main(folder: Path, linger: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) * MILLISECOND)
+    main(Path(sys.argv[1]), int(sys.argv[2]) * MILLISECOND, *sys.argv[3:])

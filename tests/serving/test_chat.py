@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import openai
 import pytest
+from aiohttp import web
 
 from greenlight.adapters.runtimes.openai_proxy import OpenAIProxyRuntime, Prices
 from greenlight.core import ids
@@ -208,6 +209,19 @@ async def test_what_every_version_refuses_is_the_clients_fault(tmp_path: Path) -
         assert (status, answer["error"]["code"]) == (400, "refused_by_model")
         assert answer["error"]["param"] == "messages" and "too long" in answer["error"]["message"]
         assert (await on.record()).status is Status.REFUSED
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff\xfe", b'{"error": {"message": "\xff"}}'])
+@asynchronous
+async def test_a_refusal_without_readable_words_is_one(tmp_path: Path, body: bytes) -> None:
+    async def fault(request: Any) -> web.Response:
+        return web.Response(status=400, body=body)
+
+    async with scene(tmp_path, weight=1.0) as on:
+        on.green.fault = on.blue.fault = fault
+        status, answer, _ = await on.ask()
+        assert (status, answer["error"]["code"]) == (400, "refused_by_model")
+        assert "no reason given" in answer["error"]["message"]
 
 
 @asynchronous

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import aiohttp
 import pytest
@@ -27,11 +27,14 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def process(module: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def process(
+    module: str, *arguments: str, stderr: BinaryIO | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A process that prints the URL it listens on; killed in the end if it still runs."""
     running = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         stdout=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},

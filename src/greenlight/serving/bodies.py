@@ -13,6 +13,7 @@ import msgspec
 
 from greenlight.core import chat, metrics
 from greenlight.serving import feedback, flags, http, wire
+from greenlight.serving.chat import UNRECORDED
 from greenlight.serving.settings import Settings
 
 Schema = dict[str, Any]
@@ -62,7 +63,7 @@ def _length(most: int) -> Schema:
 
 
 _BATCH: Schema = {"minItems": 1, "maxItems": Settings().max_batch}
-_ID: Schema = {"type": "string", "pattern": UUID7}
+_ID: Schema = {"type": "string", "anyOf": [{"pattern": UUID7}, {"const": UNRECORDED}]}
 _TARGETING_KEY: Schema = {"type": ["string", "null"], "maxLength": wire.MAX_UNIT}
 _CHECKED: dict[str, dict[str, Schema]] = {
     "PredictRequest": {

@@ -3,6 +3,10 @@
 The order is that of a prediction. A stream can only be answered by control until its first bit has
 been sent; what goes wrong after that is told within the stream and recorded against its version. A
 stream is recorded before its end is said, with the time to its first bit as its latency.
+
+What cannot be recorded comes from control and has no inference's id. A stream is known by its id
+from the beginning, so it is asked beforehand whether there is room; one that finds none in the end
+all the same ends without `[DONE]`.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import cast
 
 import msgspec
+from msgspec.structs import replace
 
 from greenlight.core import chat, ids
 from greenlight.core.assignment import bucket
@@ -38,6 +43,8 @@ from greenlight.serving.recorder import Asked, Recorder, Said
 from greenlight.serving.routing import Route, RoutingTable, Served
 from greenlight.serving.wire import check_text, decode
 
+UNRECORDED = "unrecorded"
+"""The id of an answer that is not on record."""
 _EVENTS: tuple[Header, ...] = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
@@ -110,6 +117,9 @@ class ChatDesk:
             this = Conversation(id, request, route, asked, text, weight, caller, began)
             if not request.stream:
                 return await self._whole(this)
+            if not self._recorder.open:
+                # What is not recorded is no exposure, so nobody may be exposed to the candidate.
+                this = replace(this, id=UNRECORDED, asked=replace(asked, place=1.0))
             response = await self._streamed(this)
             kept = response.stream is not None
             return response
@@ -131,7 +141,8 @@ class ChatDesk:
         if attempt.value is None:
             return error_response(no_answer(this.route.task, attempt.failure), out)
         made = attempt.value.completion
-        answer = chat.completion_body(this.id, this.request.model, made)
+        id = this.id if recorded else UNRECORDED
+        answer = chat.completion_body(id, this.request.model, made)
         return Response(answer, headers=(JSON_TYPE, *out))
 
     def _let_go(self, route: Route, at: int) -> None:
@@ -151,7 +162,7 @@ class ChatDesk:
             recorded = await self._keep(this, attempt, "", None)
             out = self._headers(this, attempt, recorded)
             return error_response(no_answer(this.route.task, attempt.failure), out)
-        out = self._headers(this, attempt, recorded=True)
+        out = self._headers(this, attempt, recorded=this.id != UNRECORDED)
         sent = self._sent(this, attempt, attempt.value)
         # A generator that was never begun would never end, and let nothing go.
         first = await anext(sent)
@@ -160,13 +171,15 @@ class ChatDesk:
     async def _sent(
         self, this: Conversation, attempt: Attempt[Opened], opened: Opened
     ) -> AsyncGenerator[bytes, None]:
-        """The bytes of a stream, recorded before its end is said."""
+        """The bytes of a stream, recorded before its end is said; the first of them are none, so
+        that it begins without waiting."""
         head = chat.chunk_head(this.id, this.request.model, this.asked.at // SECOND)
         texts: list[str] = []
         tokens: Tokens | None = None
         chunk: Chunk | None = opened.first
         unrecorded = True
         try:
+            yield b""
             while chunk is not None:
                 texts.append(chunk.text)
                 tokens = chunk.tokens or tokens
@@ -174,8 +187,9 @@ class ChatDesk:
                     yield chat.chunk_event(head, chunk, this.request.usage)
                 chunk = await anext(opened.rest, None)
             unrecorded = False
-            await self._keep(this, attempt, "".join(texts), tokens)
-            yield b"data: [DONE]\n\n"
+            recorded = await self._keep(this, attempt, "".join(texts), tokens)
+            if recorded or this.id == UNRECORDED:
+                yield b"data: [DONE]\n\n"
         except ModelFailed as failure:
             if attempt.answered is attempt.assigned:
                 attempt.status = Status(failure.status)
@@ -210,6 +224,9 @@ class ChatDesk:
         score: float | None = None,
         oos: bool | None = None,
     ) -> bool:
+        if this.id == UNRECORDED:
+            self._recorder.pass_by()
+            return False
         answered = attempt.answered
         cost = None
         if tokens is not None and answered is not None and answered.chat is not None:

@@ -83,6 +83,15 @@ class Recorder:
         self._config_digest = config_digest
         self._luck = luck
 
+    @property
+    def open(self) -> bool:
+        """Whether an answer could be put on record now."""
+        return self._spool.open
+
+    def pass_by(self) -> None:
+        """Count an answer that is not put on record, for nothing can be."""
+        self._meters.unrecorded.inc()
+
     async def keep(
         self,
         route: Route,

@@ -94,6 +94,16 @@ class Segment:
             mark[0] = self.size
             mark[1] = min(mark[1], at)
 
+    def has_room(self, count: int) -> bool:
+        """Whether the disk takes so many bytes more, asked with blanks that go at once."""
+        fd = self._descriptor()
+        try:
+            return os.write(fd, b" " * count) == count
+        except OSError:
+            return False
+        finally:
+            os.ftruncate(fd, self.size)
+
     def seal(self) -> int:
         """Begin a new mark with the next append; returns the current size."""
         self._sealed = True

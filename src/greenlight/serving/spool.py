@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 Ingest = Callable[[Sequence[Inference], Sequence[Feedback]], None]
 REJECTED = "rejected.jsonl"
+_USUAL = 4096
+"""Bytes that nearly every event fits into."""
 _DECODER = msgspec.json.Decoder(Line)
 
 
@@ -71,6 +73,7 @@ class Spool:
         self._sync = GroupSync()
         self._work = asyncio.Event()
         self._stopping = False
+        self._refused = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -112,6 +115,15 @@ class Spool:
         """Bytes on disk that are not in the store yet."""
         return sum(segment.left for segment in self._segments)
 
+    @property
+    def open(self) -> bool:
+        """Whether an event of usual size could be recorded now."""
+        if self.pending + _USUAL > self._settings.bound:
+            return False
+        if self._refused:
+            self._refused = not self._segments[-1].has_room(_USUAL)
+        return not self._refused
+
     async def record(self, events: Sequence[Event], at: int, *, synced: bool) -> None:
         """Write events received at `at` to disk, all or none.
 
@@ -125,18 +137,20 @@ class Spool:
             SpoolFull: they could not be written.
         """
         data = b"".join([encode(event) for event in events])
-        segment = self._segments[-1]
-        if segment.size + len(data) > self._settings.segment and segment.size:
-            segment = self._begin_segment()
         if self.pending + len(data) > self._settings.bound:
             raise SpoolFull("the store has been away for too long: nothing more can be recorded")
         try:
+            segment = self._segments[-1]
+            if segment.size + len(data) > self._settings.segment and segment.size:
+                segment = self._begin_segment()
             segment.append(data, at)
+            self._refused = False
             self._meters.spool_written.inc(len(events))
             self._work.set()
             if self._settings.fsync == "always" or (synced and self._settings.fsync == "feedback"):
                 await self._sync.wait(segment)
         except OSError as error:
+            self._refused = True
             log.error("spool: %s", error)
             raise SpoolFull("the disk takes no more: nothing more can be recorded") from error
 
@@ -147,9 +161,9 @@ class Spool:
 
     def _begin_segment(self) -> Segment:
         path = self._folder / f"{self._writer}-{next(self._numbers):08d}.jsonl"
+        segment = Segment.create(path)
         if self._segments:
             self._segments[-1].live = False
-        segment = Segment.create(path)
         self._segments.append(segment)
         return segment
 

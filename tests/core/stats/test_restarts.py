@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenlight.core.stats.restarts import PARTS, Bets, paid_in
+from greenlight.core.stats.restarts import PARTS, Bets, Parts, paid_in
 
 MINUTES = st.lists(st.integers(0, 60), min_size=1, max_size=20)
 FACTORS = st.tuples(st.floats(-1, 1), st.floats(-1, 1))
@@ -137,3 +137,15 @@ class TestBets:
             bets.pay_in(minute)
             bets.multiply([700.0, -700.0])
         assert bets.log_e == pytest.approx(700_000 + math.log(0.25 * 0.45), rel=1e-12)
+
+
+def test_the_stake_may_be_divided_in_another_way() -> None:
+    class Even(Bets):
+        weights: ClassVar[tuple[float, ...]] = (1.0,)
+        parts: ClassVar[Parts] = Parts(0.5, 0.0, 0.5)
+
+    test = Even(horizon=10)
+    assert test.log_wealth == [math.log(0.5)]
+    test.multiply([math.log(2)])
+    test.pay_in(5)
+    assert math.exp(test.log_e) == pytest.approx(0.5 * 2 + 0.25 + 0.25)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from greenlight.core.stats.sequential import (
+    EDGE,
     EVENTS,
     V_OPT,
     Difference,
@@ -422,3 +423,32 @@ def test_nothing_is_infinite() -> None:
         normal_mixture_bound(math.inf, 1.0, 0.05, True)
     with pytest.raises(ValueError, match="expected a finite number above 0"):
         bernoulli_interval(1, 2, math.inf, 0.05)
+
+
+def test_a_difference_by_hand() -> None:
+    """X by hand, with m̂ = (Σy + ½)/(n + 1) of the outcomes before; EVIDENCE, difference."""
+    shown = Difference()
+    expected = []
+    for candidate, y, base in (
+        (True, 1.0, 0.5),
+        (False, 0.0, 1.5 / 2),
+        (True, 0.0, 1.5 / 3),
+        (False, 1.0, 1.5 / 4),
+    ):
+        shown.update(candidate, y, 0.25)
+        expected.append((y - base) / 0.25 if candidate else (base - y) / 0.75)
+    mean = sum(expected) / 4
+    assert shown.mean == pytest.approx(mean)
+    assert shown.m2 == pytest.approx(sum((x - mean) ** 2 for x in expected))
+
+
+def test_a_running_mean_is_never_certain() -> None:
+    """Else the first surprise would weigh nothing, or without bound."""
+    shown = Difference()
+    for _ in range(20_000):
+        shown.update(True, 1.0, 0.5)
+    before = shown.mean * shown.n
+    shown.update(False, 1.0, 0.5)
+    assert shown.mean * shown.n - before == pytest.approx(-EDGE / 0.5, rel=1e-3)
+    with pytest.raises(ValueError, match="expected numbers in"):
+        shown.update(True, 1.0, 1.5)

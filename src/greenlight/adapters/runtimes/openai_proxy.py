@@ -192,7 +192,7 @@ class OpenAIProxyRuntime:
             return refusal
         try:
             fault = msgspec.json.decode(refusal.body, type=_Envelope).error
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             fault = _Fault()
         # The provider's own words may tell which model they are about.
         said = fault.message.replace(self._model.model, "the model") or "no reason given"

@@ -11,6 +11,12 @@ Transactions begin explicitly (the driver would begin late and upgrade a read lo
 lock, which fails at once when another process writes): writers with BEGIN IMMEDIATE, readers
 with BEGIN. Whoever finds the file locked waits up to `BUSY_MS`.
 
+SQLite does not notice when its file is moved away, removed or replaced: it would go on writing to
+one that has no name any more, and what was stored there would be gone with it. So the name is held
+against the file whenever a connection is used, and only the first opening of a store makes a file:
+a gateway whose store is away must wait for it, not begin an empty one in its place. (SQLite, "How
+To Corrupt An SQLite Database File".)
+
 A deleted row's bytes stay in the file until their place is needed again, and SQLite may have left
 copies of them elsewhere while it moved rows between pages. `PRAGMA secure_delete` would only
 overwrite what is deleted from then on, so a purge ends by writing the whole file anew (`compact`).
@@ -18,13 +24,14 @@ overwrite what is deleted from then on, so a purge ends by writing the whole fil
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 
 from greenlight.core.errors import StoreError
 
@@ -43,8 +50,11 @@ def engine_for(url: str) -> tuple[Engine, Engine]:
         StoreError: not the address of an SQLite file.
     """
     address = _parse(url)
-    Path(address.database or "").parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(address)
+    path = Path(address.database or "").absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Errors end up in logs, where what people wrote has no place.
+    engine = create_engine(address, hide_parameters=True)
+    _File(path, engine)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine, engine.execution_options(begin="BEGIN IMMEDIATE")
@@ -85,6 +95,41 @@ def _empty_log(connection: sqlite3.Connection) -> bool:
         if not busy or time.monotonic() > give_up:
             return not busy
         time.sleep(0.01)
+
+
+class _File:
+    """The file of an engine, known by its inode as long as it has its name."""
+
+    def __init__(self, path: Path, engine: Engine) -> None:
+        """Watch every connection of an engine."""
+        self._path = path
+        self._made = False
+        event.listen(engine, "do_connect", self._connecting)
+        event.listen(engine, "connect", self._connected)
+        event.listen(engine, "checkout", self._check)
+
+    def _connecting(self, _dialect: Any, record: Any, args: list[Any], named: Any) -> None:
+        # Asked before opening: a file that takes its place meanwhile is noticed at first use.
+        record.info["file"] = self._now()
+        args[0] = f"{self._path.as_uri()}?mode={'rw' if self._made else 'rwc'}"
+        named["uri"] = True
+
+    def _connected(self, _connection: sqlite3.Connection, record: Any) -> None:
+        if not self._made:
+            record.info["file"] = self._now()
+            self._made = True
+
+    def _check(self, _connection: sqlite3.Connection, record: Any, _proxy: Any) -> None:
+        """Have a connection opened anew whose file has lost its name."""
+        if record.info["file"] is None or record.info["file"] != self._now():
+            raise DisconnectionError(f"{self._path} is another file now, or none")
+
+    def _now(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
 
 def _parse(url: str) -> URL:
