@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from benchmarks import mutation
@@ -85,3 +86,29 @@ def test_the_page_tells_of_each_file_and_each_survivor() -> None:
     assert "Line 3. Unexplained. The same." in page
     assert "```diff\n-x + 1\n+x - 1\n+x * 1\n```" in page
     assert "Nothing.\n" in mutation.page({**found, "survivors": []}, [])
+
+
+def _results() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(mutation.RESULT.read_text(encoding="utf-8"))
+    return found
+
+
+def test_the_page_is_what_the_results_say() -> None:
+    assert mutation.PAGE.read_text(encoding="utf-8") == mutation.page(
+        _results(), mutation.reasons()
+    ), "docs/mutation.md is stale: run python -m benchmarks.mutation --page"
+
+
+def test_nine_changes_in_ten_are_noticed_in_each_file() -> None:
+    """Issue 4: at least 90 % killed as the aim."""
+    for file, counts in _results()["modules"].items():
+        noticed = sum(counts.get(outcome, 0) for outcome in mutation.NOTICED)
+        assert noticed >= 0.9 * sum(counts.values()), file
+
+
+def test_every_survivor_has_a_reason_and_every_reason_a_survivor() -> None:
+    survivors, why = _results()["survivors"], mutation.reasons()
+    unexplained = [one for one in survivors if not any(mutation.explains(r, one) for r in why)]
+    assert not unexplained
+    idle = [r for r in why if not any(mutation.explains(r, one) for one in survivors)]
+    assert not idle
