@@ -234,3 +234,30 @@ def test_what_each_arm_of_a_chat_cost(rolling: Project) -> None:
     assert [arms[v]["output_tokens"] for v in Variant] == [20, 40]
     shown = rolling.ok("status", "intent")
     assert "TOKENS READ" in shown and "0.2500" in shown
+
+
+def test_how_long_each_arm_takes(rolling: Project) -> None:
+    """EVIDENCE, display: a sequence for a quantile; a timeout is longer than any answer."""
+    [listed] = rolling.json("rollouts", "list")
+    with rolling.opened() as (settings, office):
+        del settings
+        start = listed["at"] + SECOND
+        made = [
+            inference(
+                ids.uuid7(start + 1000 * number, bytes(10)),
+                rollout=listed["id"],
+                variant=variant,
+                unit=f"slow-{number}",
+                at=start + 1000 * number,
+                latency_ms=float(number % 100),
+                status=Status.TIMEOUT if variant is Variant.CANDIDATE else Status.OK,
+            )
+            for number, variant in enumerate([Variant.CONTROL] * 2000 + [Variant.CANDIDATE] * 600)
+        ]
+        office.store.ingest(made, [])
+    found = rolling.json("rollouts", "show", listed["id"])["p95_ms"]
+    assert found["control"]["answers"] == 2000
+    assert 90 <= found["control"]["low"] <= 95 <= found["control"]["high"] <= 99
+    assert found["candidate"]["high"] is None and found["candidate"]["low"] is None
+    shown = rolling.ok("rollouts", "show", listed["id"])
+    assert "P95 LATENCY" in shown and "not known yet" in shown

@@ -30,6 +30,7 @@ from greenlight.entrypoints.cli.common import (
 )
 from greenlight.entrypoints.cli.registry import add_version, show_lineage
 from greenlight.lookup import everything, find_by_id, find_version
+from greenlight.reporting.latency import latencies
 
 limit_option = click.option(
     "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many."
@@ -174,10 +175,12 @@ def show_rollout(context: click.Context, rollout: str, as_json: bool) -> None:
         epochs = list(everything(app.store, Epoch, {"rollout": found.id}))
         made = list(everything(app.store, Decision, {"rollout": found.id}))
         known = labels(app.store)
+        slow = latencies(app.store, found)
     if as_json:
         show_json(
             {
                 "rollout": public(found),
+                "p95_ms": {arm.value: msgspec.to_builtins(one) for arm, one in slow.items()},
                 "epochs": [public(epoch) for epoch in epochs],
                 "decisions": [public(decision) for decision in made],
             }
@@ -197,7 +200,15 @@ def show_rollout(context: click.Context, rollout: str, as_json: bool) -> None:
     click.echo(facts(lines) + "\n")
     rows = [(epoch.number, f"{epoch.weight:.0%}", moment(epoch.at)) for epoch in epochs]
     click.echo(table(("EPOCH", "CANDIDATE", "SINCE"), rows) + "\n")
+    if slow:
+        ends = [(a, one.answers, _ms(one.low), _ms(one.high)) for a, one in slow.items()]
+        head = ("P95 LATENCY", "ANSWERS", "FROM", "TO (95 %, MAY BE WATCHED)")
+        click.echo(table(head, ends) + "\n")
     click.echo(_decisions(made))
+
+
+def _ms(value: float | None) -> str:
+    return "not known yet" if value is None else f"{value:.1f} ms"
 
 
 @click.group()
