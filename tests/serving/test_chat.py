@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,82 +12,20 @@ import openai
 import pytest
 from aiohttp import web
 
-from greenlight.adapters.runtimes.openai_proxy import OpenAIProxyRuntime, Prices
 from greenlight.core import ids
-from greenlight.core.records import MILLISECOND, SECOND, Inference
+from greenlight.core.records import MILLISECOND, SECOND
 from greenlight.core.states import Status, Variant
 from greenlight.models.chat import ChatModel
 from greenlight.serving.routing import Capture, Plan, Segment
-from tests.serving.harness import V1, V2, Client, World, asynchronous, eventually, serving
+from tests.serving.harness import V1, V2, World, asynchronous, eventually, serving
 from tests.serving.provider import (
     USAGE,
-    Provider,
     breaking,
     failing,
-    providing,
     saying,
     silent,
 )
-
-MODEL = "greenlight/intent"
-HELLO: list[Any] = [{"role": "user", "content": "hello there"}]
-BODY = {"model": MODEL, "messages": HELLO, "user": "ana"}
-CHAT = "/v1/chat/completions"
-
-
-class Scene:
-    """A gateway over two versions that talk; everybody meets the candidate, if there is one."""
-
-    def __init__(self, world: World, blue: Provider, green: Provider, client: Client) -> None:
-        self.world, self.blue, self.green, self.client = world, blue, green, client
-
-    @property
-    def sdk(self) -> openai.AsyncOpenAI:
-        url = f"{self.client.url}/v1"
-        return openai.AsyncOpenAI(base_url=url, api_key="any", max_retries=0)
-
-    async def ask(self, **more: Any) -> tuple[int, Any, dict[str, str]]:
-        return await self.client.post(CHAT, BODY | more)
-
-    async def stream(self, **more: Any) -> bytes:
-        body = msgspec.json.encode(BODY | {"stream": True} | more)
-        async with self.client.session.post(CHAT, data=body) as response:
-            assert response.headers["content-type"].startswith("text/event-stream")
-            return await response.read()
-
-    async def record(self) -> Inference:
-        """The one inference, once it is in the store."""
-        await eventually(lambda: self.world.inferences())
-        [record] = self.world.inferences().values()
-        return record
-
-
-@asynccontextmanager
-async def scene(
-    folder: Path,
-    *,
-    weight: float | None = None,
-    model: ChatModel | None = None,
-    plan: Plan | None = None,
-    timeout: int = 5 * SECOND,
-) -> AsyncIterator[Scene]:
-    world = World(folder)
-    async with providing("blue", "green") as (blue, green):
-        for digest, provider in ((V1, blue), (V2, green)):
-            made = model if model is not None and digest == V2 else ChatModel(model=provider.name)
-            world.models[digest] = OpenAIProxyRuntime(
-                provider.url,
-                made,
-                clock=world.clock,
-                key="sk-secret",
-                prices=Prices(1.0, 10.0),
-                timeout=timeout,
-                reset=50 * MILLISECOND,
-            )
-        world.epoch(1, candidate=None if weight is None else V2, weight=weight or 0.0)
-        gateway = world.gateway(plan=lambda task: plan or Plan(budget=timeout / SECOND))
-        async with serving(gateway) as client:
-            yield Scene(world, blue, green, client)
+from tests.serving.scene import BODY, CHAT, HELLO, MODEL, scene
 
 
 @asynchronous
@@ -416,3 +353,20 @@ async def test_whenever_a_client_leaves_nothing_is_held_any_longer(tmp_path: Pat
             await asyncio.wait_for(served.retire(), 5)
         await gateway.stop()
     assert len(on.world.inferences()) == 4
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@asynchronous
+async def test_curl_reads_a_stream(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        body = msgspec.json.encode(BODY | {"stream": True}).decode()
+        asked = await asyncio.create_subprocess_exec(
+            *("curl", "-sN", "--max-time", "20", f"{on.client.url}{CHAT}", "-d", body),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await asked.communicate()
+    lines = said.decode().split("\n\n")
+    assert asked.returncode == 0 and lines[-2:] == ["data: [DONE]", ""]
+    bits = [msgspec.json.decode(line.removeprefix("data: ")) for line in lines[:-2]]
+    words = "".join(bit["choices"][0]["delta"]["content"] for bit in bits)
+    assert words == "blue: hello there"

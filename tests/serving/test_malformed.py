@@ -22,7 +22,7 @@ from tests.serving.harness import World, asynchronous, eventually
 from tests.serving.malformed import CHAT, Answer, Malice, Wire
 from tests.serving.open_world import open_world
 from tests.serving.provider import saying
-from tests.serving.test_chat import scene
+from tests.serving.scene import scene
 
 WIRES = 4
 HELLO = b'"model":"greenlight/support","messages":[{"role":"user","content":"hi"}]'
