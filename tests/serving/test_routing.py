@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from greenlight.core.errors import Refused
-from greenlight.core.records import HOUR, SECOND, Inference, Replica, Version
+from greenlight.core.records import HOUR, MILLISECOND, SECOND, Inference, Replica, Version
 from greenlight.core.states import Variant
 from greenlight.ports import Runtime
 from greenlight.serving.follow import newest_epochs
@@ -254,6 +255,45 @@ async def test_a_gateway_signs_in_before_it_takes_requests(tmp_path: Path) -> No
         assert world.store.get(Replica, "gateway-1") is not None
     finally:
         await gateway.stop()
+
+
+@asynchronous
+async def test_a_sign_of_life_on_its_way_does_not_undo_the_sign_off(tmp_path: Path) -> None:
+    """Else evidence would wait for a gateway that is gone."""
+    world = World(tmp_path)
+    world.epoch(1)
+    go, under_way = threading.Event(), threading.Event()
+    beat = world.store.heartbeat
+
+    def slowly(sign: Replica) -> None:
+        if sign.at and under_way.is_set():
+            go.wait(10)
+        under_way.set()
+        beat(sign)
+
+    world.store.heartbeat = slowly  # type: ignore[method-assign]
+    gateway = world.gateway()
+    await gateway.start()
+    await eventually(lambda: gateway._beating is not None and not gateway._beating.done())
+    stopping = asyncio.create_task(gateway.stop())
+    go.set()
+    await stopping
+    found = world.store.get(Replica, "gateway-1")
+    assert found is not None and found.at == 0
+
+
+@asynchronous
+async def test_a_version_that_is_never_let_go_does_not_keep_a_gateway_from_ending(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    world.epoch(1)
+    gateway = world.gateway(msgspec.structs.replace(QUICK, drain=100 * MILLISECOND))
+    await gateway.start()
+    gateway.table.route("intent").hold()
+    await asyncio.wait_for(gateway.stop(), 10)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
 
 
 @asynchronous

@@ -156,6 +156,7 @@ class Gateway:
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._heard = True
+        self._beating: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
         """Open the spool, look for routing once, sign in, and go on in the background."""
@@ -301,14 +302,25 @@ class Gateway:
         )
 
     async def _beat(self, sign: Replica) -> None:
+        if self._beating is not None:
+            # One that was cancelled is still on its way, and must not come after this one.
+            await asyncio.wait((self._beating,))
         try:
-            await asyncio.to_thread(self._events.heartbeat, sign)
+            self._beating = asyncio.ensure_future(asyncio.to_thread(self._events.heartbeat, sign))
+            self._beating.add_done_callback(_heeded)
+            await asyncio.shield(self._beating)
             self._heard = True
         except Exception:
             # Silence is what the controller must see then; the next sign of life may get through.
             if self._heard:
                 log.exception("heartbeat: the store does not hear this gateway")
             self._heard = False
+
+
+def _heeded(beat: asyncio.Future[None]) -> None:
+    """Nobody may be left to see what a cancelled one raises."""
+    if not beat.cancelled():
+        beat.exception()
 
 
 def _endpoint(path: str) -> str:

@@ -91,12 +91,12 @@ class Follower:
         self._retire_unused()
 
     async def close(self) -> None:
-        """Close every runtime once its requests are through."""
+        """Close every runtime once its requests are through, for as long as a gateway drains."""
         for served in self._served.values():
             self._retire(served)
         self._served.clear()
         if self._retiring:
-            await asyncio.wait(self._retiring)
+            await asyncio.wait(self._retiring, timeout=self._settings.drain / SECOND)
 
     def _is_due(self, epoch: Epoch) -> bool:
         entry = self._table.get(epoch.task)
