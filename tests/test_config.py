@@ -170,7 +170,7 @@ def test_every_fault_at_once_with_its_line(tmp_path: Path) -> None:
         ("[tasks]\nother = 3\n", "tasks.other: expected a table, got 3"),
         (
             "[tasks.x]\nkind = 'tag'\n",
-            "tasks.x.kind: 'tag' is not known; there are: classify, chat",
+            "tasks.x.kind: 'tag' is not known; there are: chat, classify",
         ),
         ("[tasks.x]\nkind = 'classify'\n", "tasks.x.train: missing"),
         ("[tasks.intent.approval]\nquorum = { ml_lead = 1 }\n", "product_owner always signs"),
