@@ -144,6 +144,8 @@ def page(found: Mapping[str, Any], why: Iterable[Mapping[str, Any]]) -> str:
     rows.append(_row("**all**", total))
     parts = [
         HEAD,
+        f"`{came['command']}` (with `--again`, after a full run, what nothing had noticed is tried "
+        "once more by newer tests)\n",
         f"{found['tool']}, {found['seconds'] // 60} minutes on {came['cores']} cores, Python "
         f"{came['python']}, commit `{came['commit'][:12]}`"
         f"{' with changes' if 'changes' in came['commit'] else ''}, {came['at'][:10]}.\n",

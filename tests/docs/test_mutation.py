@@ -70,7 +70,13 @@ def test_a_reason_is_for_a_line_or_for_some_of_its_changes() -> None:
 
 def test_the_page_tells_of_each_file_and_each_survivor() -> None:
     found = {
-        "provenance": {"cores": 2, "python": "3.11", "commit": "c" * 40, "at": "2026-01-02T03:04"},
+        "provenance": {
+            "command": "python -m benchmarks.mutation",
+            "cores": 2,
+            "python": "3.11",
+            "commit": "c" * 40,
+            "at": "2026-01-02T03:04",
+        },
         "tool": "mutmut 3",
         "seconds": 130,
         "modules": {
@@ -81,6 +87,7 @@ def test_the_page_tells_of_each_file_and_each_survivor() -> None:
     }
     why = [{"file": "a.py", "was": "x + 1", "now": ["x * 1"], "why": "The same."}]
     page = mutation.page(found, why)
+    assert "`python -m benchmarks.mutation` (with `--again`" in page
     assert "| a.py | 10 | 7 | 1 | 2 | 80.0% |" in page
     assert "| **all** | 20 | 17 | 1 | 2 | 90.0% |" in page
     assert "Line 3. Unexplained. The same." in page

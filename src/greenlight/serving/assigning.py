@@ -17,8 +17,8 @@ def weight_for(route: Route, metadata: Mapping[str, Any]) -> float:
     none. The record of the inference has this weight, so a test sees that nothing was left to
     chance (π is 0 or 1) and leaves it out.
     """
-    if route.segments and route.weight > 0:
-        for segment in route.segments:
+    if route.weight > 0:
+        for segment in route.plan.segments:
             if all(metadata.get(name) == value for name, value in segment.when.items()):
                 return segment.weight
     return route.weight

@@ -48,7 +48,7 @@ class Attempt(msgspec.Struct, Generic[T]):
     """Why the last version that was asked did not answer."""
 
 
-def begun(route: Route, place: float, weight: float) -> Attempt[T]:
+def _begun(route: Route, place: float, weight: float) -> Attempt[T]:
     """An attempt for a unit at this place of the route's buckets; nobody has been asked yet."""
     arm, assigned = assign(route, place, weight)
     other = route.control if arm is Variant.CANDIDATE else route.candidate
@@ -56,7 +56,7 @@ def begun(route: Route, place: float, weight: float) -> Attempt[T]:
     return Attempt(arm, assigned, weight, alone)
 
 
-def patience(route: Route, attempt: Attempt[T]) -> float | None:
+def _patience(route: Route, attempt: Attempt[T]) -> float | None:
     """How long the assigned version may take, in seconds, where that is less than usual."""
     budget = route.plan.budget
     if attempt.variant is Variant.CONTROL or budget is None:
@@ -66,8 +66,8 @@ def patience(route: Route, attempt: Attempt[T]) -> float | None:
 
 async def ask(route: Route, place: float, weight: float, call: Call[T]) -> Attempt[T]:
     """Ask the version that is assigned to this place, and control if a candidate fails."""
-    attempt: Attempt[T] = begun(route, place, weight)
-    within = patience(route, attempt)
+    attempt: Attempt[T] = _begun(route, place, weight)
+    within = _patience(route, attempt)
     value, failure = await _timed(attempt, attempt.assigned, call, within)
     attempt.value, attempt.failure = value, failure
     attempt.own_ms = attempt.model_s * 1000
@@ -78,11 +78,11 @@ async def ask(route: Route, place: float, weight: float, call: Call[T]) -> Attem
     else:
         attempt.status = Status(attempt.failure.status)
         if attempt.variant is Variant.CANDIDATE:
-            await fall_back(route, attempt, call)
+            await _fall_back(route, attempt, call)
     return attempt
 
 
-async def fall_back(route: Route, attempt: Attempt[T], call: Call[T]) -> None:
+async def _fall_back(route: Route, attempt: Attempt[T], call: Call[T]) -> None:
     """Let control answer for a candidate that has failed.
 
     A request that the candidate refused and control answered is the candidate's failure; one that

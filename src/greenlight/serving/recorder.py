@@ -10,7 +10,6 @@ import msgspec
 
 from greenlight.core.chat import Tokens
 from greenlight.core.records import Inference
-from greenlight.core.states import Status
 from greenlight.serving.attempt import Attempt
 from greenlight.serving.meters import Meters
 from greenlight.serving.routing import Route
@@ -156,7 +155,8 @@ class Recorder:
     def count(self, route: Route, attempt: Attempt[Any], n: int, duration: float) -> float:
         """Count `n` answers that took so long; returns our own part of it, in seconds."""
         overhead = duration - attempt.model_s
-        status = Status(attempt.status).value
-        self._meters.inference(route.task, attempt.assigned.label, attempt.variant, status, n)
+        self._meters.inference(
+            route.task, attempt.assigned.label, attempt.variant, attempt.status.value, n
+        )
         self._meters.times(route.task, duration, overhead)
         return overhead

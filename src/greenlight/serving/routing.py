@@ -117,11 +117,6 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     candidate: Served | None
     plan: Plan = Plan()
 
-    @property
-    def segments(self) -> tuple[Segment, ...]:
-        """Whose requests are steered."""
-        return self.plan.segments
-
     def served(self) -> tuple[Served, ...]:
         """The versions that this route may call."""
         return (self.control,) if self.candidate is None else (self.control, self.candidate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from greenlight.adapters.runtimes.connections import Answer, BrokenConnection, Connections
 from greenlight.core.breaker import Breaker
@@ -15,6 +16,18 @@ from greenlight.ports import Clock
 
 MOST_READ = 16 * 1024
 """Bytes of an answer that is a refusal."""
+
+
+def chat_calls(url: str, key: str | None, **how: Any) -> Calls:
+    """Calls to the chat completions of a provider.
+
+    Args:
+        url: its base address.
+        key: the secret that opens it.
+        how: as `Calls` takes it.
+    """
+    headers = {"authorization": f"Bearer {key}"} if key else None
+    return Calls(url.rstrip("/") + "/chat/completions", headers=headers, **how)
 
 
 class Refusal(ModelFailed):

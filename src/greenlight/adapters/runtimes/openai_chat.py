@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from greenlight.adapters.runtimes.calls import Calls, NoLabel
+from greenlight.adapters.runtimes.calls import NoLabel, chat_calls
 from greenlight.core.errors import ModelFailed
 from greenlight.core.records import SECOND
 from greenlight.models.prompt import Prompt, score_of
@@ -80,14 +80,14 @@ class OpenAIChatRuntime:
             concurrency: calls under way at once.
         """
         self._prompt = prompt
-        self._calls = Calls(
-            url.rstrip("/") + "/chat/completions",
+        self._calls = chat_calls(
+            url,
+            key,
             clock=clock,
             timeout=timeout,
             failures=failures,
             reset=reset,
             concurrency=concurrency,
-            headers={"authorization": f"Bearer {key}"} if key else None,
         )
 
     @property

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from greenlight.adapters.runtimes.calls import Calls, Refusal
+from greenlight.adapters.runtimes.calls import Refusal, chat_calls
 from greenlight.adapters.runtimes.connections import Answer, BrokenConnection
 from greenlight.core.chat import (
     DONE,
@@ -88,14 +88,14 @@ class OpenAIProxyRuntime:
         """
         self._model = model
         self._prices = prices
-        self._calls = Calls(
-            url.rstrip("/") + "/chat/completions",
+        self._calls = chat_calls(
+            url,
+            key,
             clock=clock,
             timeout=timeout,
             failures=failures,
             reset=reset,
             concurrency=concurrency,
-            headers={"authorization": f"Bearer {key}"} if key else None,
         )
 
     @property
