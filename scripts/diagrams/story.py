@@ -19,12 +19,21 @@ from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core.approval import Person, Quorum
 from greenlight.core.errors import Refused
 from greenlight.core.policy import ApprovalPolicy, DecisionPolicy, RolloutPolicy, Step
-from greenlight.core.records import MILLISECOND, MINUTE, SECOND, Rollout, Version
+from greenlight.core.records import (
+    MILLISECOND,
+    MINUTE,
+    SECOND,
+    Inference,
+    Rollout,
+    Shadow,
+    Version,
+)
 from greenlight.core.states import Action
 from greenlight.ports import Store
 from greenlight.stages import approve, keys, loop, roll_out
 from greenlight.stages.loop import Plan, Turn
-from greenlight.testing import FakeClock, Quality, World, WorldSimulator
+from greenlight.testing import FakeClock
+from greenlight.testing.world import Quality, World, WorldSimulator
 from scripts.diagrams import killing, serving, tiny
 from scripts.diagrams.tracing import Message, Trace, acting
 from scripts.diagrams.works import Works
@@ -168,6 +177,26 @@ class _Teller:
             random=np.random.default_rng(8).bytes,
         )
 
+    def copy(self) -> None:
+        """A candidate in the shadow got a copy of a request; with no scene, as above."""
+        [asked] = self.story.store.scan(Inference, limit=1)
+        copied = Shadow(
+            id=asked.id,
+            task=asked.task,
+            rollout=str(asked.rollout),
+            epoch=asked.epoch,
+            version=asked.version,
+            unit=asked.unit,
+            unit_source=asked.unit_source,
+            output=asked.output,
+            latency_ms=asked.latency_ms,
+            status=asked.status,
+            alone=None,
+            agreed=True,
+            at=asked.at,
+        )
+        self.story.store.ingest([], [], [copied])
+
     def _look(self) -> Action | None:
         """One pass of the controller."""
         now = self.clock.now()
@@ -204,5 +233,6 @@ def tell() -> Story:
         )
         teller.live(first, second)
         teller.let_in()
+        teller.copy()
         scenes["killed"] = killing.killed_and_resumed(root / "killed")
         return teller.story

@@ -112,8 +112,10 @@ def _leased(lease: Lease | None, words: str) -> str | None:
     return "somebody else has it" if lease is None else f"token {lease.token}"
 
 
-def _ingest(inferences: Sequence[Any], feedback: Sequence[Any]) -> str | None:
-    parts = [(len(inferences), "Inference"), (len(feedback), "Feedback")]
+def _ingest(
+    inferences: Sequence[Any], feedback: Sequence[Any], shadows: Sequence[Any] = ()
+) -> str | None:
+    parts = [(len(inferences), "Inference"), (len(feedback), "Feedback"), (len(shadows), "Shadow")]
     told = [name for count, name in parts if count]
     return f"ingest {', '.join(told)}" if told else None
 

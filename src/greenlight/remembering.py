@@ -13,7 +13,8 @@ from greenlight import artifacts
 from greenlight.core import fingerprint
 from greenlight.core.errors import NotFound
 from greenlight.core.records import Version
-from greenlight.ports import Blobs, Cache, Model, Prediction, Progress
+from greenlight.ports import Blobs, Model, Prediction, Progress
+from greenlight.ports.cache import Cache
 
 PARTS = ("bundle", "rows", "code", "packages")
 """What predictions depend on: the model, the texts in their order, the code that runs the one on

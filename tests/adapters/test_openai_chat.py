@@ -15,7 +15,8 @@ from greenlight.core.errors import ModelFailed
 from greenlight.core.records import MILLISECOND, SECOND
 from greenlight.models.prompt import Decoding, Prompt
 from greenlight.ports import Prediction
-from greenlight.testing import ChatProvider, FakeClock, Fault
+from greenlight.testing import FakeClock
+from greenlight.testing.provider import ChatProvider, Fault
 from tests.serving.harness import asynchronous
 
 PROMPT = Prompt("One of {labels}\n{input}", model="small", labels=["card", "pin"])

@@ -72,7 +72,7 @@ def test_results_render_as_a_page_and_figures() -> None:
     numbers = results([measure(name, quick=True) for name in names])
     came = {"command": "c", "cores": 2, "cpu": "x", "commit": "0" * 40, "at": "2026-01-01T00:00"}
     found = json.loads(json.dumps({"provenance": came, **numbers}))
-    shown = page.written(f"before\n{page.BEGIN}\nold\n{page.END}\nafter", found)
+    shown = page.PAGE.written(f"before\n{page.PAGE.begin}\nold\n{page.PAGE.end}\nafter", found)
     assert shown.startswith("before") and shown.endswith("after") and "old" not in shown
     drawn = figures.drawn(found)
     assert drawn == figures.drawn(found)
@@ -82,7 +82,7 @@ def test_results_render_as_a_page_and_figures() -> None:
 
 def test_a_page_without_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="markers"):
-        page.written("no markers", None)
+        page.PAGE.written("no markers", None)
 
 
 def test_buckets_follow_the_interval_rule() -> None:

@@ -13,7 +13,7 @@ from benchmarks.gateway.measure import drive, overhead
 from benchmarks.gateway.processes import cores
 from benchmarks.gateway.rounds import provider
 from greenlight.entrypoints.demo.processes import free_port
-from greenlight.testing import ChatProvider, Fault
+from greenlight.testing.provider import ChatProvider, Fault
 
 BODY = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hello"}], "user": UNIT})
 

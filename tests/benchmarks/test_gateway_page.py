@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from benchmarks.gateway import page
+from benchmarks.gateway import figures, page
 from benchmarks.gateway.rounds import medians, results
 
 CAME = {
@@ -62,6 +62,12 @@ def everybody(noise: float) -> dict[str, Any]:
     return {**made, "predict": server(100, pace=120.0), "classify": server(3000, 4.0, 120.0)}
 
 
+def text(numbers: dict[str, Any] | None) -> str:
+    """What stands between the markers."""
+    begin, end = f"{page.PAGE.begin}\n", page.PAGE.end
+    return page.PAGE.written(begin + end, numbers).removeprefix(begin).removesuffix(end)
+
+
 def test_a_ratio_is_made_within_its_round() -> None:
     """A slow round slows both sides down; medians of either side could come from different ones."""
     one, other = everybody(1), everybody(3)
@@ -90,9 +96,10 @@ def test_medians_and_sums() -> None:
 def test_the_page_shows_what_was_measured_and_what_was_missed() -> None:
     """Same results, same bytes; nothing that was missed or is absent is left out."""
     numbers = found([everybody(1)], {"other": "`pip` failed"})
-    shown = page.written(f"before\n{page.BEGIN}\nold\n{page.END}\nafter", numbers)
+    empty = f"before\n{page.PAGE.begin}\nold\n{page.PAGE.end}\nafter"
+    shown = page.PAGE.written(empty, numbers)
     assert shown.startswith("before") and shown.endswith("after") and "old" not in shown
-    assert shown == page.written(shown, numbers)
+    assert shown == page.PAGE.written(shown, numbers)
     assert "| CPU per request of MLflow, times ours | ≥ 50 × | 45.8 × | **no** |" in shown
     assert "3 of 5 goals" not in shown and "4 of 5 goals are met; 0 of all" in shown
     assert "| **Greenlight**, recording | 1.0 | 240 | 240 | 240 | 1.20 × | 4,167 |" in shown
@@ -103,18 +110,53 @@ def test_the_page_shows_what_was_measured_and_what_was_missed() -> None:
 
 def test_a_part_of_the_servers_makes_a_page_too() -> None:
     made = {"floor": server(200), "predict": server(100, pace=120.0)}
-    shown = page.block(found([made], {"greenlight": "answered 404"}))
+    shown = text(found([made], {"greenlight": "answered 404"}))
     assert "- **Greenlight**, recording: `answered 404`" in shown
     assert "could not be measured" in shown and "0 of 5 goals are met" in shown
     assert "MLflow, not" not in shown
-    assert page.block(None) == ""
+    assert text(None) == ""
+
+
+def test_every_figure_is_drawn_and_shown() -> None:
+    """Same results, same bytes; a figure without results is neither drawn nor shown."""
+    numbers = found([everybody(1), everybody(2)])
+    drawn = figures.drawn(numbers)
+    assert drawn.keys() == figures.SAYS.keys() and drawn == figures.drawn(numbers)
+    shown = text(numbers)
+    assert all(f"![{says}](images/{name}.svg)" in shown for name, says in figures.SAYS.items())
+    some = found([{"tensorzero": server(220)}])
+    assert figures.drawn(some).keys() == {figures.LATENCY, figures.PACED}
+    shown = text(some)
+    assert f"{figures.PACED}.svg" in shown and f"{figures.CPU}.svg" not in shown
+
+
+def test_figures_tell_of_every_goal() -> None:
+    numbers = found([everybody(1)])
+    told = {
+        (figure, name): figures.told(figure, name, goal)
+        for figure in figures.SAYS
+        for name in numbers["servers"]
+        if (goal := figures.goal_of(figure, name, numbers))
+    }
+    assert len(told) == len(numbers["goals"])
+    assert told == {
+        (figures.CPU, "greenlight"): "goal ≤ 1.3 ×: met",
+        (figures.CPU, "tensorzero"): "0.92 × Greenlight's, for information ≥ 1 ×: missed",
+        (figures.CPU, "litellm"): "33.3 × Greenlight's, goal ≥ 30 ×: met",
+        (figures.CPU, "mlflow"): "45.8 × Greenlight's, goal ≥ 50 ×: missed",
+        (figures.PACED, "greenlight"): "goal p99 ≤ 1 ms: met",
+        (figures.NATIVELY, "classify"): "goal p99 ≤ 25 ms: met",
+    }
+    assert figures.goal_of(figures.CPU, "greenlight", found([{"greenlight": server(240)}])) is None
 
 
 def test_a_server_that_does_not_keep_up_has_no_latency_at_a_pace() -> None:
     slow = server(30_000)
     slow["paced"]["per_second"] = 40.0
-    shown = page.block(found([{"floor": server(200), "mlflow": slow}]))
+    numbers = found([{"floor": server(200), "mlflow": slow}])
+    shown = text(numbers)
     assert "| MLflow, not recording | 50 | does not keep up |  |  |  |" in shown
+    assert figures.PACED in figures.drawn(numbers)
 
 
 def test_the_summary_of_all_benchmarks_finds_its_rows() -> None:
@@ -126,4 +168,4 @@ def test_the_summary_of_all_benchmarks_finds_its_rows() -> None:
 
 def test_a_page_without_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="markers"):
-        page.written("no markers", None)
+        page.PAGE.written("no markers", None)

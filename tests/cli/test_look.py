@@ -15,7 +15,7 @@ from greenlight.core.records import SECOND, Decision, Epoch, Inference, Replica
 from greenlight.core.states import Action, Status, Variant, VersionStatus
 from greenlight.recording import record
 from tests.cli.project import Project
-from tests.contracts.making import inference
+from tests.contracts.making import inference, shadow
 from tests.stages.office import rollout
 
 SALT = "5a" * 16
@@ -261,3 +261,35 @@ def test_how_long_each_arm_takes(rolling: Project) -> None:
     assert found["candidate"]["high"] is None and found["candidate"]["low"] is None
     shown = rolling.ok("rollouts", "show", listed["id"])
     assert "P95 LATENCY" in shown and "not known yet" in shown
+
+
+def test_what_became_of_copies_in_the_shadow(rolling: Project) -> None:
+    """S6: how often both said the same, and where they did not."""
+    [listed] = rolling.json("rollouts", "list")
+    assert "in the shadow" not in rolling.ok("status", "intent")
+    assert "DIFFERENTLY" not in rolling.ok("rollouts", "show", listed["id"])
+    with rolling.opened() as (settings, office):
+        del settings
+        made = [
+            inference(f"i{number}", rollout=listed["id"], input=f"question {number} " * 9)
+            for number in range(8)
+        ]
+        copied = [
+            shadow(
+                f"i{number}",
+                rollout=listed["id"],
+                agreed=number > 0,
+                output="lost_card" if number == 0 else "card_arrival",
+            )
+            for number in range(8)
+        ]
+        office.store.ingest(made, [], copied)
+    counted = rolling.json("status", "intent")["tasks"]["intent"]["rollout"]["copies"]
+    assert (counted["made"], counted["agreed"], counted["latency_ms"]) == (8, 7, 25.0)
+    told = "of 8 copies the candidate answered 8 and failed 0, in 25.0 ms on average; the same"
+    assert told in rolling.ok("status", "intent")
+    found = rolling.json("rollouts", "show", listed["id"])
+    [row] = found["different"]
+    assert (row["control"], row["candidate"]) == ("card_arrival", "lost_card")
+    shown = rolling.ok("rollouts", "show", listed["id"])
+    assert "control: 87.5%" in shown and "question 0 question 0" in shown and "lost_card" in shown

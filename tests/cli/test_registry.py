@@ -18,7 +18,7 @@ from greenlight.core.errors import ConfigError, Tampered
 from greenlight.core.records import Dataset, Epoch, Version
 from greenlight.models import prompt
 from greenlight.recording import record
-from greenlight.testing import ChatProvider
+from greenlight.testing.provider import ChatProvider
 from greenlight.wiring.model_server import build_model_server
 from greenlight.wiring.models import load_model, open_runtime
 from tests.cli.project import Project, flip

@@ -21,6 +21,7 @@ from greenlight.core.records import (
     Rollout,
     Run,
     RunProgress,
+    Shadow,
     StageResult,
     Version,
 )
@@ -53,6 +54,25 @@ def inference(id: str, **fields: Any) -> Inference:
         "at": 100,
     }
     return Inference(id=id, **defaults | fields)
+
+
+def shadow(id: str, **fields: Any) -> Shadow:
+    """What the candidate said to a copy of `inference(id)`."""
+    defaults: dict[str, Any] = {
+        "task": "intent",
+        "rollout": ROLLOUT,
+        "epoch": 1,
+        "version": "sha256:v2",
+        "unit": "ana",
+        "unit_source": "header",
+        "output": "card_arrival",
+        "latency_ms": 25.0,
+        "status": Status.OK,
+        "alone": None,
+        "agreed": True,
+        "at": 100,
+    }
+    return Shadow(id=id, **defaults | fields)
 
 
 def feedback(id: str, inference_id: str, value: float = 1.0, **fields: Any) -> Feedback:

@@ -21,7 +21,7 @@ from greenlight.adapters.caches.memory import MemoryCache
 from greenlight.adapters.caches.redis import KEPT, NAMESPACE, RedisCache
 from greenlight.core.errors import ConfigError
 from greenlight.core.records import MILLISECOND, SECOND
-from greenlight.ports import Cache
+from greenlight.ports.cache import Cache
 from greenlight.testing import FakeClock
 
 needs_redis = pytest.mark.needs("redis")

@@ -120,6 +120,7 @@ def test_first_events_of_every_kind_go(store: Store, random: Callable[[int], byt
         "latency_p95": [("ben", 1), ("ana", 2)],
         "latency_p99": [("ben", 1)],
         "latency_slo": [],
+        "shadow": [],
     }
 
 

@@ -17,7 +17,8 @@ from greenlight.core.records import MILLISECOND, SECOND
 from greenlight.models.prompt import Prompt
 from greenlight.ports import Prediction, Runtime
 from greenlight.serving.model_server import ModelServer
-from greenlight.testing import ChatProvider, FakeClock
+from greenlight.testing import FakeClock
+from greenlight.testing.provider import ChatProvider
 from tests.serving.harness import asynchronous, serving
 
 LABELS = ["card", "pin", "money"]

@@ -20,7 +20,7 @@ from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.adapters.stores.sql import SqlStore
 from greenlight.core.answers import Lease
 from greenlight.core.errors import Conflict, LostLease
-from greenlight.core.records import Epoch, Feedback, Inference, JournalEntry, Version
+from greenlight.core.records import Epoch, Feedback, Inference, JournalEntry, Shadow, Version
 from greenlight.core.retention import Erasure
 from greenlight.core.states import Status, Variant, VersionStatus
 from greenlight.ports import Store
@@ -31,6 +31,7 @@ from tests.contracts.making import (
     feedback,
     inference,
     rollout,
+    shadow,
     version,
 )
 
@@ -53,6 +54,23 @@ inferences = st.builds(
     bucket=st.floats(0, 1),
     oos=st.sampled_from([None, True, False]),
     latency_ms=st.floats(0, 60) | st.floats(0, 1e6),
+)
+copied = st.builds(
+    lambda n, status: inference(
+        f"s{n:02}", at=n, unit="aéZ"[n % 3], epoch=1 + n % 2, status=status
+    ),
+    n=small,
+    status=st.sampled_from(Status),
+)
+"""Requests that copies are of: what they have in common follows from the number."""
+shadows = st.builds(
+    lambda n, **fields: shadow(f"s{n:02}", at=n, unit="aéZ"[n % 3], epoch=1 + n % 2, **fields),
+    n=small,
+    status=st.sampled_from(Status),
+    alone=st.sampled_from([None, *Variant]),
+    agreed=st.sampled_from([None, True, False]),
+    latency_ms=st.floats(0, 60),
+    input_tokens=st.sampled_from([None, 7]),
 )
 words = st.builds(
     lambda id, of, value, **fields: feedback(f"f{id:02}", f"i{of:02}", value, **fields),
@@ -114,7 +132,12 @@ erasures = st.builds(
     strays_before=st.one_of(st.none(), small),
 )
 steps = st.one_of(
-    st.tuples(st.just("ingest"), st.lists(inferences, max_size=6), st.lists(words, max_size=6)),
+    st.tuples(
+        st.just("ingest"),
+        st.lists(inferences | copied, max_size=6),
+        st.lists(words, max_size=6),
+        st.lists(shadows, max_size=6),
+    ),
     st.tuples(st.just("commit"), commits),
     st.tuples(st.just("lease"), st.sampled_from(["x", "y"]), small, small),
     st.tuples(st.just("erase"), erasures),
@@ -156,7 +179,7 @@ def do(store: Store, step: tuple[Any, ...]) -> object:
 
 def answers(store: Store) -> Iterator[object]:
     """Every question, in a few ways."""
-    for kind in (Inference, Feedback, JournalEntry, Version, Epoch):
+    for kind in (Inference, Feedback, Shadow, JournalEntry, Version, Epoch):
         yield store.scan(kind)
         yield store.scan(kind, newest_first=True, limit=2)
     yield store.scan(Inference, {"rollout": None, "oos": True})

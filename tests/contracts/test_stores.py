@@ -20,6 +20,7 @@ from greenlight.core.records import (
     LedgerEntry,
     Record,
     Rollout,
+    Shadow,
     Version,
 )
 from greenlight.core.states import VersionStatus
@@ -30,7 +31,7 @@ replace = msgspec.structs.replace
 
 
 def test_examples_cover_every_kind() -> None:
-    kinds = {type(example) for example in EXAMPLES} | {Inference, Feedback}
+    kinds = {type(example) for example in EXAMPLES} | {Inference, Feedback, Shadow}
     assert kinds == set(RECORDS)
 
 

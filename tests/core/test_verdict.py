@@ -15,8 +15,9 @@ from greenlight.core.budget import thresholds
 from greenlight.core.evidence import ArmCounts, Evidence, begin
 from greenlight.core.policy import DecisionPolicy, MetricPolicy, RolloutPolicy, Step
 from greenlight.core.records import HOUR, MINUTE, SECOND
+from greenlight.core.situation import Order, Situation
 from greenlight.core.states import Action, Variant
-from greenlight.core.verdict import Order, Situation, decide
+from greenlight.core.verdict import decide
 
 POLICY = DecisionPolicy(
     rollout=RolloutPolicy(

@@ -10,8 +10,9 @@ import pytest
 from greenlight.core.budget import thresholds
 from greenlight.core.evidence import ArmCounts
 from greenlight.core.records import HOUR, MINUTE, SECOND
+from greenlight.core.situation import served_share
 from greenlight.core.states import Action, Variant
-from greenlight.core.verdict import Verdict, decide, served_share
+from greenlight.core.verdict import Verdict, decide
 from tests.core.test_verdict import EPOCH, NOW, POLICY, arms, evidence, situation
 
 LIMITS = thresholds(POLICY)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks import summary
-from benchmarks.evidence import figures, page
+import pytest
+
+from benchmarks import pages, summary
+from benchmarks.evidence import page as evidence
 from benchmarks.gateway import page as performance
 
 
@@ -13,18 +15,12 @@ def test_the_page_is_what_the_results_say() -> None:
     )
 
 
-def test_the_page_on_evidence_is_what_the_results_say() -> None:
-    text, found = page.PAGE.read_text(encoding="utf-8"), page.results()
-    assert text == page.written(text, found), (
-        "docs/evidence.md is stale: run python -m benchmarks.evidence.page"
-    )
-    for name, image in figures.drawn(found or {}).items():
-        shown = (page.IMAGES / f"{name}.svg").read_text(encoding="utf-8")
-        assert shown == image, f"{name}.svg is stale: run python -m benchmarks.evidence.page"
-
-
-def test_the_page_on_performance_is_what_the_results_say() -> None:
-    text, found = performance.PAGE.read_text(encoding="utf-8"), performance.results()
-    assert text == performance.written(text, found), (
-        "docs/performance.md is stale: run python -m benchmarks.gateway.page"
-    )
+@pytest.mark.parametrize("page", (evidence.PAGE, performance.PAGE), ids=lambda page: page.name)
+def test_a_page_and_its_figures_are_what_the_results_say(page: pages.Page) -> None:
+    made = page.made()
+    for path, text in made.items():
+        assert path.exists(), f"{path.name} is missing: run {page.command}"
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is stale: run {page.command}"
+    assert page.images() == made.keys() - {page.path}, "a figure that no results give: delete it"
+    shown = page.path.read_text(encoding="utf-8")
+    assert all(f"(images/{path.name})" in shown for path in page.images())

@@ -11,7 +11,8 @@ import pytest
 
 from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core.records import RECORDS
-from greenlight.ports import Cache, Clock, Store
+from greenlight.ports import Clock, Store
+from greenlight.ports.cache import Cache
 from greenlight.testing import FakeClock
 from scripts.diagrams import inspecting, sequences
 from scripts.diagrams.pages import PAGES

@@ -30,7 +30,8 @@ from greenlight.core.stats.intervals import wilson
 from greenlight.ports import Store
 from greenlight.stages import roll_out
 from greenlight.stages.loop import reconcile
-from greenlight.testing import FakeClock, Quality, World, WorldSimulator
+from greenlight.testing import FakeClock
+from greenlight.testing.world import Quality, World, WorldSimulator
 
 TASK = "intent"
 POLICY = DecisionPolicy(

@@ -17,7 +17,7 @@ from greenlight.core.records import Decision, EvidenceState, Feedback, Inference
 from greenlight.core.states import Action, RolloutStatus, Variant
 from greenlight.lookup import everything
 from greenlight.reporting.history import FOREVER, Tally, histories, history, task_periods
-from greenlight.testing import Quality
+from greenlight.testing.world import Quality
 
 TASK = "intent"
 W = 6_000_000

@@ -13,7 +13,7 @@ from greenlight.core.stats.intervals import wilson
 from greenlight.lookup import everything
 from greenlight.reporting.history import histories
 from greenlight.reporting.summary import Summary, summarise
-from greenlight.testing import Quality
+from greenlight.testing.world import Quality
 
 TASK = "intent"
 

@@ -22,7 +22,7 @@ from greenlight.core.records import (
 from greenlight.core.states import Action, RolloutStatus, VersionStatus
 from greenlight.stages import roll_out
 from greenlight.stages.replay import replay
-from greenlight.testing import Quality
+from greenlight.testing.world import Quality
 from tests.scenarios.worlds import BETTER, GOOD, POLICY, POOR, TASK, Case, case
 
 IMPATIENT = msgspec.structs.replace(

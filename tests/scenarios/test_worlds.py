@@ -20,11 +20,11 @@ from greenlight.core.records import (
     Rollout,
     Version,
 )
-from greenlight.core.states import Action, RolloutStatus, VersionStatus
+from greenlight.core.states import Action, RolloutStatus, Variant, VersionStatus
 from greenlight.stages import roll_out
 from greenlight.stages.replay import replay
-from greenlight.testing import Quality
-from tests.scenarios.worlds import BETTER, GOOD, POLICY, POOR, TASK, case
+from greenlight.testing.world import Quality
+from tests.scenarios.worlds import BETTER, GOOD, POLICY, POOR, TASK, Case, case
 
 
 def test_a_better_candidate_is_promoted() -> None:
@@ -223,3 +223,44 @@ def test_one_rollout_per_task() -> None:
             now=it.clock.now(),
             random=it.rng.bytes,
         )
+
+
+SHADOWED = msgspec.structs.replace(
+    POLICY, rollout=msgspec.structs.replace(POLICY.rollout, shadow=10 * SECOND)
+)
+
+
+def met(it: Case) -> int:
+    """How many units ever met the candidate."""
+    arms = it.store.summarise(it.rollout.id)
+    return sum(arm.units for arm in arms if arm.variant == Variant.CANDIDATE)
+
+
+def test_a_candidate_comes_out_of_the_shadow_and_earns_its_traffic() -> None:
+    """S6, O1: all on control → shadow → canary → steps → all on the candidate."""
+    it = case(GOOD, BETTER, policy=SHADOWED)
+    assert it.run(4 * MINUTE).status == RolloutStatus.PROMOTED
+    actions = [action for action in it.actions() if action != Action.STAY]
+    assert actions == [Action.START, Action.WIDEN, Action.WIDEN, Action.PROMOTE]
+    decisions = it.store.scan(Decision, {"rollout": it.rollout.id})
+    assert "in the shadow" in decisions[0].reason
+    assert all(found.equal for found in replay(it.store, it.now()))
+    epochs = [epoch.weight for epoch in it.store.scan(Epoch) if epoch.rollout == it.rollout.id]
+    assert epochs == [0.0, 0.1, 0.5]
+
+
+def test_a_failing_candidate_ends_in_the_shadow_and_no_user_has_met_it() -> None:
+    """S6: not even a fallback was needed."""
+    it = case(GOOD, Quality(good=0.97, error=0.2), policy=SHADOWED)
+    ended = it.run(MINUTE)
+    last = it.store.scan(Decision, {"rollout": it.rollout.id}, newest_first=True, limit=1)[0]
+    assert (ended.status, last.code) == (RolloutStatus.ROLLED_BACK, "shadow")
+    assert met(it) == 0
+    assert ended.ended_at is not None and ended.ended_at - ended.at < 15 * SECOND
+
+
+def test_failures_of_both_alike_keep_no_candidate_in_the_shadow() -> None:
+    """A pair counts where one fails alone: who fails as often as control is not held back."""
+    it = case(Quality(good=0.9, error=0.005), Quality(good=0.97, error=0.005), policy=SHADOWED)
+    it.run(30 * SECOND)
+    assert Action.WIDEN in it.actions()

@@ -12,7 +12,8 @@ from greenlight.core.records import MILLISECOND, MINUTE, SECOND, Decision, Rollo
 from greenlight.core.states import Action, RolloutStatus, VersionStatus
 from greenlight.stages import roll_out
 from greenlight.stages.loop import lead, reconcile
-from greenlight.testing import FakeClock, Quality, World, WorldSimulator
+from greenlight.testing import FakeClock
+from greenlight.testing.world import Quality, World, WorldSimulator
 
 TASK = "intent"
 POLICY = DecisionPolicy(

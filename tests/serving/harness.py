@@ -20,7 +20,7 @@ import uvloop
 from greenlight.adapters.clock import SystemClock
 from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core.errors import ModelFailed, Refused, StoreError
-from greenlight.core.records import MILLISECOND, Epoch, Feedback, Inference, Version
+from greenlight.core.records import MILLISECOND, Epoch, Feedback, Inference, Shadow, Version
 from greenlight.core.states import Variant, VersionStatus
 from greenlight.ports import Prediction, Runtime
 from greenlight.serving.app import Gateway
@@ -93,9 +93,14 @@ class Flaky(MemoryStore):
         self._check()
         return super().scan(kind, *args, **options)
 
-    def ingest(self, inferences: Sequence[Inference], feedback: Sequence[Feedback]) -> None:
+    def ingest(
+        self,
+        inferences: Sequence[Inference],
+        feedback: Sequence[Feedback],
+        shadows: Sequence[Shadow] = (),
+    ) -> None:
         self._check()
-        super().ingest(inferences, feedback)
+        super().ingest(inferences, feedback, shadows)
 
 
 class World:
@@ -180,6 +185,9 @@ class World:
 
     def inferences(self) -> dict[str, Inference]:
         return {record.id: record for record in self.store.scan(Inference, limit=100_000)}
+
+    def shadows(self) -> dict[str, Shadow]:
+        return {record.id: record for record in self.store.scan(Shadow, limit=100_000)}
 
     def feedback(self) -> dict[str, Feedback]:
         return {record.id: record for record in self.store.scan(Feedback, limit=100_000)}

@@ -153,7 +153,7 @@ async def test_no_answer_at_all_is_503_and_recorded(
     tmp_path: Path, weight: float, tried: list[str]
 ) -> None:
     world = World(tmp_path)
-    world.epoch(1, candidate=V2, weight=weight)
+    world.epoch(1, candidate=V2 if weight else None, weight=weight)
     for model in world.models.values():
         model.failure = ModelFailed("slow", "timeout")
     async with serving(world.gateway()) as client:

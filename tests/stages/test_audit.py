@@ -37,7 +37,7 @@ from greenlight.stages import audit as stage
 from greenlight.stages import keys, roll_out
 from greenlight.stages.audit import audit, audit_export
 from greenlight.stages.loop import lead, reconcile
-from greenlight.testing import Quality, World, WorldSimulator
+from greenlight.testing.world import Quality, World, WorldSimulator
 from tests.stages.office import Office, step
 
 POLICY = DecisionPolicy(

@@ -13,7 +13,7 @@ from greenlight.core.records import SECOND, Epoch, Inference, JournalEntry, Repl
 from greenlight.core.states import RolloutStatus, Status, Variant
 from greenlight.stages import observe as stage
 from greenlight.stages.observe import Observation, observe
-from tests.contracts.making import inference
+from tests.contracts.making import inference, shadow
 
 START = 1_000 * SECOND
 NOW = START + 100 * SECOND
@@ -196,3 +196,31 @@ def _write(store: MemoryStore) -> list[tuple[str, str]]:
         ]
     )
     return [(entry.test, entry.unit) for entry in entries]
+
+
+def test_copies_that_one_arm_failed_alone_enter_as_bets_at_even_odds() -> None:
+    """S6: first of each unit, in the order of the requests, and only once `grace` has passed."""
+    rules = msgspec.structs.replace(RULES, shadow=10 * SECOND)
+    policy = msgspec.structs.replace(POLICY, rollout=rules)
+    epoch = msgspec.structs.replace(EPOCH, weight=0.0)
+    store = MemoryStore()
+    asked = [request(unit, at, weight=0.0) for unit, at in (("ana", 1), ("ben", 2), ("eve", 99.5))]
+    failed = (Variant.CANDIDATE, Variant.CONTROL, Variant.CANDIDATE)
+    store.ingest(
+        asked,
+        [],
+        [
+            shadow(one.id, unit=one.unit, at=one.at, alone=arm)
+            for one, arm in zip(asked, failed, strict=True)
+        ],
+    )
+    store.heartbeat(replica("one"))
+    seen = observe(store, ROLLOUT, epoch, policy, NOW)
+    found = [entry for entry in seen.entries if entry.test == "shadow"]
+    assert [(entry.unit, entry.arm, entry.pi) for entry in found] == [
+        ("ana", Variant.CANDIDATE, 0.5),
+        ("ben", Variant.CONTROL, 0.5),
+    ]
+    assert [entry.excluded for entry in found] == [None, None]
+    assert seen.closed["shadow"] == seen.closed["events"] - SECOND
+    assert "shadow" not in observe(store, ROLLOUT, epoch, POLICY, NOW).closed

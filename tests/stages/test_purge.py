@@ -45,8 +45,8 @@ from greenlight.serving.segments import encode
 from greenlight.stages import purge as stage
 from greenlight.stages import traces
 from greenlight.stages.audit import audit
-from greenlight.testing import Quality, World, WorldSimulator
-from tests.contracts.making import EXAMPLES, entry, feedback, inference, version
+from greenlight.testing.world import Quality, World, WorldSimulator
+from tests.contracts.making import EXAMPLES, entry, feedback, inference, shadow, version
 from tests.reporting.conftest import TASK, Story
 
 ANA = "ana.smith@example.com"
@@ -374,6 +374,8 @@ def test_what_would_come_back_is_waited_for(tmp_path: Path) -> None:
         "later": encode(inference("i2", at=NOW)),
         "his": encode(inference("i3", unit="ben")),
         "elsewhere": encode(inference("i4", task="other")),
+        "copy": encode(shadow("i1")),
+        "his copy": encode(shadow("i3", unit="ben")),
         "word": encode(feedback("f1", "i1", comment="ana")),
         "torn": b'{"old":"ana"}\n',
     }
@@ -381,8 +383,8 @@ def test_what_would_come_back_is_waited_for(tmp_path: Path) -> None:
     for name, line in lines.items():
         (spool / "w-1.jsonl").write_bytes(b'{"no":"event"}\n' + line)
         held[name] = (bool(reasons()), bool(reasons(None)))
-    assert [name for name, (unit, _) in held.items() if unit] == ["hers", "torn"]
-    assert [name for name, (_, age) in held.items() if age] == ["hers", "his"]
+    assert [name for name, (unit, _) in held.items() if unit] == ["hers", "copy", "torn"]
+    assert [name for name, (_, age) in held.items() if age] == ["hers", "his", "copy", "his copy"]
 
 
 # Killed in the middle

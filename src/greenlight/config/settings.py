@@ -42,6 +42,7 @@ DURATIONS = frozenset(
         "horizon",
         "interval",
         "poll",
+        "shadow",
         "soak",
         "stale_after",
         "timeout",

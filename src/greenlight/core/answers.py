@@ -38,7 +38,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     The kinds, of attempted calls only and only while neither arm's breaker is open: `error` is
     an error or a timeout; `latency_p95`, `latency_p99` and `latency_slo` are calls that took longer
-    than the rollout's bar of that name, or timed out.
+    than the rollout's bar of that name, or timed out. `shadow` is a copy that one version failed
+    and the other answered; its variant is the one that failed.
     """
 
     rollout: str
@@ -56,6 +57,33 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     value: float
     at: int
     reviewer: str | None
+
+
+class Copies(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of the copies of control's requests that a candidate got in the shadow."""
+
+    made: int = 0
+    answered: int = 0
+    failed: int = 0
+    """Attempts that ended in an error or a timeout, or in a refusal of what control answered."""
+    compared: int = 0
+    """Copies that both versions answered."""
+    agreed: int = 0
+    """Copies to which both said the same, letter by letter."""
+    latency_ms: float = 0.0
+    """Mean latency of all of them."""
+
+    def __add__(self, other: Copies) -> Copies:
+        made = self.made + other.made
+        total = self.latency_ms * self.made + other.latency_ms * other.made
+        return Copies(
+            made=made,
+            answered=self.answered + other.answered,
+            failed=self.failed + other.failed,
+            compared=self.compared + other.compared,
+            agreed=self.agreed + other.agreed,
+            latency_ms=total / made if made else 0.0,
+        )
 
 
 class ArmSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,3 +105,4 @@ class ArmSummary(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int = 0
     cost: float = 0.0
     """In the currency of the runtimes' prices."""
+    copies: Copies = Copies()

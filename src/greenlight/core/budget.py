@@ -22,6 +22,8 @@ from greenlight.core.policy import DecisionPolicy
 
 LATENCY = ("p95", "p99", "slo")
 ERROR = "error"
+SHADOW = "shadow"
+"""The test of copies, and the kind of its events: requests that one of both versions failed."""
 
 STRONG = "superiority"
 NO_WORSE = "no_worse"
@@ -47,11 +49,13 @@ def harm_tests(policy: DecisionPolicy) -> tuple[str, ...]:
     `quality`: judged answers were worse. `early_harm`: more BAD soon after answering. `intention`:
     more BAD and fewer GOOD over all exposed units, which counts where feedback itself differs.
     `errors`, `latency_…`: more units met a failure, a slow answer. `metric:NAME`: a secondary
-    metric is worse by more than its margin.
+    metric is worse by more than its margin. `shadow`: of the requests that one version failed and
+    the other answered, more were failed by the candidate.
     """
     kinds = ("errors", *event_kinds(policy)[1:])
     metrics = (f"metric:{name}" for name, m in policy.secondaries.items() if m.bounds is not None)
-    return ("quality", "early_harm", "intention", *kinds, *metrics)
+    shadow = (SHADOW,) if policy.rollout.shadow else ()
+    return ("quality", "early_harm", "intention", *shadow, *kinds, *metrics)
 
 
 def proofs(policy: DecisionPolicy) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ was to become a candidate in this epoch; `y` lies in [0, 1] and more of it is be
 | `latency_…`   | its first answer there that took over the bar   | the same                     |
 | `fast`        | `fast_window` has passed since its exposure     | 0 if a BAD came, else 1      |
 | `healthy`     | the same                                        | 0 if an attempt failed       |
+| `shadow`      | a unit's first copy that one version failed and | 0                            |
+|               | the other answered; `arm` is the one that failed|                              |
 | `presence`    | `feedback_window` has passed since its exposure | 1 if feedback came           |
 | `quality`     | the feedback that counts for it                 | 1 GOOD, 0 BAD                |
 | `metric:NAME` | the same of a secondary metric                  | its value between its bounds |
@@ -164,6 +166,15 @@ class Evidence(msgspec.Struct):
         return max(excess / total if total else 0.0, self.recent.excess(kind))
 
     @property
+    def shadow_excess(self) -> float:
+        """Share of control's units in the shadow for which only the candidate failed, less that for
+        which only control did; 0 while there is no such unit."""
+        alone = {v: self.arm(v).events.get(budget.SHADOW, 0) for v in Variant}
+        epochs = {n.partition("/")[0] for n, c in self.counts.items() if budget.SHADOW in c.events}
+        served = sum(self.arm(Variant.CONTROL, int(epoch)).exposed for epoch in epochs)
+        return (alone[Variant.CANDIDATE] - alone[Variant.CONTROL]) / served if served else 0.0
+
+    @property
     def late_share(self) -> float:
         """Share of the exposures that came after their cohort had closed."""
         late = self.excluded.get("late", 0)
@@ -196,7 +207,7 @@ def fold(
     """
     state = _copy(evidence)
     kinds = budget.event_kinds(policy)
-    last = policy.rollout.steps[policy.rollout.last_step].weight
+    last = policy.rollout.ladder[policy.rollout.last_step].weight
     for entry in entries:
         if entry.excluded is not None:
             if entry.test == "exposure":
@@ -215,6 +226,9 @@ def fold(
             state.recent.reach(entry.minute)
             state.recent.events.setdefault(entry.test, [0.0, 0.0])[candidate] += 1
             _take_event(state, entry)
+        elif entry.test == budget.SHADOW:
+            counts.events[budget.SHADOW] = counts.events.get(budget.SHADOW, 0) + 1
+            state.trials.events[budget.SHADOW].take(int(candidate), 0.5, entry.minute)
         else:
             state.trials.take(entry, weight, last)
             if entry.test == "presence":

@@ -60,7 +60,7 @@ def questions(policy: DecisionPolicy, rate: float, effect: float) -> list[Questi
     better, worse = min(rate + effect, 0.9999), max(rate - effect, 0.0001)
     found = []
     for number, step in enumerate(rules.steps[:-1]):
-        if number < rules.last_step:
+        if number < len(rules.steps) - 2:
             found.append(
                 Question(
                     text=f"no worse by {rules.step_margin:.0%} (an equal candidate widens)",
@@ -82,7 +82,7 @@ def questions(policy: DecisionPolicy, rate: float, effect: float) -> list[Questi
                 log_threshold=limits["quality"],
             )
         )
-    last = rules.steps[rules.last_step].weight
+    last = rules.ladder[rules.last_step].weight
     if policy.evidence.promote_on == "superiority":
         found.append(
             Question(

@@ -73,13 +73,16 @@ class ApprovalPolicy(Policy, frozen=True, kw_only=True):
 
 
 class Step(Policy, frozen=True, kw_only=True):
-    """One rung of a rollout: the candidate's share of units, and how long to stay at least."""
+    """One rung of a rollout: the candidate's share of units, and how long to stay at least.
+
+    At weight 0 the candidate is in the shadow: it gets copies (`RolloutPolicy.ladder`).
+    """
 
     weight: float
     soak: int = 0
 
     def problems(self) -> Iterable[str]:
-        if not 0 < self.weight <= 1:
+        if not 0 <= self.weight <= 1:
             yield f"weight: {self.weight} is outside (0, 1]"
         if self.soak < 0:
             yield "soak: must not be negative"
@@ -100,9 +103,11 @@ def _below_one(policy: Policy, *names: str) -> Iterable[str]:
 class RolloutPolicy(Policy, frozen=True, kw_only=True):
     """How a candidate climbs.
 
-    `steps` rise to 1.0, the promotion. `feedback_window` (W) is how long feedback on an exposure
-    counts; `fast_window` how long a BAD or a failure counts as early; `grace` what a row may lag
-    behind before its cohort closes. At `horizon` an undecided rollout ends as inconclusive.
+    `steps` rise to 1.0, the promotion. Before them, for as long as `shadow` says, the candidate
+    gets copies of control's requests, and no user sees its answers. `feedback_window` (W) is how
+    long feedback on an exposure counts; `fast_window` how long a BAD or a failure counts as early;
+    `grace` what a row may lag behind before its cohort closes. At `horizon` an undecided rollout
+    ends as inconclusive.
 
     A step may widen once `min_exposed` units of each arm have met it, the candidate has answered
     `min_served_share` of its requests itself (a dead candidate looks like control, because control
@@ -121,6 +126,7 @@ class RolloutPolicy(Policy, frozen=True, kw_only=True):
         Step(weight=0.50, soak=30 * MINUTE),
         Step(weight=1.0),
     )
+    shadow: int = 0
     horizon: int = 14 * DAY
     feedback_window: int = 1 * DAY
     fast_window: int = 10 * MINUTE
@@ -140,6 +146,8 @@ class RolloutPolicy(Policy, frozen=True, kw_only=True):
             yield "steps: at least one canary step and the promotion at weight 1.0"
         elif weights != sorted(set(weights)):
             yield f"steps: weights must rise, got {weights}"
+        if 0 in weights:
+            yield 'steps: at weight 0 nobody meets the candidate; for copies write shadow = "15m"'
         if not weights or weights[-1] != 1.0:
             yield "steps: the last weight must be 1.0 (the promotion)"
         for name in ("horizon", "feedback_window", "fast_window", "stale_after", "hold_max"):
@@ -149,16 +157,25 @@ class RolloutPolicy(Policy, frozen=True, kw_only=True):
             yield "fast_window: must not be longer than feedback_window"
         if self.horizon <= self.feedback_window + self.grace:
             yield "horizon: must be longer than feedback_window + grace, or nothing ever matures"
-        yield from _negative(self, "grace", "breaker_max")
+        if self.horizon <= self.shadow:
+            yield "shadow: must be shorter than horizon, or no user ever meets the candidate"
+        yield from _negative(self, "grace", "breaker_max", "shadow")
         yield from _below_one(self, "min_exposed", "min_outcomes")
         for name in ("min_served_share", "step_margin"):
             if not 0 < getattr(self, name) <= 1:
                 yield f"{name}: {getattr(self, name)} is outside (0, 1]"
 
     @property
+    def ladder(self) -> tuple[Step, ...]:
+        """Every step in order; the first has weight 0 where there is a time in the shadow."""
+        if not self.shadow:
+            return self.steps
+        return (Step(weight=0.0, soak=self.shadow), *self.steps)
+
+    @property
     def last_step(self) -> int:
-        """Index of the last step before promotion."""
-        return len(self.steps) - 2
+        """Place on the ladder of the last step before promotion."""
+        return len(self.ladder) - 2
 
 
 class EvidencePolicy(Policy, frozen=True, kw_only=True):

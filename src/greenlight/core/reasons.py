@@ -8,6 +8,8 @@ from greenlight.core.words import power
 
 HARM = {
     "errors": "more of the candidate's units met a failure than of control's, at some time",
+    "shadow": "of the requests that only one of both versions could answer, the candidate failed "
+    "more than control",
     "quality": "the candidate's answers were worse than control's at some time",
     "early_harm": "the candidate drew more BAD than control soon after answering",
     "intention": "of all units that met it, more said BAD and fewer said GOOD than of control's",

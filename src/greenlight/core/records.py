@@ -170,7 +170,10 @@ class Rollout(Record, frozen=True, kw_only=True):
 
 
 class Epoch(Record, frozen=True, kw_only=True):
-    """A period with one fixed split. The newest epoch of a task is its routing."""
+    """A period with one fixed split. The newest epoch of a task is its routing.
+
+    A candidate at weight 0 is in the shadow: it gets a copy of every request.
+    """
 
     KEY: ClassVar[tuple[str, ...]] = ("task", "number")
     task: str
@@ -243,6 +246,32 @@ class Feedback(Record, frozen=True, kw_only=True):
     reviewer: str | None = None
     at: int
     caller: str | None = None
+
+
+class Shadow(Record, frozen=True, kw_only=True):
+    """What a candidate said to a copy of a request that control has answered; no user saw it.
+
+    `id`, `unit`, `unit_source` and `at` are those of the inference, `version` is the candidate.
+    `alone` is the arm that failed where the other answered, None where both did the same. `agreed`
+    says whether both said the same; None unless both answered. Tokens and cost are the copy's own.
+    """
+
+    id: str
+    task: str
+    rollout: str
+    epoch: int
+    version: str
+    unit: str
+    unit_source: str
+    output: str
+    latency_ms: float
+    status: Status
+    alone: Variant | None
+    agreed: bool | None
+    at: int
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
 
 
 class Replica(Record, frozen=True, kw_only=True):
@@ -357,6 +386,7 @@ RECORDS: tuple[type[Record], ...] = (
     Epoch,
     Inference,
     Feedback,
+    Shadow,
     Replica,
     JournalEntry,
     EvidenceState,

@@ -78,6 +78,7 @@ class Trials(msgspec.Struct):
                 margin[f"no_worse:{name}"] = MarginTest(own)
         tolerances = {"errors": rules.error_tolerance}
         tolerances |= dict.fromkeys(budget.event_kinds(policy)[1:], rules.latency_tolerance)
+        tolerances |= {budget.SHADOW: rules.error_tolerance} if policy.rollout.shadow else {}
         events = {name: EventTest(m, horizon=horizon) for name, m in tolerances.items()}
         made = cls(assignment=assignment, margin=margin, events=events)
         made._begin_step(policy)

@@ -12,6 +12,7 @@ Precedence, highest first; the first that applies is the verdict:
 | its answers are worse                                        | ROLLBACK `quality`, …         |
 | the horizon has passed                                       | INCONCLUSIVE                  |
 | approval, freshness, served share, an alarm forbid growth    | HOLD                          |
+| in the shadow, copies enough were answered as they should be  | WIDEN                         |
 | at the last step, better and no worse in everything else     | PROMOTE                       |
 | before it, soaked, met by enough and no worse                | WIDEN                         |
 | otherwise                                                    | STAY                          |
@@ -22,17 +23,17 @@ promoting need all of it. If anything is missing the answer is to hold, never to
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 
 import msgspec
 
 from greenlight.core import budget, reasons
-from greenlight.core.alarms import Judgement
-from greenlight.core.answers import ArmSummary
 from greenlight.core.evidence import Evidence
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.reasons import harm, listed, reached
 from greenlight.core.records import SECOND
+from greenlight.core.situation import Situation, copies, served_share
 from greenlight.core.states import Action, Variant
 from greenlight.core.words import power
 
@@ -44,37 +45,6 @@ LOUD = 5
 
 UNTRUSTED = ("srm", "concentration", "presence")
 """Codes of a hold that ends in withdrawal if it lasts."""
-
-
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person, or the kill switch, wants done, and why."""
-
-    action: Action
-    by: str
-    why: str
-
-
-class Situation(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a rollout stands, apart from its evidence."""
-
-    step: int
-    epoch: int
-    started_at: int
-    soaking_since: int | None
-    """When the last live gateway took over this epoch's split; None: not all have yet."""
-    complete_until: int | None
-    """Every event up to this moment is in the store; None: no gateway is alive."""
-    arms: Sequence[ArmSummary]
-    unapproved: str | None = None
-    """Why the candidate may not get more traffic, if so."""
-    untrusted_since: int | None = None
-    """Since when the evidence has been held as untrusted without a break; None: it is not."""
-    unreachable_since: int | None = None
-    """Since when a gateway's breaker lets nothing through to the candidate, while control is
-    healthy there; None: nowhere."""
-    alarms: Mapping[str, Judgement] = {}
-    """The declared alarms by name, judged over both arms (`core.alarms`)."""
-    order: Order | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,13 +77,6 @@ def decide(situation: Situation, evidence: Evidence, policy: DecisionPolicy, now
     )
 
 
-def served_share(arms: Sequence[ArmSummary], epoch: int) -> float | None:
-    """Share of the candidate's requests in an epoch that it answered itself; None: no request."""
-    own = [arm for arm in arms if arm.epoch == epoch and arm.variant == Variant.CANDIDATE]
-    requests = sum(arm.requests for arm in own)
-    return sum(arm.served for arm in own) / requests if requests else None
-
-
 def _ordered(situation: Situation) -> Verdict | None:
     order = situation.order
     if order is None:
@@ -141,6 +104,11 @@ def _failing(evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
             and evidence.excess(kind) >= policy.evidence.min_error_excess
         ):
             return _rollback(test, f"{harm(test)}: {reached(log_e[test], limits[test])}")
+    shadow = budget.SHADOW
+    if log_e.get(shadow, 0.0) >= limits.get(shadow, math.inf) and (
+        evidence.shadow_excess >= policy.evidence.min_error_excess
+    ):
+        return _rollback(shadow, f"{harm(shadow)}: {reached(log_e[shadow], limits[shadow])}")
     return None
 
 
@@ -266,10 +234,12 @@ def _too_early(
     situation: Situation, evidence: Evidence, policy: DecisionPolicy, now: int
 ) -> Verdict | None:
     rules = policy.rollout
-    soak = rules.steps[situation.step].soak
+    soak = rules.ladder[situation.step].soak
     since = situation.soaking_since
     if since is None or now < since + soak:
         return _stay("soaking", "this split has not been in force long enough")
+    if rules.ladder[situation.step].weight == 0:
+        return _uncopied(situation, evidence, policy)
     exposed = {v.value: evidence.arm(v, situation.epoch).exposed for v in Variant}
     if min(exposed.values()) < rules.min_exposed:
         return _stay(
@@ -280,8 +250,35 @@ def _too_early(
     return None
 
 
+def _uncopied(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
+    """What copies lack before any user may meet the candidate."""
+    rules, made = policy.rollout, copies(situation.arms)
+    if made.made < rules.min_exposed:
+        return _stay(
+            "collecting",
+            f"copies that the candidate got: {made.made}; {rules.min_exposed} are needed",
+        )
+    if made.answered < rules.min_served_share * made.made:
+        return _hold(
+            "served_share",
+            f"the candidate answered {made.answered / made.made:.1%} of its copies, "
+            f"{rules.min_served_share:.1%} are needed",
+        )
+    log_e = evidence.log_e[budget.SHADOW]
+    if log_e > NEUTRAL and evidence.shadow_excess >= policy.evidence.min_error_excess:
+        return _leaning(budget.SHADOW, log_e)
+    return None
+
+
 def _grow(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> Verdict:
     """Widen, promote or wait: what is missing for it is named only if nothing else is."""
+    weight = policy.rollout.ladder[situation.step + 1].weight
+    if situation.step == 0 and policy.rollout.shadow:
+        return Verdict(
+            action=Action.WIDEN,
+            code="shadowed",
+            reason=f"the candidate answered its copies; now {weight:.0%} of units meet it",
+        )
     promotes = situation.step == policy.rollout.last_step
     check = _unproved if promotes else _unready
     lacking = check(situation, evidence, policy)
@@ -297,7 +294,6 @@ def _grow(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> V
             code=reasons.PROMOTED[proof],
             reason=f"{reasons.BETTER[proof]}: {reached(log_e, limit)}",
         )
-    weight = policy.rollout.steps[situation.step + 1].weight
     return Verdict(
         action=Action.WIDEN,
         code="no_harm",
@@ -358,12 +354,16 @@ def _lean(evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
             continue
         if test == "errors" and evidence.excess(budget.ERROR) < policy.evidence.min_error_excess:
             continue
-        return _stay(
-            "signs_of_harm",
-            f"the evidence leans towards harm ({test}: E = {power(log_e[test])}): not enough to "
-            "roll back, too much to go on",
-        )
+        return _leaning(test, log_e[test])
     return None
+
+
+def _leaning(test: str, log_e: float) -> Verdict:
+    return _stay(
+        "signs_of_harm",
+        f"the evidence leans towards harm ({test}: E = {power(log_e)}): not enough to roll back, "
+        "too much to go on",
+    )
 
 
 def _event_test(kind: str) -> str:

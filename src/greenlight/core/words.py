@@ -1,11 +1,25 @@
-"""Evidence in words: one way to write E for people, wherever it is shown."""
+"""Evidence in words: one way to write it for people, wherever it is shown."""
 
 from __future__ import annotations
 
 import math
 
+from greenlight.core.answers import Copies
+
 DISPLAYED = 0.05
 """α of intervals that are shown: they cover at every look together with 95 %."""
+
+
+def told(copies: Copies) -> str:
+    """What became of the copies that a candidate got in the shadow."""
+    if not copies.made:
+        return "the candidate has got no copy yet"
+    same = f"{copies.agreed / copies.compared:.1%}" if copies.compared else "nothing to compare"
+    return (
+        f"of {copies.made:,} copies the candidate answered {copies.answered:,} and failed "
+        f"{copies.failed:,}, in {copies.latency_ms:.1f} ms on average; the same answer as control: "
+        f"{same}"
+    )
 
 
 def power(log_e: float) -> str:

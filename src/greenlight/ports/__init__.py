@@ -9,7 +9,7 @@ import msgspec
 
 from greenlight.core.answers import ArmSummary, Event, Exposure, Lease, Said
 from greenlight.core.curation import Row
-from greenlight.core.records import Feedback, Inference, Record, Replica
+from greenlight.core.records import Feedback, Inference, Record, Replica, Shadow
 from greenlight.core.retention import Erasure
 
 R = TypeVar("R", bound=Record)
@@ -80,8 +80,16 @@ class Records(Protocol):
 class Events(Protocol):
     """What flows from the gateways, and the questions that evidence asks of it."""
 
-    def ingest(self, inferences: Sequence[Inference], feedback: Sequence[Feedback]) -> None:
+    def ingest(
+        self,
+        inferences: Sequence[Inference],
+        feedback: Sequence[Feedback],
+        shadows: Sequence[Shadow] = (),
+    ) -> None:
         """Store events durably, any number of times: an id that is there already is skipped.
+
+        A copy (`shadows`) is kept only while the inference that it is of is there, which must not
+        come after it.
 
         Which inferences are latency events is told by the bars of their rollout
         (`policy["latency_bars"]`: `p95`, `p99`, `slo` → milliseconds), which must be in the store
@@ -166,9 +174,9 @@ class Events(Protocol):
     ) -> Iterator[Mapping[str, int]]:
         """Erase events and all that was derived from them, in transactions of `batch` rows.
 
-        Inferences with their feedback, exposures, first events and what waits for them go. Where
-        nothing is left of a unit in a rollout, its journal entries get another name, the same in
-        all of them (`core.retention.nobody`, from `random`), and so do the names in the journals
+        Inferences with their feedback, copies, exposures, first events and what waits for them go.
+        Where nothing is left of a unit in a rollout, its journal entries get another name, the same
+        in all of them (`core.retention.nobody`, from `random`), and so do the names in the journals
         of rollouts that ended before `what.before`; who judged the unit (`source`) goes from them.
         Counts of arms stay: they name nobody.
 
@@ -218,50 +226,6 @@ class Blobs(Protocol):
 
         A call that was killed half-way is finished by the next one for the same digest.
         """
-        ...
-
-
-class CacheStats(msgspec.Struct, frozen=True, kw_only=True):
-    """How a cache fares: `hits` and `misses` of this process, what is in it now."""
-
-    hits: int
-    misses: int
-    entries: int | None
-    """None while nobody can tell, as of a Redis that is away."""
-    bytes: int | None
-    """Of the values and, where it counts them against its bound, the keys."""
-
-    @property
-    def hit_ratio(self) -> float | None:
-        """The share of reads that found something; None before the first."""
-        reads = self.hits + self.misses
-        return self.hits / reads if reads else None
-
-
-class Cache(Protocol):
-    """Bytes that may be forgotten at any time; used from several threads at once.
-
-    It never fails: what it cannot answer it does not have.
-    """
-
-    def get(self, key: str) -> bytes | None:
-        """What was put under this key, exactly, or None."""
-        ...
-
-    def put(self, key: str, value: bytes) -> None:
-        """Keep it, in place of what is there, or not."""
-        ...
-
-    def drop(self, prefix: str) -> int | None:
-        """Forget everything whose key begins so; returns how many, None if that is not known."""
-        ...
-
-    def stats(self) -> CacheStats:
-        """How it fares."""
-        ...
-
-    def close(self) -> None:
-        """Release connections."""
         ...
 
 

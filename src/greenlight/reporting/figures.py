@@ -115,7 +115,7 @@ def evidence(item: History) -> Figure:
 def _last_step(item: History) -> int | None:
     """When the last step began, the only one at which superiority is tested; None: it did not."""
     rules = item.policy.rollout
-    weight = rules.steps[rules.last_step].weight
+    weight = rules.ladder[rules.last_step].weight
     return next((period.since for period in item.own_periods if period.weight == weight), None)
 
 

@@ -47,6 +47,7 @@ from greenlight.serving.predict import Predictor
 from greenlight.serving.recorder import Recent, Recorder
 from greenlight.serving.routing import Plan, RoutingTable, models
 from greenlight.serving.settings import Settings
+from greenlight.serving.shadow import Shadows
 from greenlight.serving.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -134,14 +135,22 @@ class Gateway:
         recorder = Recorder(
             self._spool, recent, self.meters, config_digest=config_digest, luck=luck
         )
+        self._shadows = Shadows(
+            self._spool,
+            self._arrivals,
+            self.meters,
+            waiting=self.settings.copies_waiting,
+            at_once=self.settings.copies_at_once,
+        )
         self._predictor = Predictor(
             self.table,
             recorder,
             self._arrivals,
+            self._shadows,
             random=random,
             max_batch=self.settings.max_batch,
         )
-        self._chat = ChatDesk(self.table, recorder, self._arrivals, random=random)
+        self._chat = ChatDesk(self.table, recorder, self._arrivals, self._shadows, random=random)
         self._flags = Flags(self.table)
         self._desk = FeedbackDesk(
             records,
@@ -161,6 +170,7 @@ class Gateway:
     async def start(self) -> None:
         """Open the spool, look for routing once, sign in, and go on in the background."""
         self._spool.start()
+        self._shadows.start()
         await self._gatekeeper.refresh()
         await self._follower.look()
         # Before the first request: no cohort may close without waiting for this gateway's events.
@@ -181,6 +191,7 @@ class Gateway:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        await self._shadows.stop()
         sign = self._sign(at=self._clock.now())
         if await self._spool.stop(self.settings.drain):
             sign = self._sign(at=0)

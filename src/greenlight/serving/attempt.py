@@ -68,7 +68,7 @@ async def ask(route: Route, place: float, weight: float, call: Call[T]) -> Attem
     """Ask the version that is assigned to this place, and control if a candidate fails."""
     attempt: Attempt[T] = _begun(route, place, weight)
     within = _patience(route, attempt)
-    value, failure = await _timed(attempt, attempt.assigned, call, within)
+    value, failure = await timed(attempt, attempt.assigned, call, within)
     attempt.value, attempt.failure = value, failure
     attempt.own_ms = attempt.model_s * 1000
     if attempt.failure is None:
@@ -89,7 +89,7 @@ async def _fall_back(route: Route, attempt: Attempt[T], call: Call[T]) -> None:
     both refuse is nobody's.
     """
     before = attempt.failure
-    value, failure = await _timed(attempt, route.control, call, None)
+    value, failure = await timed(attempt, route.control, call, None)
     attempt.value, attempt.failure = value, failure
     if attempt.failure is None:
         attempt.answered = route.control
@@ -98,10 +98,10 @@ async def _fall_back(route: Route, attempt: Attempt[T], call: Call[T]) -> None:
         attempt.status = Status.ERROR
 
 
-async def _timed(
+async def timed(
     attempt: Attempt[Any], served: Served, call: Call[T], within: float | None
 ) -> tuple[T | None, ModelFailed | None]:
-    """Answer or failure of one call; its time is added to what was spent on models."""
+    """Answer or failure of one call; its time is added to what the attempt spent on models."""
     began = time.perf_counter()
     try:
         return await call(served, within), None

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import cast
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from functools import partial
+from typing import Any, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -41,6 +42,7 @@ from greenlight.serving.http import JSON_TYPE, Header, NotUsable, Response, erro
 from greenlight.serving.predict import predictions
 from greenlight.serving.recorder import Asked, Recorder, Said
 from greenlight.serving.routing import Route, RoutingTable, Served
+from greenlight.serving.shadow import Copy, Heard, Shadows
 from greenlight.serving.wire import check_text, decode
 
 UNRECORDED = "unrecorded"
@@ -90,12 +92,14 @@ class ChatDesk:
         table: RoutingTable,
         recorder: Recorder,
         arrivals: Arrivals,
+        shadows: Shadows,
         *,
         random: Callable[[int], bytes],
     ) -> None:
         self._table = table
         self._recorder = recorder
         self._arrivals = arrivals
+        self._shadows = shadows
         self._random = random
 
     async def answer(self, body: bytes, headers: Headers, caller: Caller, began: float) -> Response:
@@ -112,7 +116,8 @@ class ChatDesk:
         try:
             id = ids.fresh(at, self._random)
             unit, source = unit_of(headers, request.unit, "user", id)
-            asked = Asked(unit, source, bucket(route.salt, unit), at, caller.id)
+            place, drawn = bucket(route.salt, unit), self._recorder.draw(route)
+            asked = Asked(unit, source, place, at, caller.id, drawn)
             weight = weight_for(route, request.metadata)
             this = Conversation(id, request, route, asked, text, weight, caller, began)
             if not request.stream:
@@ -129,9 +134,7 @@ class ChatDesk:
                 self._let_go(route, at)
 
     async def _whole(self, this: Conversation) -> Response:
-        async def call(served: Served, within: float | None) -> Reply:
-            return await _reply(served, this, within)
-
+        call = partial(_reply, this)
         attempt = await ask(this.route, this.asked.place, this.weight, call)
         recorded = await self._keep_reply(this, attempt)
         if not recorded and attempt.assigned is not this.route.control:
@@ -150,14 +153,7 @@ class ChatDesk:
         self._arrivals.close(at)
 
     async def _streamed(self, this: Conversation) -> Response:
-        async def call(served: Served, within: float | None) -> Opened:
-            bits = _bits(served, this, within)
-            try:
-                return Opened(await anext(bits), bits)
-            except StopAsyncIteration:
-                raise ModelFailed(f"{served.label}: a stream of nothing") from None
-
-        attempt = await ask(this.route, this.asked.place, this.weight, call)
+        attempt = await ask(this.route, this.asked.place, this.weight, partial(_open, this))
         if attempt.value is None:
             recorded = await self._keep(this, attempt, "", None)
             out = self._headers(this, attempt, recorded)
@@ -232,9 +228,12 @@ class ChatDesk:
         if tokens is not None and answered is not None and answered.chat is not None:
             cost = answered.chat.cost(tokens)
         said = [Said(this.id, this.text, text, score, oos)]
-        return await self._recorder.keep(
+        recorded = await self._recorder.keep(
             this.route, attempt, this.asked, said, tokens=tokens, cost=cost
         )
+        if recorded and this.route.in_shadow and attempt.status != Status.CANCELLED:
+            self._shadows.offer(_copy(this, said, attempt.status))
+        return recorded
 
     def _headers(
         self, this: Conversation, attempt: Attempt[Reply] | Attempt[Opened], recorded: bool
@@ -265,13 +264,45 @@ def _text(route: Route, request: Request) -> str:
     return words
 
 
-async def _reply(served: Served, this: Conversation, within: float | None) -> Reply:
+def _copy(this: Conversation, said: Sequence[Said], status: Status) -> Copy[Any]:
+    """The request once more, for a candidate in the shadow."""
+    if this.request.stream:
+        return Copy(this.route, this.asked, said, status, partial(_open, this), _to_the_end)
+    return Copy(this.route, this.asked, said, status, partial(_reply, this), _read)
+
+
+async def _read(reply: Reply) -> Heard:
+    return Heard([reply.completion.text], reply.completion.tokens)
+
+
+async def _to_the_end(opened: Opened) -> Heard:
+    texts, tokens = [opened.first.text], opened.first.tokens
+    async for chunk in opened.rest:
+        texts.append(chunk.text)
+        tokens = chunk.tokens or tokens
+    return Heard(["".join(texts)], tokens)
+
+
+async def _reply(this: Conversation, served: Served, within: float | None) -> Reply:
     if served.chat is not None:
         return Reply(await served.chat.complete(this.request, within))
     [found] = await predictions(served, [this.text], within)
     created = this.asked.at // SECOND
     said = Completion(chat.spoken_choices(found.label), None, created, found.label, Tokens())
     return Reply(said, found.score, found.oos)
+
+
+async def _open(this: Conversation, served: Served, within: float | None) -> Opened:
+    """A stream whose first bit is awaited.
+
+    Raises:
+        ModelFailed: there was none.
+    """
+    bits = _bits(served, this, within)
+    try:
+        return Opened(await anext(bits), bits)
+    except StopAsyncIteration:
+        raise ModelFailed(f"{served.label}: a stream of nothing") from None
 
 
 async def _bits(

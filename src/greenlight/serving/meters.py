@@ -86,6 +86,12 @@ class Meters:
             ("task", "version"),
             registry=self.registry,
         )
+        self._copies = Counter(
+            "greenlight_shadow_copies",
+            "Copies for candidates in the shadow, by what became of them; dropped: never answered",
+            ("task", "version", "outcome"),
+            registry=self.registry,
+        )
         self._responses = Counter(
             "greenlight_responses",
             "Responses by endpoint and HTTP status",
@@ -194,6 +200,10 @@ class Meters:
     def refused(self, task: str, version: str, refused: bool) -> None:
         """Note whether a version is kept out of traffic here."""
         self._refused.labels(task, version).set(float(refused))
+
+    def copied(self, task: str, version: str, outcome: str, n: int) -> None:
+        """Count what became of `n` copies for a candidate in the shadow."""
+        self._copies.labels(task, version, outcome).inc(n)
 
     def render(self) -> bytes:
         """The text that Prometheus scrapes."""

@@ -29,6 +29,7 @@ from greenlight.serving.gatekeeper import Caller
 from greenlight.serving.http import NotUsable, Response, error_response, json_response
 from greenlight.serving.recorder import Asked, Recorder, Said
 from greenlight.serving.routing import Route, RoutingTable, Served
+from greenlight.serving.shadow import Copy, Heard, Shadows
 from greenlight.serving.wire import (
     Output,
     PredictRequest,
@@ -49,6 +50,7 @@ class Predictor:
         table: RoutingTable,
         recorder: Recorder,
         arrivals: Arrivals,
+        shadows: Shadows,
         *,
         random: Callable[[int], bytes],
         max_batch: int,
@@ -56,6 +58,7 @@ class Predictor:
         self._table = table
         self._recorder = recorder
         self._arrivals = arrivals
+        self._shadows = shadows
         self._random = random
         self._max_batch = max_batch
 
@@ -81,16 +84,18 @@ class Predictor:
         with self._arrivals.arrive() as at, route.held():
             made = [ids.fresh(at, self._random) for _ in inputs]
             unit, source = unit_of(headers, request.unit, "unit", made[0])
-            asked = Asked(unit, source, bucket(route.salt, unit), at, caller.id)
+            place, kept = bucket(route.salt, unit), self._recorder.draw(route)
+            asked = Asked(unit, source, place, at, caller.id, kept)
 
             async def call(served: Served, within: float | None) -> list[Prediction]:
                 return await predictions(served, inputs, within)
 
             weight = weight_for(route, request.metadata)
             attempt = await ask(route, asked.place, weight, call)
-            recorded = await self._recorder.keep(
-                route, attempt, asked, _said(made, inputs, attempt.value)
-            )
+            said = _said(made, inputs, attempt.value)
+            recorded = await self._recorder.keep(route, attempt, asked, said)
+            if recorded and route.in_shadow:
+                self._shadows.offer(Copy(route, asked, said, attempt.status, call, _heard))
             if not recorded and attempt.assigned is not route.control:
                 # What is not recorded is no exposure, so nobody may be exposed to the candidate.
                 attempt = await ask(route, 1.0, weight, call)
@@ -118,6 +123,10 @@ async def predictions(
     if len(found) != len(inputs):
         raise ModelFailed(f"{served.label} gave {len(found)} answers to {len(inputs)}")
     return found
+
+
+async def _heard(found: Sequence[Prediction]) -> Heard:
+    return Heard([prediction.label for prediction in found])
 
 
 def _check_kind(route: Route) -> None:

@@ -43,6 +43,8 @@ class Asked(msgspec.Struct, frozen=True):
     """The unit's bucket."""
     at: int
     caller: str | None
+    kept: bool
+    """Whether the lot has it that the texts are kept (`Recorder.draw`)."""
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -87,6 +89,11 @@ class Recorder:
         """Whether an answer could be put on record now."""
         return self._spool.open
 
+    def draw(self, route: Route) -> bool:
+        """Whether the texts of a request are kept."""
+        share = route.plan.capture.share
+        return share >= 1 or self._luck() < share
+
     def pass_by(self) -> None:
         """Count an answer that is not put on record, for nothing can be."""
         self._meters.unrecorded.inc()
@@ -104,7 +111,6 @@ class Recorder:
         """Put an answer on record; False if no more can be."""
         answered = "" if attempt.answered is None else attempt.answered.version
         capture = route.plan.capture
-        kept = capture.share >= 1 or self._luck() < capture.share
         counted = tokens or Tokens()
         inferences = [
             Inference(
@@ -119,8 +125,8 @@ class Recorder:
                 bucket=asked.place,
                 unit=asked.unit,
                 unit_source=asked.source,
-                input=capture.kept_input(one.input) if kept else "",
-                output=capture.kept_output(one.output) if kept else "",
+                input=capture.kept_input(one.input) if asked.kept else "",
+                output=capture.kept_output(one.output) if asked.kept else "",
                 score=one.score,
                 oos=one.oos,
                 latency_ms=attempt.own_ms,

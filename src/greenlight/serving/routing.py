@@ -105,7 +105,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """How one task's requests are split during one epoch.
 
-    `weight` is the candidate's share of units; 0 without a candidate.
+    `weight` is the candidate's share of units; 0 without a candidate, or with one in the shadow.
     """
 
     task: str
@@ -116,6 +116,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     control: Served
     candidate: Served | None
     plan: Plan = Plan()
+
+    @property
+    def in_shadow(self) -> bool:
+        """Whether the candidate gets copies, and no traffic."""
+        return self.candidate is not None and self.weight == 0
 
     def served(self) -> tuple[Served, ...]:
         """The versions that this route may call."""

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import msgspec
 
-from greenlight.core.records import Feedback, Inference
+from greenlight.core.records import Feedback, Inference, Shadow
 
-Event = Inference | Feedback
+Event = Inference | Feedback | Shadow
 
 _MARK = 64 * 1024
 _CHUNK = 512 * 1024
 _ENCODER = msgspec.json.Encoder()
+_NAMES = {Inference: b"inference", Feedback: b"feedback", Shadow: b"shadow"}
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -29,12 +30,12 @@ class Line(msgspec.Struct, frozen=True):
 
     inference: Inference | None = None
     feedback: Feedback | None = None
+    shadow: Shadow | None = None
 
 
 def encode(event: Event) -> bytes:
     """The line of an event, with its end."""
-    name = b"inference" if isinstance(event, Inference) else b"feedback"
-    return b'{"%b":%b}\n' % (name, _ENCODER.encode(event))
+    return b'{"%b":%b}\n' % (_NAMES[type(event)], _ENCODER.encode(event))
 
 
 class Segment:

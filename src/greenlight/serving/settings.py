@@ -50,5 +50,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Inferences and idempotency keys kept in memory, the latest ones."""
     max_body: int = MIB
     max_batch: int = 256
+    copies_waiting: int = 128
+    """Most copies that wait for a candidate in the shadow; beyond them copies are dropped."""
+    copies_at_once: int = 16
+    """Most copies that are being answered."""
     drain: int = 10 * SECOND
     """How long a stopping gateway tries to empty its spool; the rest waits on disk."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from greenlight.core.records import SECOND, Feedback, Inference
+from greenlight.core.records import SECOND, Feedback, Inference, Shadow
 from greenlight.serving.arrivals import Arrivals
 from greenlight.serving.group_sync import GroupSync
 from greenlight.serving.http import NotReady
@@ -28,7 +28,7 @@ from greenlight.serving.settings import SpoolSettings
 
 log = logging.getLogger(__name__)
 
-Ingest = Callable[[Sequence[Inference], Sequence[Feedback]], None]
+Ingest = Callable[[Sequence[Inference], Sequence[Feedback], Sequence[Shadow]], None]
 REJECTED = "rejected.jsonl"
 _USUAL = 4096
 """Bytes that nearly every event fits into."""
@@ -218,6 +218,7 @@ class Spool:
             self._ingest(
                 [event for event in batch if isinstance(event, Inference)],
                 [event for event in batch if isinstance(event, Feedback)],
+                [event for event in batch if isinstance(event, Shadow)],
             )
             self._meters.spool_stored.inc(len(batch))
         return bool(last)
@@ -225,7 +226,7 @@ class Spool:
     def _decode(self, line: bytes) -> Event | None:
         try:
             read = _DECODER.decode(line)
-            event = read.inference or read.feedback
+            event = read.inference or read.feedback or read.shadow
         except msgspec.DecodeError:
             event = None
         if event is None:

@@ -26,8 +26,9 @@ from greenlight.core.records import (
     Rollout,
     Version,
 )
+from greenlight.core.situation import Situation, served_share
 from greenlight.core.states import Action, Variant
-from greenlight.core.verdict import UNTRUSTED, Situation, Verdict, served_share
+from greenlight.core.verdict import UNTRUSTED, Verdict
 from greenlight.core.verdict import decide as judge
 from greenlight.core.words import DISPLAYED
 from greenlight.lookup import evidence_of, splits
@@ -177,7 +178,7 @@ def _next_epoch(
         epoch, number=epoch.number + 1, decision=decision.id, at=decision.at
     )
     if verdict.action == Action.WIDEN:
-        weight = policy.rollout.steps[rollout.step + 1].weight
+        weight = policy.rollout.ladder[rollout.step + 1].weight
         return msgspec.structs.replace(following, weight=weight)
     if verdict.action in _ENDS:
         promoted = verdict.action == Action.PROMOTE

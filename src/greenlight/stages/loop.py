@@ -28,7 +28,7 @@ from greenlight.core.records import (
     StageResult,
     Version,
 )
-from greenlight.core.verdict import Situation
+from greenlight.core.situation import Situation
 from greenlight.ports import Blobs, Clock, Model, Progress, Records, Source, Store, Trainer
 from greenlight.recording import Step
 from greenlight.remembering import Predictor

@@ -89,6 +89,7 @@ def observe(
         found = [
             _first_events(store, rollout.id, policy, until),
             _early(store, rollout.id, rules, until),
+            *([_shadowed(store, rollout.id, rules, until)] if rules.shadow else []),
             _matured(store, rollout.id, policy, until),
         ]
     seen = [replica.flushed_through for replica in replicas] + [part.until for part in found]
@@ -203,6 +204,19 @@ def _first_events(store: Store, rollout: str, policy: DecisionPolicy, until: int
     return Rows(group="events", rows=rows, until=until, closed=closed)
 
 
+def _shadowed(store: Store, rollout: str, rules: RolloutPolicy, until: int) -> Rows:
+    """First copies that one arm failed alone; a copy may be as much later than its request as
+    `grace` allows."""
+    alone = store.first_events(rollout, kind=budget.SHADOW, until=until - rules.grace, limit=_PAGE)
+    past = store.past(rollout, sorted({event.unit for event in alone}))
+    rows = []
+    for event in alone:
+        own = next(item for item in past[event.unit] if item.epoch == event.epoch)
+        failed = msgspec.structs.replace(own, variant=event.variant)
+        rows.append(Row(test=budget.SHADOW, exposure=failed, pi=0.5, y=0.0, at=event.at))
+    return _cohorts("shadow", rows, alone, until, rules.grace)
+
+
 def _early(store: Store, rollout: str, rules: RolloutPolicy, until: int) -> Rows:
     """What became of exposures within the fast window: was there a BAD, did an attempt fail?"""
     window = rules.fast_window
@@ -259,12 +273,12 @@ def _matured(store: Store, rollout: str, policy: DecisionPolicy, until: int) -> 
 
 
 def _cohorts(
-    group: str, rows: list[Row], exposed: Sequence[Exposure], until: int, closing: int
+    group: str, rows: list[Row], found: Sequence[Exposure | Event], until: int, closing: int
 ) -> Rows:
-    """Rows of exposures that close so long after they came, as far as a page went."""
-    if len(exposed) < _PAGE:
+    """Rows of exposures (or events) that close so long after they came, as far as a page went."""
+    if len(found) < _PAGE:
         return Rows(group=group, rows=rows, until=until, closed=until - closing)
-    last = exposed[-1].at
+    last = found[-1].at
     return Rows(group=group, rows=rows, until=last + closing, closed=last - 1)
 
 

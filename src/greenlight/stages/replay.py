@@ -16,8 +16,8 @@ import msgspec
 from greenlight.core import evidence as ev
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import Decision, JournalEntry, Rollout
+from greenlight.core.situation import Situation
 from greenlight.core.states import Action
-from greenlight.core.verdict import Situation
 from greenlight.core.verdict import decide as judge
 from greenlight.lookup import everything, splits
 from greenlight.ports import Records

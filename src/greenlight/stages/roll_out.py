@@ -11,7 +11,7 @@ import msgspec
 from greenlight.core import ids, ledger
 from greenlight.core.errors import Refused
 from greenlight.core.lifecycle import next_status
-from greenlight.core.policy import DecisionPolicy
+from greenlight.core.policy import DecisionPolicy, Step
 from greenlight.core.records import Decision, Epoch, Inference, Rollout, Version
 from greenlight.core.states import Action, RolloutStatus, Status, VersionStatus
 from greenlight.lookup import everything, find_version
@@ -140,7 +140,7 @@ def start(
         rollout=rollout.id,
         action=Action.START,
         code="start",
-        reason=f"{initiator} started it at {policy.rollout.steps[0].weight:.0%}"
+        reason=f"{initiator} started it {_where(policy.rollout.ladder[0])}"
         + (f", launch {policy.launch} of this pair" if policy.launch > 1 else ""),
         evidence={},
         epoch_seen=live.number,
@@ -153,7 +153,7 @@ def start(
         rollout=rollout.id,
         control=live.control,
         candidate=candidate.digest,
-        weight=policy.rollout.steps[0].weight,
+        weight=policy.rollout.ladder[0].weight,
         salt=rollout.salt,
         decision=decision.id,
         at=now,
@@ -218,6 +218,10 @@ def active(records: Records, task: str) -> Rollout | None:
     """The running rollout of a task."""
     running = records.scan(Rollout, {"task": task, "status": RolloutStatus.RUNNING}, limit=1)
     return running[0] if running else None
+
+
+def _where(first: Step) -> str:
+    return f"at {first.weight:.0%}" if first.weight else "in the shadow"
 
 
 def _refuse_twins(records: Records, control: str, candidate: Version, aa: bool) -> None:

@@ -166,7 +166,7 @@ def _is_left(line: bytes, order: Order) -> bool:
         said = msgspec.json.decode(line)
         if "feedback" in said:
             return False
-        event = said["inference"]
+        event = said["shadow"] if "shadow" in said else said["inference"]
         meant = event["task"] == order.task and event["at"] < order.before
         return bool(meant and order.unit in (None, event["unit"]))
     except (msgspec.DecodeError, LookupError, TypeError):

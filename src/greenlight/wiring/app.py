@@ -18,7 +18,8 @@ from greenlight.config import Settings
 from greenlight.core.approval import Person, Quorum
 from greenlight.core.errors import Refused
 from greenlight.core.records import Approval, Version
-from greenlight.ports import Blobs, Cache, Clock, Store
+from greenlight.ports import Blobs, Clock, Store
+from greenlight.ports.cache import Cache
 from greenlight.stages import approve
 from greenlight.wiring.caching import open_cache
 from greenlight.wiring.ledger import Publisher, Random, note_configuration

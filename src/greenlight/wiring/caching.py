@@ -10,7 +10,8 @@ from greenlight.adapters.caches.memory import MemoryCache
 from greenlight.adapters.clock import SystemClock
 from greenlight.config import CacheSettings, Settings
 from greenlight.core.errors import ConfigError
-from greenlight.ports import Cache, Clock
+from greenlight.ports import Clock
+from greenlight.ports.cache import Cache
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
-from greenlight.ports import CacheStats
+from greenlight.ports.cache import CacheStats
 
 
 class MemoryCache:

@@ -19,7 +19,8 @@ from redis.retry import Retry
 
 from greenlight.core.breaker import Breaker
 from greenlight.core.records import DAY, MILLISECOND, SECOND
-from greenlight.ports import CacheStats, Clock
+from greenlight.ports import Clock
+from greenlight.ports.cache import CacheStats
 
 log = logging.getLogger(__name__)
 

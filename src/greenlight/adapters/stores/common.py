@@ -10,9 +10,16 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from greenlight.core.answers import ArmSummary, Event, Exposure, Lease, Said
+from greenlight.core.answers import ArmSummary, Copies, Event, Exposure, Lease, Said
 from greenlight.core.fingerprint import canonical
-from greenlight.core.records import Feedback, Inference, JournalEntry, LedgerEntry, Record
+from greenlight.core.records import (
+    Feedback,
+    Inference,
+    JournalEntry,
+    LedgerEntry,
+    Record,
+    Shadow,
+)
 from greenlight.core.states import Status, Variant
 
 R = TypeVar("R", bound=Record)
@@ -29,7 +36,9 @@ EXPOSURE_TESTS = ("exposure", "fast", "presence")
 BARS = {"p95": "latency_p95", "p99": "latency_p99", "slo": "latency_slo"}
 """The latency bars of a rollout's policy, and the kind of event that exceeding each one is."""
 
-EVENT_KINDS = ("error", *BARS.values())
+SHADOW = "shadow"
+
+EVENT_KINDS = ("error", *BARS.values(), SHADOW)
 """The kinds of event; each is also the test that waits for its first events to be journaled."""
 
 TALLIED = (
@@ -43,14 +52,23 @@ TALLIED = (
     "input_tokens",
     "output_tokens",
     "cost_micros",
+    "copies",
+    "copies_answered",
+    "copies_failed",
+    "copies_compared",
+    "copies_agreed",
+    "copies_latency_us",
 )
 """What is counted per arm and epoch, in integers: the order of arrival changes nothing."""
+
+_COUNTED = (*TALLIED[:6], "input_tokens", "output_tokens")
+"""What is shown as it is counted."""
 
 FAILED = frozenset({Status.ERROR, Status.TIMEOUT})
 ATTEMPTED = FAILED | {Status.OK}
 QUALITY = "quality"
 
-_EVENTS = (Inference, Feedback)
+_EVENTS = (Inference, Feedback, Shadow)
 _IMMUTABLE = (*_EVENTS, JournalEntry, LedgerEntry)
 
 
@@ -222,15 +240,19 @@ def lost(held: Lease | None, fence: Lease, now: int) -> str | None:
     return None
 
 
-def unit_key(inference: Inference) -> UnitKey:
-    """What the exposure made by this inference is identified by (it must be in a rollout)."""
+def unit_key(inference: Inference | Shadow) -> UnitKey:
+    """What the exposure made by this inference (or a first event) is identified by; it must be in a
+    rollout."""
     assert inference.rollout is not None
     return (inference.rollout, inference.unit, inference.epoch)
 
 
-def earliest(inferences: Iterable[Inference]) -> dict[UnitKey, Inference]:
-    """The first inference per unit and epoch, by time and then by id."""
-    first: dict[UnitKey, Inference] = {}
+E = TypeVar("E", bound=Inference | Shadow)
+
+
+def earliest(inferences: Iterable[E]) -> dict[UnitKey, E]:
+    """The first inference (or copy) per unit and epoch, by time and then by id."""
+    first: dict[UnitKey, E] = {}
     for inference in inferences:
         key = unit_key(inference)
         known = first.get(key)
@@ -287,26 +309,61 @@ def tallied(inference: Inference) -> dict[str, int]:
     }
 
 
+def tallied_copy(shadow: Shadow) -> dict[str, int]:
+    """What a copy adds to the counts of the candidate in its epoch."""
+    return {
+        "copies": 1,
+        "copies_answered": int(shadow.status == Status.OK),
+        "copies_failed": int(shadow.status in FAILED),
+        "copies_compared": int(shadow.agreed is not None),
+        "copies_agreed": int(shadow.agreed is True),
+        "copies_latency_us": microseconds(shadow.latency_ms),
+        "input_tokens": shadow.input_tokens or 0,
+        "output_tokens": shadow.output_tokens or 0,
+        "cost_micros": round((shadow.cost or 0.0) * 1e6),
+    }
+
+
 def summary(arm: Arm, counts: Mapping[str, int]) -> ArmSummary:
     """The counts of an arm as they are shown."""
     _, epoch, variant = arm
     return ArmSummary(
         epoch=epoch,
         variant=Variant(variant),
-        latency_ms=counts["latency_us"] / counts["requests"] / 1000,
+        latency_ms=_mean_ms(counts["latency_us"], counts["requests"]),
         cost=counts["cost_micros"] / 1e6,
-        **{name: counts[name] for name in TALLIED if name not in ("latency_us", "cost_micros")},
+        copies=Copies(
+            made=counts["copies"],
+            answered=counts["copies_answered"],
+            failed=counts["copies_failed"],
+            compared=counts["copies_compared"],
+            agreed=counts["copies_agreed"],
+            latency_ms=_mean_ms(counts["copies_latency_us"], counts["copies"]),
+        ),
+        **{name: counts[name] for name in _COUNTED},
     )
 
 
-def event_of(kind: str, inference: Inference) -> Event:
-    """The event of a kind that this inference is."""
+def _mean_ms(total_us: int, count: int) -> float:
+    return total_us / count / 1000 if count else 0.0
+
+
+def arm_of(event: Inference | Shadow) -> Variant:
+    """The arm that an event befell; of copies only those count that one arm failed alone."""
+    if isinstance(event, Inference):
+        return event.variant
+    assert event.alone is not None
+    return event.alone
+
+
+def event_of(kind: str, inference: Inference | Shadow) -> Event:
+    """The event of a kind that this inference, or copy, is."""
     rollout, unit, epoch = unit_key(inference)
     return Event(
         rollout=rollout,
         kind=kind,
         epoch=epoch,
         unit=unit,
-        variant=inference.variant,
+        variant=arm_of(inference),
         at=inference.at,
     )

@@ -12,7 +12,7 @@ import msgspec
 from greenlight.adapters.stores import common
 from greenlight.adapters.stores.common import UnitKey
 from greenlight.core import retention
-from greenlight.core.records import Feedback, Inference, JournalEntry, Record, Rollout
+from greenlight.core.records import Feedback, Inference, JournalEntry, Record, Rollout, Shadow
 from greenlight.core.retention import Erasure
 
 Key = tuple[str | int, ...]
@@ -32,7 +32,7 @@ class Forgetting:
     _records: defaultdict[type[Record], dict[Key, Record]]
     _evidence: set[Evidence]
     _exposures: dict[UnitKey, Inference]
-    _firsts: dict[str, dict[UnitKey, Inference]]
+    _firsts: dict[str, dict[UnitKey, Inference | Shadow]]
     _pending: defaultdict[tuple[str, str], set[UnitKey]]
     _by_unit: defaultdict[tuple[str, str], list[Inference]]
     _feedback: defaultdict[tuple[str, str], list[Feedback]]
@@ -105,6 +105,7 @@ class Forgetting:
         places = set()
         for inference in inferences:
             del self._records[Inference][inference.key]
+            counts["shadows"] += self._records[Shadow].pop(inference.key, None) is not None
             if inference.rollout is not None:
                 places.add((inference.rollout, inference.unit))
                 self._by_unit[inference.rollout, inference.unit].remove(inference)
@@ -114,17 +115,23 @@ class Forgetting:
 
     def _forget_firsts(self, inference: Inference, counts: Counter[str]) -> None:
         key = common.unit_key(inference)
-        for name, firsts, tests in (
-            ("exposures", self._exposures, common.EXPOSURE_TESTS),
-            *(("firsts", firsts, (kind,)) for kind, firsts in self._firsts.items()),
-        ):
+        exposure = self._exposures.get(key)
+        if exposure is not None and exposure.id == inference.id:
+            del self._exposures[key]
+            counts["exposures"] += 1
+            for test in common.EXPOSURE_TESTS:
+                self._settle(test, key, counts)
+        for kind, firsts in self._firsts.items():
             first = firsts.get(key)
             if first is not None and first.id == inference.id:
                 del firsts[key]
-                counts[name] += 1
-                for test in tests:
-                    counts["pending"] += key in self._pending[key[0], test]
-                    self._pending[key[0], test].discard(key)
+                counts["firsts"] += 1
+                self._settle(kind, key, counts)
+
+    def _settle(self, test: str, key: UnitKey, counts: Counter[str]) -> None:
+        waiting = self._pending[key[0], test]
+        counts["pending"] += key in waiting
+        waiting.discard(key)
 
     def _drop(self, word: Feedback) -> bool:
         """Take a piece of feedback away; whether it was there."""

@@ -7,43 +7,28 @@ and then writing the difference is safe. Only events that are new count.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Select,
-    Table,
-    bindparam,
-    delete,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, insert, select, update
 
 from greenlight.adapters.stores import common, tables
-from greenlight.adapters.stores.common import Arm, UnitKey
+from greenlight.adapters.stores.common import Arm
+from greenlight.adapters.stores.firsts import EVENTS, EXPOSURES, SHADOWS, among
 from greenlight.adapters.stores.questions import chunks
 from greenlight.adapters.stores.tables import INSERT, codec, execute_many
 from greenlight.core.metrics import BAD, GOOD
-from greenlight.core.records import Feedback, Inference, Rollout
+from greenlight.core.records import Feedback, Inference, Rollout, Shadow
+from greenlight.core.states import Variant
 
-E = TypeVar("E", Inference, Feedback)
-
-
-def _among(query: Select[Any], column: Column[Any]) -> Select[Any]:
-    """The query, for the values of the column that are given as `some`."""
-    return query.where(column.in_(bindparam("some", expanding=True)))
-
+E = TypeVar("E", Inference, Feedback, Shadow)
 
 _KNOWN = {
-    kind: _among(select(codec(kind).table.c.id), codec(kind).table.c.id)
-    for kind in (Inference, Feedback)
+    kind: among(select(codec(kind).table.c.id), codec(kind).table.c.id)
+    for kind in (Inference, Feedback, Shadow)
 }
-_ARMS = _among(
+_ARMS = among(
     select(
         tables.inferences.c.id,
         tables.inferences.c.rollout,
@@ -52,7 +37,7 @@ _ARMS = _among(
     ),
     tables.inferences.c.id,
 )
-_WORDS = _among(
+_WORDS = among(
     select(
         tables.feedback.c.inference_id,
         tables.feedback.c.at,
@@ -61,17 +46,7 @@ _WORDS = _among(
     ).where(tables.feedback.c.metric == common.QUALITY),
     tables.feedback.c.inference_id,
 )
-_WRITTEN = _among(
-    select(
-        tables.journal.c.rollout,
-        tables.journal.c.unit,
-        tables.journal.c.epoch,
-        tables.journal.c.test,
-    ).where(tables.journal.c.rollout == bindparam("rollout")),
-    tables.journal.c.unit,
-)
-
-_POLICIES = _among(
+_POLICIES = among(
     select(codec(Rollout).table.c.id, codec(Rollout).table.c.policy), codec(Rollout).table.c.id
 )
 
@@ -83,7 +58,10 @@ Word = tuple[int, str, float]
 
 
 def ingest(
-    connection: Connection, inferences: Sequence[Inference], feedback: Sequence[Feedback]
+    connection: Connection,
+    inferences: Sequence[Inference],
+    feedback: Sequence[Feedback],
+    shadows: Sequence[Shadow],
 ) -> None:
     """Store what is new and bring exposures, first events, pending and tallies up to date.
 
@@ -94,30 +72,14 @@ def ingest(
     said = _new(connection, Feedback, feedback)
     tally: Tally = defaultdict(Counter)
     _judge(connection, arrived, said, tally)
-    for kind, events in ((Inference, arrived), (Feedback, said)):
-        if events:
-            made = codec(kind)
-            rows = [made.row(event) for event in events]
-            execute_many(connection, INSERT[made.table], rows)
+    _insert(connection, Inference, arrived)
+    _insert(connection, Feedback, said)
     exposed = [inference for inference in arrived if inference.rollout is not None]
     _count(exposed, tally)
     _expose(connection, exposed, tally)
     _follow_events(connection, exposed)
+    _compare(connection, shadows, tally)
     _add(connection, tally)
-
-
-def settle(connection: Connection, entries: Iterable[Mapping[str, Any]]) -> None:
-    """Take away what waited for these journal entries, now written."""
-    settled: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    for entry in entries:
-        settled[entry["test"]].append(
-            {f"_{name}": entry[name] for name in ("rollout", "test", "unit", "epoch")}
-        )
-    for test, places in settled.items():
-        if test in common.EXPOSURE_TESTS:
-            execute_many(connection, _SETTLE_EXPOSURE, places)
-        elif test in common.EVENT_KINDS:
-            execute_many(connection, _SETTLE_EVENT, places)
 
 
 def _new(connection: Connection, kind: type[E], events: Sequence[E]) -> list[E]:
@@ -129,6 +91,31 @@ def _new(connection: Connection, kind: type[E], events: Sequence[E]) -> list[E]:
         for (known,) in connection.execute(_KNOWN[kind], {"some": some}):
             del fresh[known]
     return list(fresh.values())
+
+
+def _insert(connection: Connection, kind: type[E], events: Sequence[E]) -> None:
+    made = codec(kind)
+    execute_many(connection, INSERT[made.table], [made.row(event) for event in events])
+
+
+def _compare(connection: Connection, shadows: Sequence[Shadow], tally: Tally) -> None:
+    """Store copies of inferences that are there, count them, and follow those that one arm failed
+    alone. What was copied may have been erased meanwhile: then its copy goes, too."""
+    if not shadows:
+        return
+    ids = {shadow.id for shadow in shadows}
+    there = {
+        id
+        for some in chunks(list(ids))
+        for (id,) in connection.execute(_KNOWN[Inference], {"some": some})
+    }
+    fresh = _new(connection, Shadow, [shadow for shadow in shadows if shadow.id in there])
+    _insert(connection, Shadow, fresh)
+    for shadow in fresh:
+        tally[shadow.rollout, shadow.epoch, Variant.CANDIDATE.value].update(
+            common.tallied_copy(shadow)
+        )
+    SHADOWS.follow(connection, [shadow for shadow in fresh if shadow.alone is not None])
 
 
 def _arm(inference: Inference) -> Arm:
@@ -159,12 +146,12 @@ def _follow_events(connection: Connection, exposed: Iterable[Inference]) -> None
             for kind in common.kinds_of(inference, bars.get(id, {})):
                 events[kind].append(inference)
     for kind, found in events.items():
-        _EVENTS[kind].follow(connection, found)
+        EVENTS[kind].follow(connection, found)
 
 
 def _expose(connection: Connection, exposed: Sequence[Inference], tally: Tally) -> None:
     """Keep exposures up to date; a unit counts in the arm of its first inference of the epoch."""
-    for first, before in _EXPOSURES.follow(connection, exposed):
+    for first, before in EXPOSURES.follow(connection, exposed):
         tally[_arm(first)]["units"] += 1
         if before is not None:
             tally[before]["units"] -= 1
@@ -219,154 +206,6 @@ def _words(connection: Connection, ids: Sequence[str]) -> defaultdict[str, list[
         for place, at, id, value in connection.execute(_WORDS, {"some": some}):
             words[place].append((at, id, value))
     return words
-
-
-# First exposures and first events
-
-
-class _Firsts:
-    """`exposures`, or the rows of a kind in `firsts`, and the tests that wait for them."""
-
-    def __init__(self, table: Table, tests: Sequence[str], kind: str | None = None) -> None:
-        self.table = table
-        self.tests = tests
-        self._kind = kind
-        self._own = [] if kind is None else [table.c.kind == kind]
-        self._found = _among(
-            select(table).where(table.c.rollout == bindparam("rollout"), *self._own), table.c.unit
-        )
-
-    def follow(
-        self, connection: Connection, inferences: Iterable[Inference]
-    ) -> list[tuple[Inference, Arm | None]]:
-        """Insert new firsts, and replace those that a late arrival precedes.
-
-        Returns:
-            Every first inserted or replaced, with the arm of the one that it replaces.
-        """
-        firsts = common.earliest(inferences)
-        stored = self._stored(connection, firsts)
-        fresh = [first for place, first in firsts.items() if place not in stored]
-        earlier = [
-            (first, stored[place])
-            for place, first in firsts.items()
-            if place in stored
-            and (first.at, first.id) < (stored[place].at, stored[place].inference)
-        ]
-        if fresh:
-            execute_many(connection, INSERT[self.table], [self._row(first) for first in fresh])
-            self._await(connection, fresh)
-        if earlier:
-            self._replace(connection, earlier)
-        replaced = [(first, (row.rollout, row.epoch, row.variant)) for first, row in earlier]
-        return [*((first, None) for first in fresh), *replaced]
-
-    def _stored(self, connection: Connection, firsts: Iterable[UnitKey]) -> dict[UnitKey, Any]:
-        found: dict[UnitKey, Any] = {}
-        for rollout, units in _by_rollout(firsts):
-            for some in chunks(units):
-                asked = {"rollout": rollout, "some": some}
-                for row in connection.execute(self._found, asked):
-                    found[row.rollout, row.unit, row.epoch] = row
-        return found
-
-    def _row(self, first: Inference) -> dict[str, Any]:
-        row = {
-            "rollout": first.rollout,
-            "kind": self._kind,
-            "unit": first.unit,
-            "epoch": first.epoch,
-            "variant": str(first.variant),
-            "weight": first.weight,
-            "bucket": first.bucket,
-            "unit_source": first.unit_source,
-            "at": first.at,
-            "inference": first.id,
-        }
-        return {column.name: row[column.name] for column in self.table.c}
-
-    def _await(self, connection: Connection, fresh: Sequence[Inference]) -> None:
-        """List new firsts as lacking each test, but for what is in the journal already."""
-        written = _written(connection, [common.unit_key(first) for first in fresh])
-        rows = [
-            {
-                "rollout": first.rollout,
-                "test": test,
-                "at": first.at,
-                "unit": first.unit,
-                "epoch": first.epoch,
-            }
-            for first in fresh
-            for test in self.tests
-            if (*common.unit_key(first), test) not in written
-        ]
-        execute_many(connection, INSERT[tables.pending], rows)
-
-    def _replace(self, connection: Connection, earlier: Sequence[tuple[Inference, Any]]) -> None:
-        """Put an earlier first in the place of a later one; what is journaled stays so."""
-        table, waiting = self.table, tables.pending
-        for first, row in earlier:
-            rollout, unit, epoch = common.unit_key(first)
-            connection.execute(
-                update(table)
-                .where(
-                    table.c.rollout == rollout,
-                    *self._own,
-                    table.c.unit == unit,
-                    table.c.epoch == epoch,
-                )
-                .values(self._row(first))
-            )
-            connection.execute(
-                update(waiting)
-                .where(
-                    waiting.c.rollout == rollout,
-                    waiting.c.test.in_(self.tests),
-                    waiting.c.at == row.at,
-                    waiting.c.unit == unit,
-                    waiting.c.epoch == epoch,
-                )
-                .values(at=first.at)
-            )
-
-
-_EXPOSURES = _Firsts(tables.exposures, common.EXPOSURE_TESTS)
-_EVENTS = {kind: _Firsts(tables.firsts, (kind,), kind) for kind in common.EVENT_KINDS}
-
-
-def _by_rollout(places: Iterable[UnitKey]) -> list[tuple[str, list[str]]]:
-    units: defaultdict[str, set[str]] = defaultdict(set)
-    for rollout, unit, _ in places:
-        units[rollout].add(unit)
-    return [(rollout, sorted(some)) for rollout, some in units.items()]
-
-
-def _written(connection: Connection, places: Iterable[UnitKey]) -> set[tuple[str, str, int, str]]:
-    """What the journal holds of these units, as (rollout, unit, epoch, test)."""
-    return {
-        (row.rollout, row.unit, row.epoch, row.test)
-        for rollout, units in _by_rollout(places)
-        for some in chunks(units)
-        for row in connection.execute(_WRITTEN, {"rollout": rollout, "some": some})
-    }
-
-
-def _settle(table: Table, *own: ColumnElement[bool]) -> Any:
-    """Delete what waits for one journal entry; its time, part of the key, is the first's."""
-    waiting = tables.pending
-    here: dict[str, Any] = {name: bindparam(f"_{name}") for name in ("rollout", "unit", "epoch")}
-    at = (
-        select(table.c.at).where(*own, *(table.c[name] == value for name, value in here.items()))
-    ).scalar_subquery()
-    return delete(waiting).where(
-        *(waiting.c[name] == value for name, value in here.items()),
-        waiting.c.test == bindparam("_test"),
-        waiting.c.at == at,
-    )
-
-
-_SETTLE_EXPOSURE = _settle(tables.exposures)
-_SETTLE_EVENT = _settle(tables.firsts, tables.firsts.c.kind == bindparam("_test"))
 
 
 # Counts

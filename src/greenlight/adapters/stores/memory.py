@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from greenlight.adapters.stores import common, in_memory
-from greenlight.adapters.stores.common import Arm, UnitKey
+from greenlight.adapters.stores.common import Arm, E, UnitKey
 from greenlight.adapters.stores.forgetting import Evidence, Forgetting, Key, evidence_of
 from greenlight.core.answers import ArmSummary, Event, Exposure, Lease, Said
 from greenlight.core.budget import ERROR
@@ -21,7 +21,9 @@ from greenlight.core.records import (
     Record,
     Replica,
     Rollout,
+    Shadow,
 )
+from greenlight.core.states import Variant
 
 R = TypeVar("R", bound=Record)
 
@@ -40,7 +42,7 @@ class MemoryStore(Forgetting):
         self._evidence: set[Evidence] = set()
         self._leases: dict[str, Lease] = {}
         self._exposures: dict[UnitKey, Inference] = {}
-        self._firsts: dict[str, dict[UnitKey, Inference]] = {
+        self._firsts: dict[str, dict[UnitKey, Inference | Shadow]] = {
             kind: {} for kind in common.EVENT_KINDS
         }
         self._pending: defaultdict[tuple[str, str], set[UnitKey]] = defaultdict(set)
@@ -142,9 +144,14 @@ class MemoryStore(Forgetting):
 
     # Events
 
-    def ingest(self, inferences: Sequence[Inference], feedback: Sequence[Feedback]) -> None:
+    def ingest(
+        self,
+        inferences: Sequence[Inference],
+        feedback: Sequence[Feedback],
+        shadows: Sequence[Shadow] = (),
+    ) -> None:
         """See `ports.Events.ingest`."""
-        for record in (*inferences, *feedback):
+        for record in (*inferences, *feedback, *shadows):
             common.check_finite(record)
         with self._lock:
             bars = self._bars(inferences)
@@ -154,6 +161,9 @@ class MemoryStore(Forgetting):
             for word in feedback:
                 if self._keep(word):
                     self._hear(word)
+            for shadow in shadows:
+                if (shadow.id,) in self._records[Inference] and self._keep(shadow):
+                    self._compare(shadow)
 
     def _bars(self, inferences: Iterable[Inference]) -> dict[str, dict[str, float]]:
         """The latency bars of the known rollouts that these inferences are in."""
@@ -187,6 +197,13 @@ class MemoryStore(Forgetting):
         tally.update(common.tallied(inference))
         tally.update(self._verdict(inference.id))
 
+    def _compare(self, shadow: Shadow) -> None:
+        arm = (shadow.rollout, shadow.epoch, Variant.CANDIDATE.value)
+        self._tallies[arm].update(common.tallied_copy(shadow))
+        if shadow.alone is not None:
+            kind = common.SHADOW
+            self._advance(self._firsts[kind], (kind,), common.unit_key(shadow), shadow)
+
     def _hear(self, word: Feedback) -> None:
         """File a piece of feedback; of several on one inference the latest is what is counted."""
         inference = self._records[Inference].get((word.inference_id,))
@@ -213,12 +230,12 @@ class MemoryStore(Forgetting):
 
     def _advance(
         self,
-        firsts: dict[UnitKey, Inference],
+        firsts: dict[UnitKey, E],
         tests: Sequence[str],
         key: UnitKey,
-        inference: Inference,
+        inference: E,
     ) -> None:
-        """Keep the earliest inference of a unit in an epoch and the tests that wait for it."""
+        """Keep a unit's earliest inference or copy in an epoch, and the tests that wait for it."""
         rollout, unit, epoch = key
         known = firsts.get(key)
         if known is None:
@@ -265,9 +282,7 @@ class MemoryStore(Forgetting):
                     found.add((exposure.unit, exposure.epoch))
         return found
 
-    def _waiting(
-        self, firsts: dict[UnitKey, Inference], rollout: str, test: str, until: int
-    ) -> list[Inference]:
+    def _waiting(self, firsts: Mapping[UnitKey, E], rollout: str, test: str, until: int) -> list[E]:
         found = [firsts[key] for key in self._pending[rollout, test] if firsts[key].at <= until]
         return sorted(found, key=lambda i: (i.at, i.unit, i.epoch))
 

@@ -94,6 +94,7 @@ def _events(
             _forget_firsts(connection, places, frozenset(ids), counts)
             gone = _without_exposures(connection, places)
             counts["evidence_journal"] = _rename(connection, gone, random)
+            counts["shadows"] = _delete(connection, tables.shadows, "id", ids)
             counts["inferences"] = _delete(connection, table, "id", ids)
         yield counts
 

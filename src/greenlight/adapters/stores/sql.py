@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Table, and_, delete, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from greenlight.adapters.stores import common, ingesting, purging, questions, tables
+from greenlight.adapters.stores import common, firsts, ingesting, purging, questions, tables
 from greenlight.adapters.stores.migrations import migrate
 from greenlight.adapters.stores.sqlite import compact, engine_for
 from greenlight.adapters.stores.tables import INSERT, codec, execute_many
 from greenlight.core.answers import ArmSummary, Event, Exposure, Lease, Said
 from greenlight.core.errors import Conflict, LostLease, StoreError
-from greenlight.core.records import Feedback, Inference, JournalEntry, Record, Replica
+from greenlight.core.records import Feedback, Inference, JournalEntry, Record, Replica, Shadow
 from greenlight.core.retention import Erasure
 
 R = TypeVar("R", bound=Record)
@@ -93,7 +93,7 @@ class SqlStore:
                 _append(connection, kind, rows)
             for old, row, expected in pairs:
                 _swap(connection, expected, row, old.key)
-            ingesting.settle(connection, by_kind.get(JournalEntry, ()))
+            firsts.settle(connection, by_kind.get(JournalEntry, ()))
 
     def lease(self, name: str, holder: str, now: int, ttl: int) -> Lease | None:
         """See `ports.Records.lease`."""
@@ -117,12 +117,17 @@ class SqlStore:
 
     # Events
 
-    def ingest(self, inferences: Sequence[Inference], feedback: Sequence[Feedback]) -> None:
+    def ingest(
+        self,
+        inferences: Sequence[Inference],
+        feedback: Sequence[Feedback],
+        shadows: Sequence[Shadow] = (),
+    ) -> None:
         """See `ports.Events.ingest`."""
-        if not inferences and not feedback:
+        if not (inferences or feedback or shadows):
             return
         with self._writing() as connection:
-            ingesting.ingest(connection, inferences, feedback)
+            ingesting.ingest(connection, inferences, feedback, shadows)
 
     def heartbeat(self, replica: Replica) -> None:
         """See `ports.Events.heartbeat`."""

@@ -53,6 +53,7 @@ NAMES = {
     "Epoch": "epochs",
     "Inference": "inferences",
     "Feedback": "feedback",
+    "Shadow": "shadows",
     "Replica": "replicas",
     "JournalEntry": "evidence_journal",
     "EvidenceState": "evidence_states",
@@ -72,6 +73,7 @@ INDEXES: Mapping[str, Sequence[tuple[str, ...]]] = {
     "decisions": [("rollout",)],
     "ledger": [("kind", "seq")],
     "inferences": [("rollout", "unit", "epoch", "id"), ("task", "id")],
+    "shadows": [("rollout", "id")],
     "feedback": [("inference_id", "metric"), ("metric", "at")],
 }
 """Table → what is looked for besides the key."""
@@ -110,9 +112,9 @@ def _table(kind: type[Record]) -> Table:
 
 TABLES: dict[type[Record], Table] = {kind: _table(kind) for kind in RECORDS}
 
-inferences, feedback, journal, replicas = (
+inferences, feedback, shadows, journal, replicas = (
     next(table for kind, table in TABLES.items() if NAMES[kind.__name__] == name)
-    for name in ("inferences", "feedback", "evidence_journal", "replicas")
+    for name in ("inferences", "feedback", "shadows", "evidence_journal", "replicas")
 )
 journal.append_constraint(
     UniqueConstraint("rollout", "unit", "epoch", "test", name="uq_evidence_journal")
@@ -238,7 +240,8 @@ class Codec(Generic[R]):
         check_finite(record)
         row = dict(zip(self.names, self._values(record), strict=True))
         for name in self._texts:
-            row[name] = str(row[name])
+            value = row[name]
+            row[name] = None if value is None else str(value)
         for name in self._documents:
             row[name] = canonical(row[name]).decode()
         return row
@@ -253,9 +256,9 @@ class Codec(Generic[R]):
 
 def _reader(hint: Any) -> Callable[[Any], Any] | None:
     """What makes a field's value of the column's, where they differ."""
-    plain, _ = _split(hint)
+    plain, optional = _split(hint)
     if issubclass(plain, enum.Enum):
-        return plain
+        return (lambda value: None if value is None else plain(value)) if optional else plain
     if plain is dict:
         return msgspec.json.Decoder(hint).decode
     return None

@@ -12,10 +12,14 @@ from greenlight.core.records import (
     Decision,
     Epoch,
     Evaluation,
+    Inference,
     LedgerEntry,
     Rollout,
+    Shadow,
     Version,
 )
+from greenlight.core.situation import copies
+from greenlight.core.words import told
 from greenlight.entrypoints.cli.common import (
     facts,
     inline,
@@ -30,7 +34,13 @@ from greenlight.entrypoints.cli.common import (
 )
 from greenlight.entrypoints.cli.registry import add_version, show_lineage
 from greenlight.lookup import everything, find_by_id, find_version
+from greenlight.ports import Records
 from greenlight.reporting.latency import latencies
+
+DIFFERENT = 5
+"""Copies shown of those that were answered differently in the shadow."""
+WIDE = 40
+"""Letters shown of each."""
 
 limit_option = click.option(
     "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many."
@@ -173,16 +183,20 @@ def show_rollout(context: click.Context, rollout: str, as_json: bool) -> None:
     with opened(context) as app:
         found = find_by_id(app.store, Rollout, rollout)
         epochs = list(everything(app.store, Epoch, {"rollout": found.id}))
-        made = list(everything(app.store, Decision, {"rollout": found.id}))
+        decided = list(everything(app.store, Decision, {"rollout": found.id}))
         known = labels(app.store)
         slow = latencies(app.store, found)
+        made = copies(app.store.summarise(found.id))
+        different = _different(app.store, found.id)
     if as_json:
         show_json(
             {
                 "rollout": public(found),
                 "p95_ms": {arm.value: msgspec.to_builtins(one) for arm, one in slow.items()},
+                "copies": msgspec.to_builtins(made),
+                "different": different,
                 "epochs": [public(epoch) for epoch in epochs],
-                "decisions": [public(decision) for decision in made],
+                "decisions": [public(decision) for decision in decided],
             }
         )
         return
@@ -204,7 +218,29 @@ def show_rollout(context: click.Context, rollout: str, as_json: bool) -> None:
         ends = [(a, one.answers, _ms(one.low), _ms(one.high)) for a, one in slow.items()]
         head = ("P95 LATENCY", "ANSWERS", "FROM", "TO (95 %, MAY BE WATCHED)")
         click.echo(table(head, ends) + "\n")
-    click.echo(_decisions(made))
+    if made.made:
+        click.echo(f"in the shadow: {told(made)}\n")
+    if different:
+        heads = ("ANSWERED DIFFERENTLY", "CONTROL", "CANDIDATE")
+        click.echo(table(heads, [tuple(map(_short, row.values())) for row in different]) + "\n")
+    click.echo(_decisions(decided))
+
+
+def _different(store: Records, rollout: str) -> list[dict[str, str]]:
+    """The newest copies to which the two versions said different things, as far as it is kept."""
+    found = []
+    where: dict[str, str | int | None] = {"rollout": rollout, "agreed": False}
+    for shadow in store.scan(Shadow, where, newest_first=True, limit=DIFFERENT):
+        asked = store.get(Inference, shadow.id)
+        if asked is not None:
+            row = {"input": asked.input, "control": asked.output, "candidate": shadow.output}
+            found.append(row)
+    return found
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= WIDE else line[: WIDE - 1] + "…"
 
 
 def _ms(value: float | None) -> str:

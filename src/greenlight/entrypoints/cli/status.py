@@ -9,11 +9,13 @@ import click
 import msgspec
 
 from greenlight import wiring
+from greenlight.core.answers import Copies
 from greenlight.core.budget import missing, thresholds
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import SECOND, Decision, Epoch, Replica, Rollout, Version
+from greenlight.core.situation import copies
 from greenlight.core.states import Variant, VersionStatus
-from greenlight.core.words import DISPLAYED, power
+from greenlight.core.words import DISPLAYED, power, told
 from greenlight.entrypoints.cli.common import (
     json_option,
     labels,
@@ -114,7 +116,8 @@ def _rollout(
     log_e = evidence.log_e
     last = app.store.scan(Decision, {"rollout": rollout.id}, newest_first=True, limit=1)
     arms: dict[str, dict[str, float]] = {}
-    for summary in app.store.summarise(rollout.id):
+    counted = app.store.summarise(rollout.id)
+    for summary in counted:
         arm = arms.setdefault(summary.variant.value, {})
         for field in _COUNTED:
             arm[field] = arm.get(field, 0) + getattr(summary, field)
@@ -125,9 +128,10 @@ def _rollout(
         "aa": rollout.aa,
         "since": rollout.at,
         "step": rollout.step + 1,
-        "steps": len(policy.rollout.steps) - 1,
+        "steps": len(policy.rollout.ladder) - 1,
         "weight": epoch.weight,
         "arms": arms,
+        "copies": msgspec.to_builtins(copies(counted)),
         "evidence": {
             test: {"log_e": log_e.get(test), "log_threshold": threshold}
             for test, threshold in thresholds(policy).items()
@@ -162,6 +166,9 @@ def _rollout_text(rollout: dict[str, Any]) -> str:
         f"step {rollout['step']} of {rollout['steps']}, "
         f"{rollout['weight']:.0%} of units on the candidate",
     ]
+    made = msgspec.convert(rollout["copies"], Copies)
+    if made.made or not rollout["weight"]:
+        lines.append(f"in the shadow: {told(made)}")
     decision = rollout["decision"]
     if decision:
         lines.append(
