@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo eval test test-slow check status clean
+.PHONY: help setup demo eval test test-slow check status screenshots clean
 
 help:
 	@echo "make setup    install Greenlight and the sentence encoder into $(VENV)"
@@ -28,6 +28,7 @@ help:
 	@echo "make bench-aa, bench-batching, bench-cache, bench-chaos, bench-collecting, bench-curation, bench-demo, bench-evidence, bench-gateway, bench-models, bench-purge, bench-slo, bench-stores   slow proofs and benchmarks"
 	@echo "make mutation   change the code that decides, and see whether a test notices"
 	@echo "make status   run the tests and write docs/status.md"
+	@echo "make screenshots   draw the pages anew, with a browser (docs/images/page-*.png)"
 	@echo "make clean    remove what these targets made"
 
 setup: $(VENV)/.base $(VENV)/.encoder
@@ -43,7 +44,7 @@ test: setup $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --junitxml=build/junit.xml $(PYTEST_ARGS)
 
 test-slow: setup $(VENV)/.dev
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(PYTEST_ARGS)
+	@$(BIN)/python -m benchmarks.slow $(PYTEST_ARGS)
 
 check: $(VENV)/.dev
 	@echo "ruff: style"
@@ -59,6 +60,9 @@ status: setup $(VENV)/.dev
 	@$(BIN)/python scripts/status.py
 	@$(MAKE) --no-print-directory test; result=$$?; \
 		$(BIN)/python scripts/status.py --results build/junit.xml; exit $$result
+
+screenshots: setup $(VENV)/.dev
+	@$(BIN)/python -m scripts.screenshots
 
 clean:
 	@echo "removing $(VENV), build/, artifacts/, caches and the demo's folder"

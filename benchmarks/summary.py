@@ -1,15 +1,21 @@
 """benchmarks/README.md from benchmarks/results/: every number there has a command, none is typed.
 
-python -m benchmarks.summary
+    python -m benchmarks.summary
+
+It also writes what docs/performance.md and docs/load.md show of the service level.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import RESULTS, ROOT
+from benchmarks.pages import Page, table
+from greenlight.core.load import ERROR_RATE, P95_MS, PACE
 
 PAGE = ROOT / "benchmarks" / "README.md"
 
@@ -38,15 +44,17 @@ def page() -> str:
         path = RESULTS / f"{name}.json"
         if path.exists():
             found = json.loads(path.read_text(encoding="utf-8"))
-            parts += [f"## {title}\n", _origin(name, found["provenance"]), render(found)]
+            parts += [f"## {title}\n", _origin(name, found), render(found)]
     return "\n".join(parts)
 
 
-def _origin(name: str, came: dict[str, Any]) -> str:
+def _origin(name: str, found: dict[str, Any], folder: str = "results") -> str:
+    came = found["provenance"]
+    command = came["command"].replace(f" --note {shlex.quote(found.get('note', ''))}", "")
     return (
-        f"`{came['command']}` on {came['cores']} cores ({came['cpu']}), Python {came['python']}, "
+        f"`{command}` on {came['cores']} cores ({came['cpu']}), Python {came['python']}, "
         f"commit `{came['commit'][:12]}`{' with changes' if 'changes' in came['commit'] else ''}, "
-        f"{came['at'][:10]}: [results/{name}.json](results/{name}.json)\n"
+        f"{came['at'][:10]}: [results/{name}.json]({folder}/{name}.json)\n"
     )
 
 
@@ -59,7 +67,7 @@ def _aa(found: dict[str, Any]) -> str:
         f"{found['seeds']} simulated A/A rollouts under the demo's policy, both arms GOOD "
         f"{found['good']:.1%} of the time.\n\n"
     )
-    return text + _table(("ended", "times", "share", "α", "α + 3 SE"), rows)
+    return text + table(("ended", "times", "share", "α", "α + 3 SE"), rows)
 
 
 def _percent(found: dict[str, Any], end: str) -> list[str]:
@@ -92,7 +100,7 @@ def _demo(found: dict[str, Any]) -> str:
         f"demo took {seconds[0]:.0f} to {seconds[-1]:.0f} s; the largest process held "
         f"{found['largest_process_mb']} MB.\n\n"
     )
-    return text + _offline(found) + _table(head, rows)
+    return text + _offline(found) + table(head, rows)
 
 
 def _offline(found: dict[str, Any]) -> str:
@@ -102,7 +110,7 @@ def _offline(found: dict[str, Any]) -> str:
         for run in found["runs"]
         for v in run.get("versions", ())
     }
-    return _table(("version", "model", "offline accuracy (95 %)"), sorted(versions)) + "\n"
+    return table(("version", "model", "offline accuracy (95 %)"), sorted(versions)) + "\n"
 
 
 def _interval(accuracy: dict[str, float]) -> str:
@@ -127,7 +135,7 @@ def _models(found: dict[str, Any]) -> str:
         f"{cosine['mean']:.4f} on average, {cosine['least']:.4f} at the least.\n"
     )
     head = ("data", "backend", "test accuracy (95 %)", "ECE", "training s")
-    return _table(head, rows) + text
+    return table(head, rows) + text
 
 
 def _gateway(found: dict[str, Any]) -> str:
@@ -142,7 +150,7 @@ def _gateway(found: dict[str, Any]) -> str:
         for run in found["runs"]
     ]
     head = ("users", "requests/s", "CPU µs per request", "overhead p50 ms", "overhead p95 ms")
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _stores(found: dict[str, Any]) -> str:
@@ -151,7 +159,7 @@ def _stores(found: dict[str, Any]) -> str:
         for name, figure in found["figures"].items()
         if "median_ms" in figure
     ]
-    return _table(("what", "median ms", "slowest ms", "rows/s"), rows)
+    return table(("what", "median ms", "slowest ms", "rows/s"), rows)
 
 
 def _cache(found: dict[str, Any]) -> str:
@@ -173,7 +181,7 @@ def _cache(found: dict[str, Any]) -> str:
         "too little for all of them, on purpose.\n\n"
     )
     head = ("cache", "reads", "hits", "entries", "kB", "median ms of a hit", "of a miss")
-    return text + _table(head, rows)
+    return text + table(head, rows)
 
 
 def _chaos(found: dict[str, Any]) -> str:
@@ -201,9 +209,9 @@ def _chaos(found: dict[str, Any]) -> str:
     return "\n".join(
         (
             f"{CHAOS} The data set is {dataset}. {said}\n",
-            _table(("seed", "process", *(name.replace("_", " ") for name in LIFE)), killed),
-            _table(("seed", "events", *BOOK), books),
-            _table(("seed", "", "verdicts", "seconds"), ends),
+            table(("seed", "process", *(name.replace("_", " ") for name in LIFE)), killed),
+            table(("seed", "events", *BOOK), books),
+            table(("seed", "", "verdicts", "seconds"), ends),
         )
     )
 
@@ -237,7 +245,7 @@ def _curation(found: dict[str, Any]) -> str:
         f"{found['peak_ratio']['collect']:.2f} times the memory to collect and "
         f"{found['peak_ratio']['curate']:.2f} times to curate.\n"
     )
-    return _table(("rows", "stage", "rows/s", "rows per CPU s", "peak MB"), rows) + text
+    return table(("rows", "stage", "rows/s", "rows per CPU s", "peak MB"), rows) + text
 
 
 def _collecting(found: dict[str, Any]) -> str:
@@ -251,7 +259,7 @@ def _collecting(found: dict[str, Any]) -> str:
         f"{found['answers']:,} answers in the store, {found['judged']:,} of them judged. Per row "
         f"there are {found['fewer_queries']:.1%} fewer queries."
     )
-    return f"{said}\n\n{_table(('answers with feedback', 'rows', 'queries', 'rows/s'), rows)}"
+    return f"{said}\n\n{table(('answers with feedback', 'rows', 'queries', 'rows/s'), rows)}"
 
 
 def _purge(found: dict[str, Any]) -> str:
@@ -271,7 +279,7 @@ def _purge(found: dict[str, Any]) -> str:
         "A store of 100,000 answers of 9,000 units, with feedback and a journal, while another "
         "connection stores an answer twenty times a second."
     )
-    return f"{said}\n\n{_table(head, rows)}"
+    return f"{said}\n\n{table(head, rows)}"
 
 
 def _evidence(found: dict[str, Any]) -> str:
@@ -286,12 +294,71 @@ def _evidence(found: dict[str, Any]) -> str:
         "All of it, with the traps and the figures: "
         "[docs/evidence.md](../docs/evidence.md#how-often-it-errs-and-how-soon-it-sees).\n\n"
     )
-    return text + _table(("what", "goals", "met"), rows)
+    return text + table(("what", "goals", "met"), rows)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
+def _level(found: dict[str, Any]) -> str:
+    """One load test, as the page of all benchmarks shows it."""
+    return f"{_circumstances(found)}\n\n{_level_table([found])}"
+
+
+def _level_table(tests: Sequence[dict[str, Any]]) -> str:
+    rows = [
+        (
+            f"{test['asked']:g}",
+            f"{test['rate']:.2f}",
+            f"{test['steady_s'] / 60:g}",
+            f"{test['requests']:,}",
+            *(f"{test[name]:.1f}" for name in ("p50_ms", "p95_ms", "p99_ms")),
+            f"{test['errors_5xx'] + test['timeouts']} + {test['errors_4xx']}",
+            "met" if test["met"] else "**missed**",
+        )
+        for test in tests
+    ]
+    head = ("requests/s asked", "came about", "minutes", "requests", "p50 ms", "p95 ms", "p99 ms")
+    return table((*head, "server errors + 4xx", "service level"), rows)
+
+
+def _circumstances(found: dict[str, Any]) -> str:
+    """What else is to be known of a load test."""
+    versions = ", ".join(f"{name} {count:,}" for name, count in found["versions"].items())
+    note, busy = found["note"], found["provenance"]["load_average"]
+    said = f"{note[:1].upper()}{note[1:]}. " if note else ""
+    return f"{said}Load average before: {busy:g}. Who answered: {versions or 'unknown'}."
+
+
+def _levels(tests: dict[str, Any]) -> list[str]:
+    """All load tests, as the documents show them."""
+    origins = [
+        f"{_origin(name, test, '../benchmarks/results')}\n{_circumstances(test)}\n"
+        for name, test in tests.items()
+    ]
+    goals = (
+        f"The level: p95 at most {P95_MS:g} ms, server errors below {ERROR_RATE:.1%}, at least "
+        f"{PACE:.0%} of the rate.\n"
+    )
+    return [_level_table(list(tests.values())), goals, *origins]
+
+
+def load_tests() -> dict[str, Any]:
+    """The results of load tests that are there, by the names of their files."""
+    files = [RESULTS / f"{name}.json" for name in LOAD_TESTS]
+    return {
+        file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()
+    }
+
+
+def documents() -> dict[Path, str]:
+    """The documents that show load tests, as the results have them."""
+    tests = load_tests() or None
+    return {
+        page.path: page.written(page.path.read_text(encoding="utf-8"), tests) for page in DOCUMENTS
+    }
+
+
+def _slow(found: dict[str, Any]) -> str:
+    rows = [(test["test"], test["outcome"], f"{test['seconds']:g}") for test in found["tests"]]
+    return table(("test", "ended", "seconds"), rows)
 
 
 SECTIONS = (
@@ -307,13 +374,23 @@ SECTIONS = (
     ("curation", "Rows through collect and curate", _curation),
     ("collecting", "Answers with feedback into a dataset", _collecting),
     ("purge", "Erasing answers", _purge),
+    ("slow", "The long forms of tests", _slow),
+    ("slo", "The service level, at 2 requests a second", _level),
+    ("slo-busy", "The service level, at 50 requests a second", _level),
+)
+
+LOAD_TESTS = ("slo", "slo-busy")
+DOCUMENTS = tuple(
+    Page(path=ROOT / "docs" / name, name="slo", block=_levels, drawn=lambda _: {})
+    for name in ("performance.md", "load.md")
 )
 
 
 def main() -> None:
-    """Write the page."""
-    PAGE.write_text(page(), encoding="utf-8")
-    print(f"wrote {PAGE.relative_to(ROOT)}")
+    """Write the page, and what documents show of it."""
+    for path, text in {PAGE: page(), **documents()}.items():
+        path.write_text(text, encoding="utf-8")
+        print(f"wrote {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

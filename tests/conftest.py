@@ -101,8 +101,9 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The demo takes as long as everything else together, so it goes first, beside the rest."""
-    items.sort(key=lambda item: not item.nodeid.startswith("tests/e2e/"))
+    """What takes longest goes first, beside the rest: the demo and the tutorial."""
+    longest = ("tests/e2e/", "tests/docs/test_tutorial")
+    items.sort(key=lambda item: not item.nodeid.startswith(longest))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -32,6 +32,7 @@ _REMEDIES = {
     errno.EACCES: "give this user the right to write there, or choose another folder",
     errno.EPERM: "give this user the right to write there, or choose another folder",
     errno.ENOTDIR: "choose another folder",
+    errno.EEXIST: "a file is in the place of the folder; move it away",
 }
 
 
@@ -73,7 +74,8 @@ def unseal(folder: str | Path, expected: str | None = None) -> dict[str, Any]:
         wrong = sorted(
             name for name in files.keys() | stated.keys() if files.get(name) != stated.get(name)
         )
-        raise Tampered(f"{root}: not as sealed: {', '.join(wrong)}; restore the folder")
+        what = ", ".join(wrong) or f"its {MANIFEST} names no files"
+        raise Tampered(f"{root}: not as sealed: {what}; restore the folder")
     return manifest
 
 
@@ -148,10 +150,16 @@ def writing(folder: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0)
-        if remedy is None:
+        told = unwritable(folder, error)
+        if told is None:
             raise
-        raise Unwritable(f"{folder}: {error.strerror}; {remedy}") from error
+        raise told from error
+
+
+def unwritable(place: str | Path, error: OSError) -> Unwritable | None:
+    """What to say of a place that takes nothing; None if something else is wrong with it."""
+    remedy = _REMEDIES.get(error.errno or 0)
+    return None if remedy is None else Unwritable(f"{place}: {error.strerror}; {remedy}")
 
 
 @contextmanager

@@ -99,7 +99,9 @@ def find_version(records: Records, name: str) -> Version:
         found = [v for v in versions if v.digest.removeprefix("sha256:").startswith(prefix)]
     labels = ", ".join(sorted(version.label for version in versions))
     if not found:
-        there = f"there are: {labels}" if labels else "there is none yet"
+        there = (
+            f"there are: {labels}" if labels else "there is none yet; greenlight run TASK makes one"
+        )
         raise NotFound(f"version {name!r}: nothing goes by that label or digest; {there}")
     if len(found) > 1:
         fits = ", ".join(f"{v.label} ({fingerprint.short(v.digest)})" for v in found)

@@ -13,6 +13,7 @@ from greenlight import wiring
 from greenlight.core.records import Evaluation, LedgerEntry
 from greenlight.lookup import find_version
 from tests.cli.project import Project
+from tests.load.making import written
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,46 @@ def test_what_is_sealed_stays(made: Project) -> None:
     assert path.read_bytes() == before
     other = ("eval", "run", "intent@1", "-o", str(path.parent))
     assert "another version" in made.refused(2, *other)
+
+
+def test_a_load_test_goes_into_the_evaluation(made: Project, tmp_path: Path) -> None:
+    """E2, S4: from the load test's file to the sealed document; a folder of its own, for what is
+    sealed stays."""
+    out = ("-o", str(made.folder / "loaded"))
+    file = written(tmp_path / "slo.json", versions={"intent@2": 1197})
+    words = ("eval", "load", "intent@2", str(file), *out)
+    assert "no part intent yet; measure it: greenlight eval run" in made.refused(2, *words)
+    made.ok("eval", "run", "intent@2", *out)
+    said = made.ok(*words)
+    assert said.splitlines() == [
+        "load    p95 12.5 ms, 0.25% server errors, 2.00 of 2 requests/s: service level met",
+        f"next: greenlight eval seal intent@2 -o {out[1]}",
+    ]
+    assert made.json(*words)["part"]["result"]["version"] == {"verified": True}
+    made.json("eval", "seal", "intent@2", *out)
+    document = msgspec.json.decode(Path(out[1], "eval.json").read_bytes())
+    assert (document["load"]["p95_ms"], document["load"]["error_rate"]) == (12.5, 0.0025)
+    assert "sealed already, and what is sealed stays" in made.refused(2, *words)
+
+
+def test_what_a_load_test_leaves_open_is_said(made: Project, tmp_path: Path) -> None:
+    """S4: a trial is none of the service level, and a version that nobody named may be another."""
+    out = ("-o", str(made.folder / "doubted"))
+    made.ok("eval", "run", "intent@2", "--part", "intent", *out)
+    short = {"ramp_s": 30.0, "rate": 1.0, "asked": 1.05, "versions": {}}
+    slow = {"p95_ms": 151.0, "p99_ms": 151.0, "met": False, "steady_s": 1200.0}
+    file = written(tmp_path / "slo.json", **short, **slow)
+    level, trial, doubt, _ = made.ok("eval", "load", "intent@2", str(file), *out).splitlines()
+    assert level.endswith("1.00 of 1.05 requests/s: service level MISSED")
+    assert trial == (
+        "note: 1.05 requests/s for 1200 s after 30 s is a trial; the service level wants 2 for "
+        "600 s after 60 s at the least"
+    )
+    assert doubt.startswith("note: version not verified: the gateway named the version of 0 of")
+    wrong = ("eval", "load", "intent@1", str(file), *out)
+    assert "not of intent@1" in made.refused(2, *wrong)
+    right = ("eval", "load", "intent@2", str(written(file, met=False)), *out)
+    assert "met: false; by its own numbers" in made.refused(2, *right)
 
 
 def test_warnings_are_shown_before_a_signature(made: Project) -> None:

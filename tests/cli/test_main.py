@@ -108,7 +108,7 @@ def test_a_wrong_call_ends_with_two(project: Project, words: list[str], says: st
 def test_without_a_file(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["-C", str(tmp_path), "status"])
     assert result.exit_code == 2
-    assert "greenlight.toml: No such file or directory; write one (docs/own" in result.stderr
+    assert "greenlight.toml: No such file or directory; write one by greenlight" in result.stderr
 
 
 def test_the_file_can_be_named(project: Project) -> None:

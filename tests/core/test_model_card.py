@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import msgspec
+import pytest
 
 from greenlight.core import markdown, model_card
 from greenlight.core.gates import GateResult
@@ -137,6 +138,19 @@ def test_the_parts_of_an_evaluation_are_told() -> None:
     assert "- Replaced, by kind: email 3" in text
     assert "| throughput | 254 rows/s |" in text
     assert "| load test | not measured: no load test |" in text
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        ({"p95_ms": 14.8, "met": True, "whole": True}, "p95 14.8 ms, service level met"),
+        ({"p95_ms": 190.0, "met": False, "whole": True}, "p95 190 ms, service level missed"),
+        ({"p95_ms": 9.0, "met": True, "whole": False}, "p95 9 ms, service level met, a trial"),
+    ],
+)
+def test_what_a_load_test_found(found: dict[str, object], says: str) -> None:
+    """S4."""
+    assert f"| load test | {says} |" in card(full() | {"load": found})
 
 
 def test_what_is_not_on_record_is_no_number() -> None:

@@ -18,7 +18,7 @@ HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 
 
 def documents() -> list[Path]:
-    """Markdown files that are tracked, or would be."""
+    """Markdown files that are there and tracked, or would be."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md"],
         cwd=ROOT,
@@ -26,7 +26,8 @@ def documents() -> list[Path]:
         text=True,
         check=True,
     )
-    return sorted({ROOT / name for name in listed.stdout.split("\0") if name})
+    found = {ROOT / name for name in listed.stdout.split("\0") if name}
+    return sorted(path for path in found if path.exists())
 
 
 def anchors(text: str) -> set[str]:
@@ -61,6 +62,15 @@ def broken(path: Path) -> list[str]:
 @pytest.mark.parametrize("path", documents(), ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_relative_links_resolve(path: Path) -> None:
     assert not broken(path)
+
+
+def test_the_index_names_every_page() -> None:
+    """X5: what is not in docs/README.md is not found."""
+    docs = ROOT / "docs"
+    index = (docs / "README.md").read_text(encoding="utf-8")
+    pages = [path.relative_to(docs).as_posix() for path in documents() if docs in path.parents]
+    own = [page for page in pages if page != "README.md" and not page.startswith("adr/0")]
+    assert [page for page in own if f"({page})" not in index] == []
 
 
 @pytest.mark.parametrize(

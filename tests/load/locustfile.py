@@ -48,5 +48,6 @@ class Caller(FastHttpUser):
 @events.request.add_listener
 def _sampled(response_time: float, response: Any, start_time: float, **_: Any) -> None:
     status = getattr(response, "status_code", 0) or 0
-    sample = {"at": start_time, "ms": response_time, "status": status}
+    version = (getattr(response, "headers", None) or {}).get("x-greenlight-version", "")
+    sample = {"at": start_time, "ms": response_time, "status": status, "version": version}
     os.write(SAMPLES, json.dumps(sample).encode() + b"\n")

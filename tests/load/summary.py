@@ -1,18 +1,15 @@
-"""What a load test comes to, held against the service level of S4."""
+"""What the requests of a load test come to."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
-P95_MS = 150.0
-"""The 95th percentile may be this at most."""
-ERROR_SHARE = 0.005
-"""Fewer than this share of the requests may end in a server error."""
-PACE = 0.95
-"""Share of the asked rate that must have been reached, or the test says nothing about that rate."""
+from greenlight.core.load import ERROR_RATE, P95_MS, PACE, Summary, kept
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -24,34 +21,23 @@ class Sample(msgspec.Struct, frozen=True):
     """How long its answer, or the end of patience, took to come."""
     status: int
     """Of the answer; 0: none came."""
+    version: str = ""
+    """Label of the version that answered, where the gateway names it."""
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of the requests of the steady period.
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of a gateway."""
 
-    4xx are the client's errors: they are counted apart, and neither percentiles nor rate nor the
-    share of errors know of them. Percentiles are None where nothing else is left.
-    """
-
-    requests: int
-    """All of them, 4xx included."""
-    errors_5xx: int
-    timeouts: int
-    """Requests without an answer, or without one in time."""
-    errors_4xx: int
-    p50_ms: float | None
-    p95_ms: float | None
-    p99_ms: float | None
+    task: str
+    """Of the kind `classify`."""
     rate: float
-    """Requests a second."""
-    met: bool
-    """Whether the service level was kept, at the rate that was asked for."""
-
-    @property
-    def error_share(self) -> float:
-        """Server errors per request that is not the client's error."""
-        counted = self.requests - self.errors_4xx
-        return (self.errors_5xx + self.timeouts) / counted if counted else 0.0
+    """Requests a second once all users are there."""
+    ramp: float
+    """Seconds in which they come, which do not count."""
+    seconds: float
+    """How long the rate is kept up."""
+    note: str = ""
+    """What else is to be known."""
 
 
 def steady(samples: Sequence[Sample], ramp: float, seconds: float) -> list[Sample]:
@@ -60,34 +46,36 @@ def steady(samples: Sequence[Sample], ramp: float, seconds: float) -> list[Sampl
     return [sample for sample in samples if begin <= sample.at < begin + seconds]
 
 
-def summarise(samples: Sequence[Sample], *, rate: float, seconds: float) -> Summary:
+def summarise(samples: Sequence[Sample], plan: Plan, provenance: Mapping[str, Any]) -> Summary:
     """The summary of a steady period.
 
     Args:
         samples: its requests.
-        rate: how many a second were asked for.
-        seconds: how long it was.
+        plan: what was asked.
+        provenance: where, when and by which command.
     """
     counted = [sample for sample in samples if not 400 <= sample.status < 500]
     times = sorted(sample.ms for sample in counted)
-    errors = sum(sample.status >= 500 for sample in counted)
-    timeouts = sum(sample.status == 0 for sample in counted)
-    reached = len(counted) / seconds
-    p95 = percentile(times, 0.95)
-    return Summary(
+    named = (sample.version for sample in samples if sample.version and 0 < sample.status < 400)
+    found = Summary(
+        provenance=dict(provenance),
+        note=plan.note,
+        task=plan.task,
+        asked=plan.rate,
+        ramp_s=plan.ramp,
+        steady_s=plan.seconds,
         requests=len(samples),
-        errors_5xx=errors,
-        timeouts=timeouts,
+        errors_5xx=sum(sample.status >= 500 for sample in counted),
+        timeouts=sum(sample.status == 0 for sample in counted),
         errors_4xx=len(samples) - len(counted),
-        p50_ms=percentile(times, 0.5),
-        p95_ms=p95,
-        p99_ms=percentile(times, 0.99),
-        rate=round(reached, 3),
-        met=p95 is not None
-        and p95 <= P95_MS
-        and errors + timeouts < ERROR_SHARE * len(counted)
-        and reached >= PACE * rate,
+        p50_ms=_rounded(percentile(times, 0.5)),
+        p95_ms=_rounded(percentile(times, 0.95)),
+        p99_ms=_rounded(percentile(times, 0.99)),
+        rate=round(len(counted) / plan.seconds, 3),
+        met=False,
+        versions=dict(sorted(Counter(named).items())),
     )
+    return msgspec.structs.replace(found, met=kept(found))
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:
@@ -97,21 +85,26 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
     return ordered[max(math.ceil(share * len(ordered)), 1) - 1]
 
 
-def table(summary: Summary, rate: float) -> str:
+def table(summary: Summary) -> str:
     """The summary for people."""
     rows = [
         ("requests", str(summary.requests), ""),
-        ("a second", f"{summary.rate:.2f}", f"at least {PACE:.0%} of {rate:g}"),
+        ("a second", f"{summary.rate:.2f}", f"at least {PACE:.0%} of {summary.asked:g}"),
         ("p50", _ms(summary.p50_ms), ""),
         ("p95", _ms(summary.p95_ms), f"at most {P95_MS:g} ms"),
         ("p99", _ms(summary.p99_ms), ""),
         ("5xx", str(summary.errors_5xx), ""),
         ("timeouts", str(summary.timeouts), ""),
-        ("server errors", f"{summary.error_share:.2%}", f"below {ERROR_SHARE:.1%}"),
+        ("server errors", f"{summary.error_rate:.2%}", f"below {ERROR_RATE:.1%}"),
         ("4xx, apart", str(summary.errors_4xx), ""),
+        *((name, f"{count} answers", "") for name, count in summary.versions.items()),
         ("service level", "met" if summary.met else "MISSED", ""),
     ]
-    return "\n".join(f"{name:<14}{value:>12}   {goal}".rstrip() for name, value, goal in rows)
+    return "\n".join(f"{name:<14}{value:>14}   {goal}".rstrip() for name, value, goal in rows)
+
+
+def _rounded(ms: float | None) -> float | None:
+    return None if ms is None else round(ms, 3)
 
 
 def _ms(value: float | None) -> str:

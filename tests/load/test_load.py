@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from greenlight.core.load import Summary, decode
 from tests.load.run import main
-from tests.load.summary import Sample, percentile, steady, summarise, table
+from tests.load.summary import Plan, Sample, percentile, steady, summarise, table
 from tests.serving.test_processes import installation, process
 
 
-def requests(count: int, status: int = 200, ms: float = 10.0) -> list[Sample]:
-    return [Sample(float(at), ms, status) for at in range(count)]
+def requests(count: int, status: int = 200, ms: float = 10.0, version: str = "") -> list[Sample]:
+    return [Sample(float(at), ms, status, version) for at in range(count)]
+
+
+def summed(samples: Sequence[Sample], *, rate: float, seconds: float) -> Summary:
+    plan = Plan(task="intent", rate=rate, ramp=60.0, seconds=seconds)
+    return summarise(samples, plan, {"commit": "c0ffee"})
 
 
 @pytest.mark.parametrize(
@@ -37,20 +44,35 @@ def requests(count: int, status: int = 200, ms: float = 10.0) -> list[Sample]:
 )
 def test_the_service_level(samples: list[Sample], met: bool) -> None:
     """S4: p95 at most 150 ms, fewer than 0.5 % server errors, at the rate; 4xx apart."""
-    assert summarise(samples, rate=10.0, seconds=100.0).met is met
+    assert summed(samples, rate=10.0, seconds=100.0).met is met
 
 
 def test_what_is_counted() -> None:
     """S4: errors by whose fault they are."""
     samples = requests(90) + requests(4, 500) + requests(3, 503) + requests(2, 0) + requests(1, 400)
-    found = summarise([*samples, Sample(0.0, 500.0, 200)], rate=1.0, seconds=100.0)
+    found = summed([*samples, Sample(0.0, 500.0, 200)], rate=1.0, seconds=100.0)
     assert (found.requests, found.errors_5xx, found.timeouts, found.errors_4xx) == (101, 7, 2, 1)
     assert (found.p50_ms, found.p95_ms, found.p99_ms, found.rate) == (10.0, 10.0, 10.0, 1.0)
-    assert found.error_share == 0.09
-    assert [field.name for field in msgspec.structs.fields(found)] == [
-        *("requests", "errors_5xx", "timeouts", "errors_4xx"),
-        *("p50_ms", "p95_ms", "p99_ms", "rate", "met"),
-    ]
+    assert found.error_rate == 0.09
+    assert (found.task, found.asked, found.ramp_s, found.steady_s) == ("intent", 1.0, 60.0, 100.0)
+
+
+def test_good_answers_are_counted_by_the_version_that_gave_them() -> None:
+    """E2: so that whoever reads it knows what was measured; a failure speaks for nobody."""
+    named = requests(5, version="intent@2") + requests(3, version="intent@1")
+    failed = requests(2, 503, version="intent@2") + requests(1, 0) + requests(4, 429)
+    found = summed([*named, *failed, *requests(1)], rate=1.0, seconds=10.0)
+    assert found.versions == {"intent@1": 3, "intent@2": 5}
+    assert found.answered == 9
+
+
+@pytest.mark.parametrize(
+    "samples", [requests(1000, ms=1 / 3, version="intent@1"), requests(400), requests(9, 0)]
+)
+def test_what_is_summed_up_can_be_read_by_the_evaluation(samples: list[Sample]) -> None:
+    """E2: what was kept and what was missed alike."""
+    found = summed(samples, rate=7.0, seconds=123.0)
+    assert decode(msgspec.json.encode(found), "f", task="intent", label="intent@1") == found
 
 
 def test_percentiles_are_values_that_were_seen() -> None:
@@ -68,10 +90,11 @@ def test_the_ramp_does_not_count() -> None:
 
 
 def test_the_table_says_what_was_asked_and_what_came_of_it() -> None:
-    told = table(summarise(requests(100, ms=200.0), rate=10.0, seconds=10.0), 10.0)
+    told = table(summed(requests(100, ms=200.0, version="v7"), rate=10.0, seconds=10.0))
     assert "p95" in told and "200.0 ms   at most 150 ms" in told
+    assert "v7               100 answers" in told
     assert told.endswith("MISSED")
-    assert "–" in table(summarise([], rate=10.0, seconds=10.0), 10.0)
+    assert "–" in table(summed([], rate=10.0, seconds=10.0))
 
 
 @pytest.mark.needs("locust")
@@ -82,12 +105,16 @@ def test_locust_puts_a_gateway_under_load(
     installation(tmp_path).close()
     out = tmp_path / "slo.json"
     with process("tests.serving.gateway_process", str(tmp_path), "20") as (_, url):
-        pace = ["--rate", "10", "--ramp", "0.03", "--minutes", "0.15"]
+        pace = ["--rate", "10", "--ramp", "0.03", "--minutes", "0.15", "--note", "a trial"]
         status = main(["--url", url, *pace, "--out", str(out)])
     found = json.loads(out.read_bytes())
     told = capsys.readouterr().out
     assert (found["errors_5xx"], found["timeouts"], found["errors_4xx"]) == (0, 0, 0), told
     assert 80 <= found["requests"] <= 100
+    assert (found["task"], found["asked"], found["note"]) == ("intent", 10.0, "a trial")
+    assert found["versions"] == {}
+    assert found["provenance"]["command"].startswith("python -m tests.load.run --url http://127.")
+    assert found["provenance"]["load_average"] >= 0
     assert 0 < found["p50_ms"] <= found["p95_ms"] <= found["p99_ms"]
     assert status == (0 if found["met"] else 1)
     assert f"{found['p95_ms']:.1f} ms" in told
@@ -114,3 +141,22 @@ def test_without_locust_it_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "locust", None)
     assert main(["--minutes", "0.01"]) == 2
     assert ".[load]" in capsys.readouterr().err
+
+
+def test_without_git_it_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No figure without the commit that it is of."""
+    monkeypatch.setattr("benchmarks.harness.ROOT", Path("/nowhere"))
+    assert main(["--minutes", "0.01"]) == 2
+    assert "git cannot say which commit this is" in capsys.readouterr().err
+
+
+def test_a_summary_that_has_no_place_is_refused_before_anybody_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody measures for ten minutes to lose what came of it."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--out", str(tmp_path / "away" / "slo.json")])
+    assert ended.value.code == 2
+    assert f"there is no folder {tmp_path / 'away'}; make it first" in capsys.readouterr().err

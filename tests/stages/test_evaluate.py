@@ -10,9 +10,11 @@ import pytest
 
 from eval import intent_eval
 from greenlight.core import evaluation, fingerprint, gates, ledger
-from greenlight.core.errors import BadInput, NotFound, Tampered
+from greenlight.core.errors import BadInput, NotFound, Refused, Tampered
 from greenlight.core.policy import GateRule
 from greenlight.core.records import Evaluation, LedgerEntry
+from greenlight.stages.evaluate import add_load
+from tests.load.making import SUMMARY, written
 from tests.stages.judging import SANITY, SOURCE, TRAINING, Bench
 
 
@@ -282,3 +284,50 @@ def test_what_does_not_belong_together_is_refused(bench: Bench) -> None:
     foreign = msgspec.structs.replace(bench.version(), task="x")
     with pytest.raises(BadInput, match="dataset belongs to task"):
         bench.evaluate(bench.case(foreign), task="x")
+
+
+def test_a_load_test_becomes_a_part_beside_the_others(bench: Bench, tmp_path: Path) -> None:
+    """E2: of the same subject, in a file, with the machine that it was measured from."""
+    case = bench.case()
+    (intent, *_) = bench.measure(case)
+    file = written(tmp_path / "slo.json")
+    made = add_load(case.version, file, folder=bench.folder)
+    kept = evaluation.decode((bench.folder / "parts" / "load.json").read_bytes(), "load")
+    assert kept == made
+    assert made.subject == intent.subject
+    assert made.environment == SUMMARY.provenance
+    assert (made.wall_clock_s, made.rows_per_s) == (660.0, None)
+    assert made.result["version"] == {"verified": True}
+    assert add_load(case.version, file, folder=bench.folder) == made
+    written(file, p95_ms=13.0)
+    later = add_load(case.version, file, folder=bench.folder)
+    assert (later.result["p95_ms"], later.inputs == made.inputs) == (13.0, False)
+
+
+def test_a_level_that_was_missed_is_a_part_too(bench: Bench, tmp_path: Path) -> None:
+    """S4: what came out is what is on record."""
+    case = bench.case()
+    bench.measure(case)
+    file = written(tmp_path / "slo.json", p95_ms=200.0, p99_ms=300.0, met=False)
+    made = add_load(case.version, file, folder=bench.folder)
+    assert (made.result["met"], made.result["p95_ms"]) == (False, 200.0)
+
+
+def test_a_load_test_that_does_not_belong_leaves_no_part(bench: Bench, tmp_path: Path) -> None:
+    version = bench.version()
+    file = written(tmp_path / "slo.json")
+    with pytest.raises(BadInput, match="there is no part intent yet; measure it: greenlight eval"):
+        add_load(version, file, folder=bench.folder)
+    bench.measure(bench.case(version))
+    with pytest.raises(BadInput, match=r"away\.json: cannot be read"):
+        add_load(version, tmp_path / "away.json", folder=bench.folder)
+    with pytest.raises(BadInput, match=r"slo\.json: task: 'other' was put under load"):
+        add_load(version, written(file, task="other"), folder=bench.folder)
+    with pytest.raises(BadInput, match=r"slo\.json: versions: intent@9 gave 1,000 of 1,197"):
+        add_load(version, written(file, versions={"intent@9": 1000}), folder=bench.folder)
+    with pytest.raises(Refused, match="not of intent@2; measure it: greenlight eval run intent@2"):
+        add_load(bench.version("intent@2", wrong="1"), written(file), folder=bench.folder)
+    (bench.folder / "eval.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(Refused, match=r"eval\.json: sealed already.*eval run intent@1 -o DIR"):
+        add_load(version, written(file), folder=bench.folder)
+    assert not (bench.folder / "parts" / "load.json").exists()

@@ -12,7 +12,9 @@ import pytest
 
 from greenlight.core.errors import BadInput, Refused, Tampered
 from greenlight.core.records import Evaluation, LedgerEntry, Version
+from greenlight.stages.evaluate import add_load
 from greenlight.stages.seal import seal, sealed
+from tests.load.making import written
 from tests.stages.judging import Bench
 
 
@@ -140,16 +142,39 @@ def test_a_strange_part_is_no_part(bench: Bench, version: Version) -> None:
         sealing(bench, version)
 
 
-def test_a_load_test_may_add_its_part(bench: Bench, version: Version) -> None:
+def test_a_load_test_may_add_its_part(bench: Bench, version: Version, tmp_path: Path) -> None:
     """E2: `load.p95_ms` stands in the document, and not in what names the results."""
     bare = sealing(bench, version)
-    whole = json.loads((bench.folder / "parts" / "live.json").read_text(encoding="utf-8"))
-    whole |= {"part": "load", "result": {"p95_ms": 12.5, "error_rate": 0.0}}
-    (bench.folder / "parts" / "load.json").write_text(json.dumps(whole), encoding="utf-8")
     (bench.folder / "eval.json").unlink()
+    add_load(version, written(tmp_path / "slo.json"), folder=bench.folder)
     loaded = sealing(bench, version).document
-    assert loaded["load"]["p95_ms"] == 12.5
+    assert (loaded["load"]["p95_ms"], loaded["load"]["error_rate"]) == (12.5, 0.0025)
+    assert loaded["load"] == sealed(bench.folder / "eval.json")["load"]
     assert loaded["results_digest"] == bare.document["results_digest"]
+
+
+def test_a_load_test_after_the_seal_is_not_lost_in_silence(
+    bench: Bench, version: Version, tmp_path: Path
+) -> None:
+    """Its numbers are no part of what names the results; the sealed document lacks them."""
+    sealing(bench, version)
+    (bench.folder / "eval.json").rename(tmp_path / "eval.json")
+    add_load(version, written(tmp_path / "slo.json"), folder=bench.folder)
+    (tmp_path / "eval.json").rename(bench.folder / "eval.json")
+    with pytest.raises(Refused, match="other results are sealed there already"):
+        sealing(bench, version)
+
+
+def test_a_load_test_of_other_code_is_refused(
+    bench: Bench, version: Version, tmp_path: Path
+) -> None:
+    """E2: parts that were measured anew leave the load test behind."""
+    add_load(version, written(tmp_path / "slo.json"), folder=bench.folder)
+    bench.measure(bench.case(version, environment={"code": "sha256:new"}))
+    with pytest.raises(BadInput, match="part load was made with another code than part intent"):
+        sealing(bench, version)
+    add_load(version, written(tmp_path / "slo.json"), folder=bench.folder)
+    assert sealing(bench, version).document["load"]["met"] is True
 
 
 def test_parts_of_another_version_are_refused(bench: Bench, version: Version) -> None:

@@ -120,7 +120,7 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         number = line[1] if line else text.rstrip("\n").count("\n") + 1
         raise ConfigError([f"{path.name}:{number}: not TOML: {error}"]) from error
     except OSError as error:
-        remedy = "write one (docs/own-project.md), or name the right file by --config"
+        remedy = "write one by greenlight init (docs/tutorial.md), or name it by --config"
         raise ConfigError([f"{path}: {error.strerror}; {remedy}"]) from error
 
 

@@ -49,39 +49,48 @@ class DatasetSettings(Policy, frozen=True, kw_only=True):
     """[tasks.NAME.dataset]: what is trained and evaluated on."""
 
     source: Literal["banking77", "sample", "feedback", "file", "sql"]
-    """A public data set by name, what people said of answers, a file, or a query."""
+    """Needed to classify. What is trained and evaluated on: a public data set by name, what people
+    said of answers, a file, or a query."""
     path: str | None = None
-    """The file: CSV, JSON lines or Parquet, by its suffix."""
+    """`file`: the file, CSV, JSON lines or Parquet by its suffix (`.csv`, `.jsonl`, `.parquet`). A
+    relative path starts at the folder of `greenlight.toml`."""
     url: str | None = None
-    """The database, as SQLAlchemy writes it."""
+    """`sql`: the database as SQLAlchemy writes it, such as
+    `postgresql+psycopg://reader@host/sales`. A password in it is refused."""
     password: str | None = None
-    """Where the database's password stands: `env:NAME`."""
+    """`sql`: where the database's password is: `env:NAME`, a variable of that name."""
     query: str | None = None
-    """The SELECT that gives the rows."""
+    """`sql`: the one SELECT that gives the rows."""
     text: str = "text"
-    """The column of the text."""
+    """`file`, `sql` and a `base` file: the column of the text."""
     label: str = "label"
     """The column of the label."""
     unit: str | None = None
-    """The column of whom the text came from."""
+    """The column of whom the text came from. All rows of one unit go into the same split; only a
+    pseudonym of it is kept."""
     window: int | None = None
-    """How far feedback is looked back at from the start of a run (duration)."""
+    """`feedback`: how far to look back from the start of a run; `7d` where nothing is said."""
     filter: str | None = None
-    """Conditions on feedback, METRIC OP NUMBER joined by `and`."""
+    """`feedback`: conditions on what was said, METRIC OP NUMBER joined by `and`, such as
+    `engagement_rate > 0.06 and rating >= 4` (`<`, `<=`, `>`, `>=`, `=`, `!=`). An answer without
+    that metric does not meet it."""
     flip: tuple[str, ...] = ()
-    """Reason codes of a BAD that make the other one of two labels the right one."""
+    """`feedback`: reason codes of a BAD that make the other one of two `labels` the right one."""
     labels: tuple[str, ...] = ()
-    """The labels there are; a row with another one waits to be relabelled."""
+    """`feedback`: the labels there are; a row with another one waits to be relabelled."""
     base: str | None = None
-    """A public data set, or a file, whose rows go along with the feedback."""
+    """`feedback`: a public data set whose training rows go along and whose test rows stay the
+    benchmark, or a file whose rows go along."""
     min_rows: int | None = None
-    """Fewer rows than this end the run."""
+    """Fewer rows than this end the run (`feedback`: 100 where nothing is said; rows of `base` do
+    not count). Not for public data sets."""
     max_rows: int | None = None
-    """More rows than this are left out."""
+    """More rows than this are left out and counted (`feedback`: 10,000 where nothing is said, and
+    the newest are taken). Not for public data sets."""
     licence: str = "unknown"
-    """What the rows may be used for."""
+    """What the rows may be used for, for the manifest. Not for public data sets."""
     citation: str = "unknown"
-    """Whose work they are."""
+    """Whose work they are. Not for public data sets."""
 
     def problems(self) -> Iterable[str]:
         # Asked of a draft, too, that has the fields and nothing else (`config.reader`).

@@ -77,30 +77,33 @@ class ProjectSettings(Policy, frozen=True, kw_only=True):
     name: str
     """What the installation is called in pages and reports."""
     environment: Literal["dev", "staging", "prod"] = "dev"
-    """In `prod`, operations must sign too."""
+    """What the installation is for. In `prod`, operations must sign too."""
 
 
 class StoreSettings(Policy, frozen=True, kw_only=True):
     """[store]: where records and events are kept."""
 
     url: str = "sqlite:///.greenlight/greenlight.db"
-    """An SQLite file; a relative path starts at the folder of greenlight.toml."""
+    """Where records and events are kept: an SQLite file. A relative path starts at the folder of
+    `greenlight.toml`. Bundles and spools lie beside the file."""
 
     def problems(self) -> Iterable[str]:
         path = self.url.removeprefix(_SQLITE)
         if not self.url.startswith(_SQLITE) or path in ("", ":memory:"):
-            yield f"url: {self.url!r} is no SQLite file; write sqlite:///folder/name.db"
+            shown = "this" if "@" in self.url else repr(self.url)  # it may hold a password
+            yield f"url: {shown} is no SQLite file; write sqlite:///folder/name.db"
 
 
 class LedgerSettings(Policy, frozen=True, kw_only=True):
     """[ledger]: who signs its head, and where the signed heads go."""
 
     key: str | None = None
-    """Where the installation's own key is: `env:NAME`, a variable. Without it a key is made once
-    beside the store."""
+    """Where the key that signs the ledger's head is: `env:NAME`, a variable of that name
+    (`greenlight keys ledger` makes one). Without it a key is made once, `ledger.key` beside the
+    store."""
     heads: str | None = None
-    """The file that every signed head is added to; a relative path starts at the folder of
-    greenlight.toml."""
+    """The file that every signed head is added to; best on another machine. A relative path starts
+    at the folder of `greenlight.toml`. Without it, `heads.jsonl` beside the store."""
 
     def problems(self) -> Iterable[str]:
         if self.key is not None and not _VARIABLE.fullmatch(self.key):
@@ -113,14 +116,16 @@ class CacheSettings(Policy, frozen=True, kw_only=True):
     """[cache]: where what was predicted is remembered, so that it is not predicted again."""
 
     url: str = _MEMORY
-    """`memory://`, or a Redis that several processes share: `redis://host:6379/0`, `rediss://…`
-    with TLS, `unix:///path/to/socket`."""
+    """Where predictions on the rows of an evaluation are remembered: `memory://`, or a Redis that
+    several processes share, `redis://host:6379/0`, `rediss://…` with TLS, `unix:///path/to/socket`.
+    Redis takes `pip install 'greenlight-ml[redis]'`."""
     password: str | None = None
-    """Where the password of the Redis stands: `env:NAME`."""
+    """Where the password of the Redis is: `env:NAME`, a variable of that name."""
     bound: int = 64 * 2**20
-    """The most that `memory://` holds; what was used least recently goes first (size)."""
+    """The most that `memory://` holds; what was used least recently goes first. A Redis has a bound
+    of its own (`maxmemory`)."""
     timeout: int = 250 * MILLISECOND
-    """How long a Redis may take to answer before its entry counts as missing (duration)."""
+    """How long a Redis may take to answer before its entry counts as missing; at most `10s`."""
 
     def problems(self) -> Iterable[str]:
         scheme, user, place = _parts(self.url)
@@ -143,7 +148,7 @@ class SpoolSettings(Policy, frozen=True, kw_only=True):
     """What must be on the disk before the answer goes out. With `feedback`, predictions survive a
     killed process and feedback also a power cut."""
     bound: int = 2**30
-    """The most that waits for the store; beyond it nothing is recorded or acknowledged (size)."""
+    """The most that waits for the store; beyond it nothing is recorded or acknowledged."""
 
     def problems(self) -> Iterable[str]:
         if self.bound < 2**20:
@@ -154,11 +159,11 @@ class GatewaySettings(Policy, frozen=True, kw_only=True):
     """[gateway]: the process that answers requests."""
 
     host: str = "127.0.0.1"
-    """The address to listen on."""
+    """The address to listen on. Where others can reach it there must be an API key."""
     port: int = 8400
     """The port to listen on."""
     poll: int = 250 * MILLISECOND
-    """How often to look for a changed routing (duration)."""
+    """How often to look for a changed routing; at most `1s`, or a rollback comes late."""
     spool: SpoolSettings = SpoolSettings()
     """How events travel to the store."""
 
@@ -173,7 +178,7 @@ class ControllerSettings(Policy, frozen=True, kw_only=True):
     """[controller]: the process that decides."""
 
     interval: int = SECOND
-    """The pause between two looks at the evidence (duration)."""
+    """The pause between two looks at the evidence; at most `60s`."""
 
     def problems(self) -> Iterable[str]:
         if not 0 < self.interval <= 60 * SECOND:
@@ -184,9 +189,9 @@ class WorkerSettings(Policy, frozen=True, kw_only=True):
     """[worker]: the process that carries out runs of the pipeline."""
 
     interval: int = 10 * SECOND
-    """The pause between two looks for a run that is due or was left off (duration)."""
+    """The pause between two looks for a run that is due or was left off; at most `1h`."""
     memory: int = 2 * 2**30
-    """From here on there is a warning, and fewer rows are held at a time (size)."""
+    """From here on there is a warning, and fewer rows are held at a time; at least `256MiB`."""
 
     def problems(self) -> Iterable[str]:
         if not 0 < self.interval <= 3600 * SECOND:
@@ -199,9 +204,10 @@ class TrainSettings(Policy, frozen=True, kw_only=True):
     """[tasks.NAME.train]: how a version is made."""
 
     backend: Literal["tfidf-linear", "char-ngram", "encoder-head", "none"]
-    """The trainer; `none` where versions are only brought in, as all those of a chat are."""
+    """Needed to classify. The trainer; `none` where versions are only brought in, as those of a
+    chat are."""
     options: dict[str, Any] = msgspec.field(default_factory=dict)
-    """What the trainer lets one choose; see its documentation."""
+    """What the trainer lets one choose, such as `{ C = 0.5 }`."""
     seed: int = 2025
     """Seed of every random choice in curation and training."""
     schedule: str | None = None
@@ -234,7 +240,7 @@ class RuntimeSettings(Policy, frozen=True, kw_only=True):
     """[tasks.NAME.runtime]: how a version is called."""
 
     timeout: int = 2 * SECOND
-    """How long a version may take to answer before control answers for it (duration)."""
+    """How long a version may take to answer before control answers for it."""
 
     def problems(self) -> Iterable[str]:
         if self.timeout <= 0:
@@ -247,7 +253,7 @@ class SegmentSettings(Policy, frozen=True, kw_only=True):
     when: dict[str, str]
     """What a request's metadata must say, field by field: all of it."""
     variant: Literal["control", "candidate"]
-    """The arm. A candidate without traffic gets none by this."""
+    """The arm."""
 
     def problems(self) -> Iterable[str]:
         if not self.when:
@@ -260,9 +266,10 @@ class CaptureSettings(Policy, frozen=True, kw_only=True):
     share: float = 1.0
     """The probability with which the texts of a request are kept; it is logged with each."""
     mask: tuple[Literal["input", "output"], ...] = ()
-    """Texts that are never kept."""
+    """Texts that are never kept: `input`, `output`."""
     pii: bool = False
-    """Whether personal data is taken out of texts before they are kept."""
+    """Whether personal data is taken out of texts before they are kept; it takes its time on every
+    request."""
 
     def problems(self) -> Iterable[str]:
         if not 0 <= self.share <= 1:
@@ -275,7 +282,8 @@ class TaskSettings(Policy, frozen=True, kw_only=True):
     name: str
     """The table's name; it stands in addresses and labels (`intent@2`)."""
     kind: Literal["classify", "chat"]
-    """`classify`: text → one label with a calibrated score; `chat`: messages → message."""
+    """`classify`: text → one label with a calibrated score, made from `dataset` by `train`. `chat`:
+    messages → message, by a model at an OpenAI-compatible provider that is brought in."""
     dataset: DatasetSettings = DatasetSettings(source="feedback")
     """What is trained and evaluated on; needed to classify."""
     train: TrainSettings = TrainSettings(backend="none")

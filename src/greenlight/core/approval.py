@@ -40,7 +40,9 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     roles: tuple[str, ...]
+    """The roles in which they may sign, such as `["ml_lead"]`."""
     key: str
+    """Their public key, `ed25519:…`."""
 
 
 class Quorum(msgspec.Struct, frozen=True, kw_only=True):

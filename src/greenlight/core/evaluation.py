@@ -5,7 +5,7 @@
 | `intent` | what the protocol makes of the predictions on the test rows | there is no document |
 | `live` | the difference from the version that is live, on the same rows | a reason |
 | `sanity` | what a model of shuffled labels can do | a reason |
-| `load` | the load test | a reason |
+| `load` | what a load test found (`core.load`) | a reason |
 
 A part that could not be measured holds a `reason` and no number. `results_digest` covers all that
 depends on inputs alone, so that two evaluations can be told to be equal although one took longer.

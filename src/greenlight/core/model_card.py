@@ -332,8 +332,12 @@ def _sentence(part: Mapping[str, Any]) -> str:
 
 
 def _load(document: Mapping[str, Any]) -> str:
-    p95 = document.get("load", {}).get("p95_ms")
-    return NOT_MEASURED if p95 is None else f"p95 {p95:g} ms"
+    found = document.get("load", {})
+    if found.get("p95_ms") is None:
+        return NOT_MEASURED
+    level = "met" if found.get("met") else "missed"
+    trial = "" if found.get("whole", True) else ", a trial"
+    return f"p95 {found['p95_ms']:g} ms, service level {level}{trial}"
 
 
 def _cells(block: Mapping[str, Any], *, signed: bool = False) -> tuple[str, str]:

@@ -32,18 +32,23 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class GateRule(Policy, frozen=True, kw_only=True):
     """A bar for one metric of the evaluation document.
 
-    `min`/`max` block, `warn` only warns (a value on the wrong side of it, in the metric's own
-    direction). `bound` says what is held against the bar: the point estimate, or the end of its
-    confidence interval that makes passing harder. `min_delta` is the least difference from the
-    live version, on the same items, that does not block: 0 asks to be no worse, -0.01 forgives a
-    point; with `bound = "lower"` the lower end of the paired interval is held against it.
+    With `bound = "lower"` it is the lower end of the paired interval that is held against
+    `min_delta`.
     """
 
     min: float | None = None
+    """Less than this blocks."""
     max: float | None = None
+    """More than this blocks."""
     warn: float | None = None
+    """On the wrong side of this, people are warned; it never blocks."""
     min_delta: float | None = None
+    """Less than this above the live version, on the same items, blocks: `0` asks to be no worse,
+    `-0.01` forgives a point. For `accuracy` alone. Where no version is live it passes and says so;
+    a live version that could not be compared blocks."""
     bound: Literal["point", "lower"] = "point"
+    """What is held against the bar: the point estimate, or the end of its confidence interval that
+    makes passing harder."""
 
     def problems(self) -> Iterable[str]:
         if (self.min, self.max, self.warn, self.min_delta) == (None,) * 4:
@@ -55,12 +60,16 @@ class GateRule(Policy, frozen=True, kw_only=True):
 
 
 class ApprovalPolicy(Policy, frozen=True, kw_only=True):
-    """Who must sign: role → how many distinct people; `expiry` is how long a signature lasts."""
+    """Who must sign, and for how long it counts."""
 
     quorum: dict[str, int] = msgspec.field(
         default_factory=lambda: {"ml_lead": 1, "product_owner": 1}
     )
+    """Role → how many distinct people must sign. `ml_lead` and `product_owner` always sign, in
+    `prod` also `operations` (added where the quorum is not written down). One person fills one
+    place."""
     expiry: int = 30 * DAY
+    """How long a signature lasts."""
 
     def problems(self) -> Iterable[str]:
         if not self.quorum:
@@ -79,7 +88,9 @@ class Step(Policy, frozen=True, kw_only=True):
     """
 
     weight: float
+    """The candidate's share of units, in (0, 1]."""
     soak: int = 0
+    """How long to stay at least."""
 
     def problems(self) -> Iterable[str]:
         if not 0 <= self.weight <= 1:
@@ -103,22 +114,10 @@ def _below_one(policy: Policy, *names: str) -> Iterable[str]:
 class RolloutPolicy(Policy, frozen=True, kw_only=True):
     """How a candidate climbs.
 
-    `steps` rise to 1.0, the promotion. Before them, for as long as `shadow` says, the candidate
-    gets copies of control's requests, and no user sees its answers. `feedback_window` (W) is how
-    long feedback on an exposure counts; `fast_window` how long a BAD or a failure counts as early;
-    `grace` what a row may lag behind before its cohort closes. At `horizon` an undecided rollout
-    ends as inconclusive.
-
     A step may widen once `min_exposed` units of each arm have met it, the candidate has answered
     `min_served_share` of its requests itself (a dead candidate looks like control, because control
     answers for it), and its answers are either shown to be no worse than control's by more than
     `step_margin`, or show no early harm while `min_outcomes` of each arm have matured.
-
-    `stale_after`: evidence whose newest complete moment is older than this carries no widening and
-    no promotion. After `hold_max` of evidence that cannot be trusted the candidate is withdrawn;
-    after `breaker_max` of a breaker that lets nothing through to it, while control is healthy, it
-    is rolled back. `unit_source` is what the units of the tests are named by (`header`, `body`, …);
-    by default the one that most requests had before the start.
     """
 
     steps: tuple[Step, ...] = (
@@ -126,19 +125,39 @@ class RolloutPolicy(Policy, frozen=True, kw_only=True):
         Step(weight=0.50, soak=30 * MINUTE),
         Step(weight=1.0),
     )
+    """The rungs; weights rise to 1.0, the promotion."""
     shadow: int = 0
+    """How long at least the candidate gets copies of control's requests before any user meets
+    it."""
     horizon: int = 14 * DAY
+    """When an undecided rollout ends as inconclusive."""
     feedback_window: int = 1 * DAY
+    """How long feedback on an exposure counts."""
     fast_window: int = 10 * MINUTE
+    """How long a BAD counts as early harm, and a failure as early."""
     grace: int = 30 * SECOND
+    """How far a row may lag behind before its cohort closes."""
     min_exposed: int = 100
+    """Units of each arm that must have met a split before it may widen."""
     min_outcomes: int = 100
+    """Outcomes of each arm that promotion takes; widening takes them too, unless the answers are
+    proved to be no worse by `step_margin`."""
     step_margin: float = 0.10
+    """How much worse the candidate's answers must be proved not to be, as a share of GOOD, for a
+    step to widen without `min_outcomes`."""
     min_served_share: float = 0.99
+    """The share of the requests assigned to the candidate that it must have answered itself."""
     stale_after: int = 60 * SECOND
+    """Evidence whose newest complete moment is older than this carries no widening and no
+    promotion."""
     hold_max: int = 30 * MINUTE
+    """After so long of evidence that cannot be trusted the candidate is withdrawn."""
     breaker_max: int = 60 * SECOND
+    """After so long of an open circuit breaker the candidate is rolled back, if control is
+    healthy."""
     unit_source: str | None = None
+    """What names the units of the tests: `header`, `body` or `request`. Others are counted apart.
+    Where nothing is said, the one that most requests before the start had."""
 
     def problems(self) -> Iterable[str]:
         weights = [step.weight for step in self.steps]
@@ -181,25 +200,27 @@ class RolloutPolicy(Policy, frozen=True, kw_only=True):
 class EvidencePolicy(Policy, frozen=True, kw_only=True):
     """The error budget.
 
-    `alpha_harm` is the chance that a harmless candidate is ever rolled back, over all tests and
-    all looks; it is split over the tests that can roll back, evenly or as `weights` say (test →
-    how much of it; 1 where it is not named). `alpha_superiority` is the chance that a candidate no
-    better than control is ever promoted, and what each proof of being no worse may err by. The
-    margins are shares of units: how many more may meet a failure (`error_margin`) or fail to say
-    GOOD (`good_margin`, where feedback cannot be trusted) and still count as no worse.
+    `alpha_harm` is split over the tests that can roll back, evenly or as `weights` say.
+    `alpha_superiority` is also what each proof of being no worse may err by. The margins are
+    shares of units.
     """
 
     alpha_harm: float = 0.01
+    """The chance that a harmless candidate is ever rolled back, over all tests and all looks."""
     alpha_superiority: float = 0.05
+    """The chance that a candidate no better than control is ever promoted."""
     alpha_trust: float = 0.001
     """The chance that sound data are ever called untrusted, for the split and for the feedback."""
     weights: dict[str, float] = msgspec.field(default_factory=dict)
+    """Test → how much of `alpha_harm` it gets, 1 where it is not named, such as
+    `{ errors = 3 }`."""
     promote_on: Literal["superiority", "non_inferiority"] = "superiority"
-    """What promotes: better answers, or answers that are no worse by more than quality's margin."""
+    """What promotes: better answers, or answers that are no worse by more than
+    `metrics.quality.margin`."""
     error_tolerance: float = 1.0
-    """Ratio of error odds that is still tolerated; 1 tolerates no excess."""
+    """The ratio of error odds that is still tolerated; 1 tolerates no excess."""
     latency_tolerance: float = 1.5
-    """Ratio of the odds of a slow answer that is still tolerated."""
+    """The ratio of the odds of a slow answer that is still tolerated."""
     min_error_excess: float = 0.001
     """The smallest excess of a rate of failures or slow answers that is worth a rollback."""
     latency_floor_ms: float = 50.0
@@ -207,7 +228,10 @@ class EvidencePolicy(Policy, frozen=True, kw_only=True):
     latency_slo_ms: float | None = 150.0
     """An answer that takes longer is slow, whatever control does."""
     error_margin: float = 0.02
+    """How many more of the candidate's units may meet a failure and still count as no worse."""
     good_margin: float = 0.02
+    """How many fewer of all exposed units may say GOOD and still count as no worse, where feedback
+    comes unequally often."""
     max_source_share: float = 0.20
     """If one reviewer gives more than this share of the outcomes, they are not trusted."""
     max_late_share: float = 0.005
@@ -242,11 +266,18 @@ class MetricPolicy(Policy, frozen=True, kw_only=True):
     """
 
     kind: Literal["boolean", "number"] = "boolean"
+    """A boolean is 0 or 1; a number needs bounds, or nothing can be computed and nothing is
+    promoted."""
     direction: Literal["up", "down"] = "up"
+    """Whether more of it is better."""
     role: Literal["primary", "secondary"] = "secondary"
+    """`quality` is the primary metric, and the only one."""
     margin: float = 0.02
+    """How much worse still counts as no worse, in the metric's own units."""
     low: float | None = None
+    """The least value; what lies below counts as it."""
     high: float | None = None
+    """The greatest value; what lies above counts as it."""
 
     def problems(self) -> Iterable[str]:
         if self.kind == "boolean" and (self.low, self.high) != (None, None):

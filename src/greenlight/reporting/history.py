@@ -100,6 +100,8 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
     weight: float
     since: int
     until: int | None
+    decision: str
+    """The id of what began it."""
 
     @property
     def shares(self) -> dict[str, float]:
@@ -181,9 +183,8 @@ def history(store: Store, rollout: Rollout) -> History:
         rollout: the rollout as the store holds it.
     """
     policy = msgspec.convert(rollout.policy, DecisionPolicy)
-    epochs = task_periods(store, rollout.task)
-    weights = {period.number: period.weight for period in epochs if period.rollout == rollout.id}
-    periods = [p for p in epochs if p.number in weights or p.number - 1 in weights]
+    periods = rollout_periods(store, rollout)
+    weights = {period.number: period.weight for period in periods if period.rollout == rollout.id}
     entries = list(everything(store, JournalEntry, {"rollout": rollout.id}))
     decisions = sorted(
         everything(store, Decision, {"rollout": rollout.id}), key=lambda item: (item.at, item.id)
@@ -213,6 +214,13 @@ def histories(store: Store, task: str) -> list[History]:
     return [history(store, rollout) for rollout in found]
 
 
+def rollout_periods(store: Records, rollout: Rollout) -> list[Period]:
+    """The epochs of a task from a rollout's first one to the one that ended it, in order."""
+    epochs = task_periods(store, rollout.task)
+    own = {period.number for period in epochs if period.rollout == rollout.id}
+    return [p for p in epochs if p.number in own or p.number - 1 in own]
+
+
 def task_periods(store: Records, task: str) -> list[Period]:
     """Every allocation epoch of a task, in order."""
     epochs = list(everything(store, Epoch, {"task": task}))
@@ -226,6 +234,7 @@ def task_periods(store: Records, task: str) -> list[Period]:
             weight=epoch.weight,
             since=epoch.at,
             until=None if after is None else after.at,
+            decision=epoch.decision,
         )
         for epoch, after in zip(epochs, following, strict=True)
     ]

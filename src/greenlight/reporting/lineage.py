@@ -6,7 +6,7 @@ them has the dataset checked against its digest and read once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +68,7 @@ def trace(
     Raises:
         Tampered: the rows are not as they were sealed.
     """
-    run = records.get(Run, str(version.lineage.get("run", "")))
-    stages = [] if run is None else list(everything(records, StageResult, {"run": run.id}))
-    datasets = _links(records, (processed, raw), version.lineage.get("dataset"))
+    datasets = links(records, raw, processed, version)
     count, named = None, []
     if not datasets:
         count = 0
@@ -84,8 +82,8 @@ def trace(
         version=version.digest,
         label=version.label,
         origin=version.lineage,
-        run=run,
-        stages=sorted(stages, key=lambda stage: stage.at),
+        run=records.get(Run, str(version.lineage.get("run", ""))),
+        stages=stages(records, version),
         datasets=datasets,
         count=count,
         first=named,
@@ -111,16 +109,23 @@ def inferences(processed: Blobs, version: Version) -> Iterator[tuple[str, str]]:
                 yield split, row.inference
 
 
-def _links(records: Records, shelves: Sequence[Blobs], digest: str | None) -> list[Link]:
-    """A dataset and the one it was made from."""
-    links: list[Link] = []
+def stages(records: Records, version: Version) -> list[StageResult]:
+    """The finished stages of the run that made a version, the first one first."""
+    found = everything(records, StageResult, {"run": str(version.lineage.get("run", ""))})
+    return sorted(found, key=lambda stage: stage.at)
+
+
+def links(records: Records, raw: Blobs, processed: Blobs, version: Version) -> list[Link]:
+    """The datasets that a version was made from, the prepared one first; no row is read."""
+    found: list[Link] = []
+    digest = version.lineage.get("dataset")
     while digest is not None:
         dataset = records.get(Dataset, digest)
         if dataset is None:
-            return [*links, Link(digest=digest, name="", gone="not on record", facts={})]
-        there = any(_folder(shelf, digest) is not None for shelf in shelves)
+            return [*found, Link(digest=digest, name="", gone="not on record", facts={})]
+        there = any(_folder(shelf, digest) is not None for shelf in (processed, raw))
         manifest = dataset.manifest
-        links.append(
+        found.append(
             Link(
                 digest=digest,
                 name=dataset.name,
@@ -129,7 +134,7 @@ def _links(records: Records, shelves: Sequence[Blobs], digest: str | None) -> li
             )
         )
         digest = manifest.get("parent")
-    return links
+    return found
 
 
 def _why_gone(records: Records, digest: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from greenlight.core.records import DAY, HOUR, MINUTE, SECOND
+from greenlight.core.records import DAY, HOUR, MINUTE, SECOND, Rollout
 from greenlight.core.states import RolloutStatus
-from greenlight.reporting.history import History, Proportion
+from greenlight.reporting.history import Proportion
 
 
 def rate(share: Proportion) -> str:
@@ -12,14 +12,19 @@ def rate(share: Proportion) -> str:
     return f"{share.value:.1%} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
 
 
-def ending(item: History) -> str:
-    """How a rollout ended, after a subject: `was promoted after 25 s`."""
-    length = duration(item.end - item.rollout.at)
-    if item.rollout.status is RolloutStatus.RUNNING:
+def ending(rollout: Rollout, end: int) -> str:
+    """How a rollout ended, after a subject: `was promoted after 25 s`.
+
+    Args:
+        rollout: ended, or running until now.
+        end: its end, or now (µs since 1970).
+    """
+    length = duration(end - rollout.at)
+    if rollout.status is RolloutStatus.RUNNING:
         return f"has been running for {length}"
-    if item.rollout.status is RolloutStatus.INCONCLUSIVE:
+    if rollout.status is RolloutStatus.INCONCLUSIVE:
         return f"ended without a decision after {length}"
-    return f"was {item.rollout.status.value.replace('_', ' ')} after {length}"
+    return f"was {rollout.status.value.replace('_', ' ')} after {length}"
 
 
 def duration(microseconds: int) -> str:

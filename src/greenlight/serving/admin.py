@@ -7,11 +7,10 @@ page of another site nor one whose name was pointed here can make a browser read
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -22,6 +21,7 @@ from greenlight.serving.http import (
     Receive,
     Response,
     Scope,
+    from_here,
     header,
     json_response,
     read_body,
@@ -30,7 +30,6 @@ from greenlight.serving.http import (
 PREFIX = "/api/"
 MOST = 500
 """Rows of one answer."""
-_FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
 
 
 class Labelled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,26 +95,8 @@ async def _call(ask: Callable[..., Any], *given: object) -> Response:
 
 
 def _only_from_here(scope: Scope) -> None:
-    client = scope.get("client") or ("", 0)
-    forwarded = any(header(scope, name) is not None for name in _FORWARDED)
-    host = _name(header(scope, b"host") or "")
-    if forwarded or not _loopback(client[0]) or not (host == "localhost" or _loopback(host)):
+    if not from_here(scope):
         raise Forbidden("/api answers only on this machine, at its own address such as 127.0.0.1")
-
-
-def _name(host: str) -> str:
-    """The name in a `Host` header; empty where there is none to be read."""
-    try:
-        return urlsplit("//" + host).hostname or ""
-    except ValueError:
-        return ""
-
-
-def _loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _json_body(scope: Scope) -> None:

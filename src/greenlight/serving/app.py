@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from greenlight.core import ids
 from greenlight.core.errors import GreenlightError, NotFound
@@ -70,6 +71,22 @@ _PLACES = (
 )
 
 
+class Pages(Protocol):
+    """What answers where the gateway itself has nothing."""
+
+    def serves(self, path: str) -> bool:
+        """Whether a path is theirs to answer."""
+        ...
+
+    async def answer(self, scope: Scope, receive: Receive) -> Response:
+        """Answer a request, errors included."""
+        ...
+
+    def close(self) -> None:
+        """End what would go on by itself: the process is about to."""
+        ...
+
+
 class Gateway:
     """One gateway process: give it to an ASGI server, which starts and stops it (lifespan)."""
 
@@ -87,6 +104,7 @@ class Gateway:
         config_digest: str,
         settings: Settings | None = None,
         admin: Admin | None = None,
+        pages: Pages | None = None,
         pipeline: Views | None = None,
         plan: PlanOf = lambda task: Plan(),
         luck: Callable[[], float] = lambda: 0.0,
@@ -105,6 +123,7 @@ class Gateway:
             config_digest: of the configuration in force; on every inference.
             settings: how it behaves.
             admin: what answers `/api`; without it nothing is there.
+            pages: what answers at paths that are no endpoint; without it nothing is there.
             pipeline: the newest run of each task, for /metrics.
             plan: how a task is served.
             luck: a number from [0, 1), by which it is drawn whose texts are kept.
@@ -114,6 +133,7 @@ class Gateway:
             pipeline, newest=lambda: head(records), shared=self.settings.shares_metrics
         )
         self._admin = admin
+        self._pages = pages
         self.table = RoutingTable()
         self._events = events
         self._clock = clock
@@ -181,6 +201,11 @@ class Gateway:
             asyncio.create_task(self._follow_keys(), name="keys"),
         ]
 
+    def leave(self) -> None:
+        """End what would last as long as its clients: the server waits for no answer but those."""
+        if self._pages is not None:
+            self._pages.close()
+
     async def stop(self) -> None:
         """Drain: nothing new is routed, the spool is emptied, runtimes are closed.
 
@@ -205,6 +230,8 @@ class Gateway:
             return
         began = time.perf_counter()
         endpoint = _endpoint(scope["path"])
+        if endpoint == "other" and self._pages is not None and self._pages.serves(scope["path"]):
+            endpoint = "pages"
         try:
             response = await self._answer(endpoint, scope, receive, began)
         except Disconnected:
@@ -241,12 +268,8 @@ class Gateway:
             _only(scope, "GET")
             caller = self._admit(headers, "predict")
             return json_response(models(self.table, caller.sees_versions))
-        if endpoint == "api" and self._admin is not None:
-            if not self._gatekeeper.open:
-                self._admit(headers, "admin")
-            return await self._admin.answer(scope, receive, self.settings.max_body)
-        if endpoint in ("api", "other"):
-            raise NotFound(f"nothing at {scope['path']}; there are: {_PLACES}")
+        if endpoint in ("api", "pages", "other"):
+            return await self._elsewhere(endpoint, scope, receive, headers)
         _only(scope, "GET")
         if endpoint == "readyz":
             return self._ready()
@@ -256,6 +279,18 @@ class Gateway:
             kind = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
             return Response(await asyncio.to_thread(self.meters.render), headers=(kind,))
         return json_response({"status": "ok"})
+
+    async def _elsewhere(
+        self, endpoint: str, scope: Scope, receive: Receive, headers: Headers
+    ) -> Response:
+        """What is there beside the data plane, if anything."""
+        if endpoint == "api" and self._admin is not None:
+            if not self._gatekeeper.open:
+                self._admit(headers, "admin")
+            return await self._admin.answer(scope, receive, self.settings.max_body)
+        if endpoint == "pages" and self._pages is not None:
+            return await self._pages.answer(scope, receive)
+        raise NotFound(f"nothing at {scope['path']}; there are: {_PLACES}")
 
     def _admit(self, headers: Headers, scope: str) -> Caller:
         return self._gatekeeper.admit(text_of(headers, b"authorization"), scope)

@@ -148,7 +148,9 @@ class FeedbackDesk:
             return PENDING
         if abs(at - made_at) < self._pending:
             return PENDING
-        raise NotFound(f"{prefix}inference_id: no inference {inference}")
+        raise NotFound(
+            f"{prefix}inference_id: no inference {inference}; give the id that came with an answer"
+        )
 
     async def _unless_kept(self, feedback: Sequence[Feedback]) -> list[Feedback]:
         """Those that the store does not have yet under their idempotency key.

@@ -6,9 +6,11 @@ Errors look like OpenAI's: `{"error": {"message", "type", "param", "code"}}`.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -31,6 +33,7 @@ Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 JSON_TYPE: Header = (b"content-type", b"application/json")
+_FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
 
 
 class TooLarge(BadInput):
@@ -119,30 +122,39 @@ def json_response(value: object, status: int = 200, headers: Sequence[Header] = 
     return Response(msgspec.json.encode(value), status, (JSON_TYPE, *headers))
 
 
-def error_response(error: Exception, headers: Sequence[Header] = ()) -> Response:
-    """The response that tells the client what went wrong: the message of an error that is meant
-    for it, and of anything else only that it happened (status 500)."""
-    status, code, message = 500, "internal", "an internal error; it has been logged"
-    for kind, row_status, row_code in STATUS:
+def fault_of(error: Exception) -> tuple[int, str, str]:
+    """Status, code and message for the client: the message of an error that is meant for it, and
+    of anything else only that it happened (status 500)."""
+    for kind, status, code in STATUS:
         if isinstance(error, kind):
-            status, code, message = row_status, row_code, str(error)
-            break
-    extra = list(headers)
+            return status, code, str(error)
+    return 500, "internal", "an internal error; it has been logged"
+
+
+def error_headers(error: Exception, status: int) -> list[Header]:
+    """The headers that belong to an error: when to ask again, with what, and how."""
+    found: list[Header] = []
     if status == 503:
-        extra.append((b"retry-after", b"1"))
+        found.append((b"retry-after", b"1"))
     if isinstance(error, TooMany | UpstreamBusy):
-        extra.append((b"retry-after", b"%d" % error.seconds))
+        found.append((b"retry-after", b"%d" % error.seconds))
     if isinstance(error, Unauthorized):
-        extra.append((b"www-authenticate", b"Bearer"))
+        found.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, MethodNotAllowed):
-        extra.append((b"allow", error.allowed.encode()))
+        found.append((b"allow", error.allowed.encode()))
+    return found
+
+
+def error_response(error: Exception, headers: Sequence[Header] = ()) -> Response:
+    """The response that tells the client what went wrong (`fault_of`)."""
+    status, code, message = fault_of(error)
     fault = Fault(
         message=message,
         type="invalid_request_error" if status < 500 else "server_error",
         param=error.param if isinstance(error, BadInput | RequestRefused) else None,
         code=code,
     )
-    return json_response(Envelope(fault), status, extra)
+    return json_response(Envelope(fault), status, [*headers, *error_headers(error, status)])
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -158,6 +170,33 @@ def header(scope: Scope, name: bytes) -> str | None:
             except UnicodeDecodeError as error:
                 raise BadInput(f"header {name.decode()}: not UTF-8", name.decode()) from error
     return None
+
+
+def from_here(scope: Scope) -> bool:
+    """Whether the client is on this machine, and named it by its own address.
+
+    Neither a page of another site nor one whose name was pointed here then makes a browser of this
+    machine read or change anything, and what a proxy hands on is not from here.
+    """
+    client = scope.get("client") or ("", 0)
+    forwarded = any(header(scope, name) is not None for name in _FORWARDED)
+    host = _name(header(scope, b"host") or "")
+    return not forwarded and _loopback(client[0]) and (host == "localhost" or _loopback(host))
+
+
+def _name(host: str) -> str:
+    """The name in a `Host` header; empty where there is none to be read."""
+    try:
+        return urlsplit("//" + host).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -56,7 +56,8 @@ class Meters:
         self._shown.register(LedgerMeter(newest))
         self._requests = Counter(
             "greenlight_requests",
-            "Inferences by the version they were assigned to and what became of its call",
+            "Inferences by the version they were assigned to and what became of its call (ok, "
+            "error, timeout, short_circuit, refused, cancelled), also where control answered",
             ("task", "version", "variant", "outcome"),
             registry=self.registry,
         )
@@ -76,19 +77,21 @@ class Meters:
         )
         self._tokens = Counter(
             "greenlight_tokens",
-            "Tokens of chats as the provider counted them, by the version that answered",
+            "Tokens of chats as the provider counted them, by the version that answered and the "
+            "direction (input, output)",
             ("task", "version", "direction"),
             registry=self.registry,
         )
         self._cost = Counter(
             "greenlight_cost",
-            "What they cost, in the currency of the version's prices",
+            "What the tokens of chats cost, in the currency of the version's prices",
             ("task", "version"),
             registry=self.registry,
         )
         self._copies = Counter(
             "greenlight_shadow_copies",
-            "Copies for candidates in the shadow, by what became of them; dropped: never answered",
+            "Copies for candidates in the shadow, by what became of them: outcomes as of requests, "
+            "or dropped where none was made or recorded",
             ("task", "version", "outcome"),
             registry=self.registry,
         )
@@ -100,7 +103,7 @@ class Meters:
         )
         self._feedback = Counter(
             "greenlight_feedback",
-            "Feedback kept; any metric but quality is counted as other",
+            "Feedback kept: quality with GOOD and BAD, everything else as other",
             ("metric", "value"),
             registry=self.registry,
         )
@@ -136,14 +139,15 @@ class Meters:
         )
         self._refused = Gauge(
             "greenlight_version_refused",
-            "1 while the gateway gives a version no traffic because it may not or cannot serve",
+            "1 while this gateway gives a version no traffic: not approved, changed on disk, or "
+            "unable to start",
             ("task", "version"),
             registry=self.registry,
             multiprocess_mode="livemax",
         )
         self.sync_errors = Counter(
             "greenlight_sync_errors",
-            "Failed looks for new routing",
+            "Failed looks for new routing; the old routes stay",
             registry=self.registry,
         )
         self._kept: dict[tuple[str, str, Variant, str], Counter] = {}

@@ -130,7 +130,7 @@ def read(file: Watched, columns: Columns, fault: Fault) -> Iterator[Cells]:
     yield from reader(file, columns, fault)
     file.check(read_whole=reader is not _parquet)
     if file.place.row == 0:
-        raise BadInput(f"{file.name}: the file has no rows")
+        raise BadInput(f"{file.name}: the file has no rows; name one that has some")
 
 
 def reader_of(path: Path, name: str) -> Reader:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from greenlight import artifacts
 from greenlight.core import fingerprint, pii
 from greenlight.core.errors import BadInput, Tampered
 from greenlight.ports import Progress
@@ -62,12 +63,14 @@ def bring_in(
         BadInput: it cannot be read as rows at all.
         MissingData: it is not there.
         Tampered: it is another file, or changed meanwhile.
+        Unwritable: there is no place for the copy.
     """
     shown = original.name
     files.reader_of(original, shown)
-    folder.mkdir(parents=True, exist_ok=True)
     suffix = original.suffix.lower()
-    handle, scratch = tempfile.mkstemp(suffix=suffix, dir=folder)
+    with artifacts.writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, scratch = tempfile.mkstemp(suffix=suffix, dir=folder)
     os.close(handle)
     copy = Path(scratch)
     try:
@@ -75,7 +78,8 @@ def bring_in(
         try:
             if digest not in (None, source.digest):
                 raise Tampered(f"{shown}: SHA-256 is {source.digest}, expected {digest}")
-            shutil.copyfile(original, copy)
+            with artifacts.writing(folder):
+                shutil.copyfile(original, copy)
             source.check(read_whole=False)
         finally:
             source.close()

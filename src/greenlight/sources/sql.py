@@ -149,7 +149,7 @@ def _address(url: str, password: str | None, root: Path) -> URL:
     if address.get_backend_name() == "sqlite":
         path = root / (address.database or "")
         if not path.is_file():
-            raise MissingData(f"{address.database or url}: no such SQLite file")
+            raise MissingData(f"{path}: no such SQLite file; name one that is there")
         return address.set(database=str(path))
     return address.set(password=password)
 

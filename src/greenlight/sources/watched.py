@@ -87,7 +87,7 @@ class Watched:
         start = os.pread(self._file.fileno(), 8, 0)
         if not start:
             self.close()
-            raise BadInput(f"{name}: the file is empty")
+            raise BadInput(f"{name}: the file is empty; name one with rows")
         self._refuse_packed(start)
 
     def close(self) -> None:

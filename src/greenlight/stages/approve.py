@@ -7,13 +7,22 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from greenlight.core import approval, ids
-from greenlight.core.approval import ADOPTION, DECISIONS, REJECT, REVOKE, Person, Quorum, Verify
+from greenlight.core.approval import (
+    ADOPTION,
+    APPROVE,
+    DECISIONS,
+    REJECT,
+    REVOKE,
+    Person,
+    Quorum,
+    Verify,
+)
 from greenlight.core.errors import BadInput, Conflict, NotFound, Refused
 from greenlight.core.lifecycle import SIGNABLE, Event, allowed, next_status
 from greenlight.core.policy import ApprovalPolicy
 from greenlight.core.records import Approval, Version
 from greenlight.core.states import VersionStatus
-from greenlight.lookup import everything, initiators, passed_evaluations, standing
+from greenlight.lookup import everything, initiators, left_traffic, passed_evaluations, standing
 from greenlight.ports import Records
 from greenlight.recording import ATTEMPTS, record
 
@@ -72,7 +81,7 @@ def decide(
     Raises:
         BadInput: no such decision, no reason, or something that is no secret.
         Refused: an unknown key, an initiator, somebody without a role that signs, nothing to
-            decide on, or nothing to take back.
+            decide on, nothing to take back, or an approval that stands already.
     """
     if decision not in DECISIONS:
         raise BadInput(f"decision {decision!r}: use one of {', '.join(DECISIONS)}", "decision")
@@ -96,6 +105,8 @@ def decide(
         seen = _judged(records, version, evaluation, quorum)
     roles = _roles(records, person, version, policy, seen)
     newest = own.get(seen)
+    if decision == APPROVE and newest is not None and newest.role == ",".join(roles):
+        _refuse_again(records, version, newest, policy, people, verify, now)
     # Each word is later than the one before, even where a clock was put back between them.
     at = now if newest is None else max(now, newest.at + 1)
     draft = Approval(
@@ -174,6 +185,37 @@ def _roles(
             f"these roles do: {', '.join(sorted(policy.quorum))}"
         )
     return roles
+
+
+def _refuse_again(
+    records: Records,
+    version: Version,
+    word: Approval,
+    policy: ApprovalPolicy,
+    people: Mapping[str, Person],
+    verify: Verify,
+    now: int,
+) -> None:
+    """Refuse to say again what stands while somebody else's word is missing: a person counts once.
+
+    Where nobody's is, a further word harms nobody, and it renews one that will expire.
+    """
+    found = approval.check(
+        [word],
+        version=version.digest,
+        initiators=frozenset(),
+        policy=policy,
+        people=people,
+        verify=verify,
+        now=now,
+        since=None if version.status == VersionStatus.LIVE else left_traffic(records, version),
+    )
+    quorum = standing(records, version, policy=policy, people=people, verify=verify, now=now)
+    if word.decision == APPROVE and not found.problems and not quorum.ok:
+        raise Refused(
+            f"{word.person} has approved {version.label} already, and a person counts once; "
+            f"{version.label}: {quorum}; somebody else must sign"
+        )
 
 
 def _latest(words: Iterable[Approval]) -> dict[str, Approval]:

@@ -16,10 +16,10 @@ import msgspec
 
 from eval import intent_eval
 from greenlight import artifacts
-from greenlight.core import fingerprint
+from greenlight.core import fingerprint, load
 from greenlight.core.comparison import compare
-from greenlight.core.errors import BadInput, ModelFailed, NotFound
-from greenlight.core.evaluation import FOLDER, Part, Subject, decode, merge
+from greenlight.core.errors import BadInput, ModelFailed, NotFound, Refused
+from greenlight.core.evaluation import FILE, FOLDER, Part, Subject, decode, merge
 from greenlight.core.records import Dataset, Evaluation, StageResult, Version
 from greenlight.lookup import folder_of
 from greenlight.ports import Blobs, Example, Progress, Records
@@ -157,6 +157,58 @@ def measure(
         told(1.0, "measured")
         found.append(part)
     return found
+
+
+def add_load(version: Version, summary: Path, *, folder: str | Path) -> Part:
+    """Make the part `load` of what a load test wrote, beside the parts that are there.
+
+    Its subject is that of the part `intent`: a load test knows neither rows nor protocol.
+
+    Args:
+        version: what was put under load.
+        summary: the load test's file.
+        folder: of the evaluation.
+
+    Raises:
+        BadInput: the file cannot be read or believed, is of another task or version, or the part
+            `intent` is missing.
+        Refused: the evaluation is sealed already, or of another version.
+    """
+    root = Path(folder)
+    if (root / FILE).exists():
+        raise Refused(
+            f"{root / FILE}: sealed already, and what is sealed stays; measure into another "
+            f"folder and add the load test there: greenlight eval run {version.label} -o DIR"
+        )
+    subject = _subject_of(root / FOLDER, version)
+    try:
+        data = summary.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{summary}: cannot be read ({error.strerror})") from error
+    found = load.decode(data, str(summary), task=version.task, label=version.label)
+    part = Part(
+        part="load",
+        subject=subject,
+        inputs=fingerprint.digest({"part": "load", "given": found}),
+        result=load.result(found, version.label),
+        environment=found.provenance,
+        wall_clock_s=found.ramp_s + found.steady_s,
+    )
+    artifacts.write_document(root / FOLDER / "load.json", msgspec.to_builtins(part))
+    return part
+
+
+def _subject_of(parts: Path, version: Version) -> Subject:
+    """What the parts of a version's evaluation agree on."""
+    remedy = f"measure it: greenlight eval run {version.label}"
+    try:
+        subject = decode((parts / "intent.json").read_bytes(), "intent").subject
+    except OSError as error:
+        raise BadInput(f"{parts}: there is no part intent yet; {remedy}") from error
+    if subject.version != version.digest:
+        name = fingerprint.short(subject.version)
+        raise Refused(f"{parts}: the parts are of version {name}, not of {version.label}; {remedy}")
+    return subject
 
 
 class _Bench:

@@ -23,8 +23,8 @@ SEALED = 0o444
 def seal(records: Records, version: Version, *, folder: str | Path, now: int) -> Evaluation:
     """Merge the parts of a version's evaluation into `eval.json`, and record it.
 
-    What is sealed stays: sealing the same results again changes nothing, and other results are
-    refused. No status changes here.
+    What is sealed stays: sealing the same results again changes nothing, and other results or
+    another load test are refused. No status changes here.
 
     Args:
         records: where the evaluation goes, with an entry on the ledger.
@@ -48,7 +48,7 @@ def seal(records: Records, version: Version, *, folder: str | Path, now: int) ->
     target = root / FILE
     if not _write_once(target, document):
         there = sealed(target)
-        if there["results_digest"] != document["results_digest"]:
+        if any(there.get(name) != document[name] for name in ("results_digest", "load")):
             raise Refused(
                 f"{target}: other results are sealed there already; what is sealed stays. Give "
                 "another folder with -o"

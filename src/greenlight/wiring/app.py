@@ -18,6 +18,7 @@ from greenlight.config import Settings
 from greenlight.core.approval import Person, Quorum
 from greenlight.core.errors import Refused
 from greenlight.core.records import Approval, Version
+from greenlight.core.states import VersionStatus
 from greenlight.ports import Blobs, Clock, Store
 from greenlight.ports.cache import Cache
 from greenlight.stages import approve
@@ -180,4 +181,15 @@ def authorise(
     quorum = standing(app, version, expires=expires, initiator=initiator, as_control=as_control)
     if not quorum.ok:
         hints = "".join(f"; {problem}" for problem in quorum.problems)
-        raise Refused(f"{version.label} is not approved: {quorum}{hints}")
+        way = _way_out(app, version, initiator)
+        raise Refused(f"{version.label} is not approved: {quorum}{hints}; {way}")
+
+
+def _way_out(app: App, version: Version, initiator: str | None) -> str:
+    """What has to happen before a version is approved."""
+    if version.status in (VersionStatus.REGISTERED, VersionStatus.GATED_OUT):
+        return f"an evaluation must pass the gates; see: greenlight versions show {version.label}"
+    words = lookup.everything(app.store, Approval, {"version": version.digest})
+    if any(word.person == initiator for word in words):
+        return f"{initiator} signed and so cannot start it; let somebody who did not sign do that"
+    return f"who must sign does so by: greenlight approve {version.label} -m WHY"

@@ -96,7 +96,10 @@ def import_file(
     """
     folder = Path(app.settings.root) / IMPORTED
     digest = _digest(sha256)
-    if urlsplit(address).scheme not in ("http", "https"):
+    scheme = urlsplit(address).scheme if "://" in address else ""
+    if scheme not in ("", "http", "https"):
+        raise BadInput(f"{address}: {scheme}:// is not read here; fetch the file, or use https://")
+    if not scheme:
         return bring_in(Path(address), folder, _columns(columns), progress, digest=digest)
     folder.mkdir(parents=True, exist_ok=True)
     name = PurePosixPath(urlsplit(address).path).name or "file"

@@ -23,11 +23,18 @@ def write_card(app: App, version: Version, folder: Path) -> dict[str, Path]:
     """
     from greenlight.reporting import card
 
-    return card.write(folder, facts_of(app, version))
+    traced = lineage.trace(app.store, app.raw, app.datasets, version).count
+    return card.write(folder, facts_of(app, version, traced))
 
 
-def facts_of(app: App, version: Version) -> Facts:
-    """The records that a version's card tells of, as they are now."""
+def facts_of(app: App, version: Version, traced: int | None) -> Facts:
+    """The records that a version's card tells of, as they are now.
+
+    Args:
+        app: the open store and settings.
+        version: what the card is of.
+        traced: rows that it learnt from which name their inference; None: not known.
+    """
     store = app.store
     version = find_version(store, version.digest)
     name = evaluation_of(app, version)
@@ -51,13 +58,13 @@ def facts_of(app: App, version: Version) -> Facts:
         run=None if named["run"] is None else store.get(Run, named["run"]),
         dataset=dataset,
         evaluation=evaluation,
-        gates=[] if evaluation is None else _gates(app, evaluation),
+        gates=[] if evaluation is None else gates_of(app, evaluation),
         approvals=sorted(approvals, key=lambda word: (word.at, word.id)),
-        traced=lineage.trace(store, app.raw, app.datasets, version).count,
+        traced=traced,
     )
 
 
-def _gates(app: App, evaluation: Evaluation) -> list[GateResult]:
+def gates_of(app: App, evaluation: Evaluation) -> list[GateResult]:
     """What the gates last said of an evaluation."""
     for entry in everything(app.store, LedgerEntry, {"kind": "gates"}, newest_first=True):
         if entry.body["evaluation"] == evaluation.digest:

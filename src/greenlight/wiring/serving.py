@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
+from greenlight import artifacts
 from greenlight.core import pii
 from greenlight.core.errors import BadInput
 from greenlight.core.records import SECOND
@@ -17,19 +18,29 @@ if TYPE_CHECKING:
     from greenlight.serving.routing import Plan
 
 
-def build_gateway(app: App, replica: str, *, shares_metrics: bool = False) -> Gateway:
+def build_gateway(
+    app: App, replica: str, *, shares_metrics: bool = False, pages: bool = False
+) -> Gateway:
     """A gateway over the installation's store; give it to an ASGI server.
 
     Args:
         app: the open store and settings.
         replica: its name, the same after a restart.
         shares_metrics: whether it is one of several processes that are scraped as one.
+        pages: whether it shows the pages too.
+
+    Raises:
+        Unwritable: there is no place for its spool.
     """
     from greenlight.serving.app import Gateway
     from greenlight.serving.settings import Settings, SpoolSettings
     from greenlight.wiring.admin import build_admin, newest_of_each
+    from greenlight.wiring.pages import build_pages
 
     settings = app.settings
+    spool = settings.state / "spool"
+    with artifacts.writing(spool):
+        spool.mkdir(parents=True, exist_ok=True)
     return Gateway(
         records=app.store,
         events=app.store,
@@ -39,10 +50,11 @@ def build_gateway(app: App, replica: str, *, shares_metrics: bool = False) -> Ga
         open_runtime=lambda version: open_runtime(app, version),
         clock=app.clock,
         random=app.random,
-        spool_folder=settings.state / "spool",
+        spool_folder=spool,
         replica=replica,
         config_digest=settings.config_digest,
         admin=build_admin(app),
+        pages=build_pages(app, alone=not shares_metrics) if pages else None,
         pipeline=lambda: newest_of_each(app),
         plan=functools.partial(plan_of, app),
         luck=lambda: int.from_bytes(app.random(4), "big") / 2**32,

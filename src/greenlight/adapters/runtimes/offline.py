@@ -81,8 +81,12 @@ class OfflineModel:
             except NoLabel:
                 return [Prediction("", None)]
             except ModelFailed as failure:
-                if attempt == ATTEMPTS - 1 or _stays(failure):
+                last = attempt == ATTEMPTS - 1
+                if _stays(failure) or (last and isinstance(failure, Refusal)):
                     raise
+                if last:
+                    told = f"{failure}; asked {ATTEMPTS} times: see that the model answers there"
+                    raise ModelFailed(f"{told}, and call this again", failure.status) from failure
                 pause = _pause(failure, self._pause << attempt, part)
             await asyncio.sleep(pause / SECOND)
         raise AssertionError("unreachable: the last attempt returns or raises")

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from greenlight.adapters.stores import common, firsts, ingesting, purging, questions, tables
 from greenlight.adapters.stores.migrations import migrate
-from greenlight.adapters.stores.sqlite import compact, engine_for
+from greenlight.adapters.stores.sqlite import compact, engine_for, explain
 from greenlight.adapters.stores.tables import INSERT, codec, execute_many
 from greenlight.core.answers import ArmSummary, Event, Exposure, Lease, Said
 from greenlight.core.errors import Conflict, LostLease, StoreError
@@ -233,7 +233,7 @@ class SqlStore:
             yield
         except SQLAlchemyError as error:
             cause = getattr(error, "orig", None) or error
-            raise StoreError(f"{self._readers.url.render_as_string()}: {cause}") from error
+            raise StoreError(f"{self._readers.url.render_as_string()}: {explain(cause)}") from error
 
 
 def _held(connection: Connection, kind: type[R], key: Sequence[str | int]) -> R | None:

@@ -41,23 +41,50 @@ CACHE_KIB = 16_384
 """Pages kept in memory per connection (SQLite's own default is 2 MiB)."""
 
 
+_HELD = "another process holds it; wait for that one or end it, and try again"
+_REMEDIES = {
+    sqlite3.SQLITE_BUSY: _HELD,
+    sqlite3.SQLITE_LOCKED: _HELD,
+    sqlite3.SQLITE_READONLY: "give this user the right to write to the file and its folder",
+    sqlite3.SQLITE_IOERR: "is the disk full, or a limit on the size of files reached (ulimit -f)?",
+    sqlite3.SQLITE_FULL: "free some space",
+    sqlite3.SQLITE_CANTOPEN: "see that it is a file, that its folder is there, and that this user "
+    "may write to both",
+    sqlite3.SQLITE_CORRUPT: "restore a backup of it",
+    sqlite3.SQLITE_NOTADB: "name another file, or restore a backup of it",
+}
+"""SQLite's primary result code → what to do (https://sqlite.org/rescode.html)."""
+
+
 def engine_for(url: str) -> tuple[Engine, Engine]:
     """The engine for reading and the one for writing; they share one pool of connections.
 
     Makes the folder of the file where it is missing.
 
     Raises:
-        StoreError: not the address of an SQLite file.
+        StoreError: not the address of an SQLite file, or one whose folder cannot be made.
     """
     address = _parse(url)
     path = Path(address.database or "").absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{url}: its folder cannot be made ({error}); name another file"
+        ) from error
     # Errors end up in logs, where what people wrote has no place.
     engine = create_engine(address, hide_parameters=True)
     _File(path, engine)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine, engine.execution_options(begin="BEGIN IMMEDIATE")
+
+
+def explain(cause: BaseException) -> str:
+    """What SQLite says is wrong, and what to do about it."""
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the rest says where it was noticed
+    remedy = _REMEDIES.get(code)
+    return str(cause) if remedy is None else f"{cause}; {remedy}"
 
 
 def compact(engine: Engine) -> None:

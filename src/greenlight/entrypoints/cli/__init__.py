@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
-from greenlight import __version__
+from greenlight.entrypoints.cli.examples import epilog
 from greenlight.entrypoints.cli.lazy import LazyGroup
 
 COMMANDS = {
+    "init": ("init:init", "Write a greenlight.toml that works as it is, and keys of people."),
     "demo": ("turn:demo", "The whole loop on BANKING77, from nothing, in minutes."),
     "validate": ("check:validate", "Check greenlight.toml and show every fault at once."),
+    "doctor": ("doctor:doctor", "Try everything that is needed, and say how to mend it."),
     "up": ("serve:up", "Run gateway, controller and worker."),
     "gateway": ("serve:gateway", "Run the gateway alone."),
     "controller": ("serve:controller", "Run the controller alone."),
@@ -39,8 +41,20 @@ COMMANDS = {
     "datasets": ("data_look:datasets", "List data sets, show one, or compare two."),
     "purge": ("purge:purge", "Erase what people wrote, by age or by unit."),
     "audit": ("check:audit", "Check that nothing on record was changed."),
+    "completion": ("completion:completion", "Print what makes a shell complete commands."),
 }
 """Name → (module:attribute in this package, the line shown by --help)."""
+
+
+def _show_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    """Print which build this is, and end."""
+    if not asked or context.resilient_parsing:
+        return
+    from greenlight import release
+
+    found = release.build()
+    click.echo(release.as_json(found) if context.params["as_json"] else found)
+    context.exit()
 
 
 @click.group(
@@ -48,6 +62,7 @@ COMMANDS = {
     package=__name__,
     commands=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=epilog(""),
 )
 @click.option(
     "-C",
@@ -62,12 +77,21 @@ COMMANDS = {
     envvar="GREENLIGHT_CONFIG",
     help="The configuration file itself (default: greenlight.toml in the folder).",
 )
-@click.version_option(__version__, prog_name="greenlight")
+@click.option("--json", "as_json", is_flag=True, is_eager=True, help="With --version: as JSON.")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the release and the commit that it was built from, and end.",
+)
 @click.pass_context
-def main(context: click.Context, directory: Path, config: Path | None) -> None:
+def main(context: click.Context, directory: Path, config: Path | None, as_json: bool) -> None:
     """Every new version of a model earns its traffic with evidence.
 
     Exit codes: 0 it went well, 1 it did not, 2 the call or the configuration is wrong,
     3 a warning under --fail-on-warn.
     """
+    if as_json:
+        raise click.UsageError("--json stands after the command, as in: greenlight status --json")
     context.obj = config if config is not None else directory / "greenlight.toml"

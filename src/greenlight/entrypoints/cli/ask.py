@@ -7,6 +7,7 @@ import os
 import urllib.error
 import urllib.request
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -84,6 +85,8 @@ def _post(base: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         BadInput: the gateway refused the request, or the key to show it is none.
         GreenlightError: no gateway answers there, or it failed.
     """
+    if urlsplit(base).scheme not in ("http", "https"):
+        raise BadInput(f"--url {base!r}: no address; write it as in http://127.0.0.1:8400", "url")
     key = os.environ.get(API_KEY_VARIABLE, "").strip()
     if key and keys.id_of(key) is None:
         raise BadInput(f"{API_KEY_VARIABLE} holds no key; greenlight keys create NAME makes one")
@@ -101,6 +104,10 @@ def _post(base: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
             return answer
     except urllib.error.HTTPError as error:
         message = f"the gateway at {base} answered {error.code}: {_message(error.read())}"
+        if error.code == 401:
+            message += f"; this command takes the key from {API_KEY_VARIABLE}"
+        if error.code == 404 and path.startswith("/v1/tasks/"):
+            message += "; what is live is shown by: greenlight status"
         raise (BadInput if error.code < 500 else GreenlightError)(message) from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)

@@ -74,11 +74,16 @@ def import_data(
             click.echo(problem)
         if found.problem_count > len(found.problems):
             click.echo(f"… and {found.problem_count - len(found.problems)} more")
+        if len(found.labels) == 1:
+            click.echo("warning: one label leaves nothing to tell apart; add rows of another")
         if place is not None:
             click.echo(f"copied to {place}; for greenlight.toml:\n")
             click.echo("\n".join(lines))
     if place is None:
-        click.echo(f"greenlight: {found.problem_count} rows are not in order", err=True)
+        count = f"{found.problem_count} rows are not in order"
+        click.echo(
+            f"greenlight: {count}, and nothing was copied; mend them and import again", err=True
+        )
         context.exit(NOT_OK)
 
 

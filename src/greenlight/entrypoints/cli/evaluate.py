@@ -13,6 +13,7 @@ from greenlight.core import fingerprint, gates
 from greenlight.core.gates import GateResult
 from greenlight.entrypoints.cli.common import json_option, opened, public, show_json, table
 from greenlight.lookup import find_version
+from greenlight.stages.evaluate import add_load
 
 ARTIFACTS = Path("artifacts")
 SHOWN = 10
@@ -78,6 +79,32 @@ def run_evaluation(
         return
     for part in made:
         click.echo(f"{part.part:<7} {_said(part.part, part.result)}")
+    click.echo(f"next: greenlight eval seal {found.label}" + (f" -o {out}" if out else ""))
+
+
+@evaluation.command("load")
+@version_argument
+@click.argument("summary", type=click.Path(dir_okay=False, path_type=Path))
+@out_option
+@json_option
+@click.pass_context
+def load_evaluation(
+    context: click.Context, version: str, summary: Path, out: Path | None, as_json: bool
+) -> None:
+    """Make the part `load` of VERSION's evaluation from SUMMARY, a load test's file.
+
+    The other parts come first. A level that was missed is on record like one that was met.
+    """
+    with opened(context) as app:
+        found = find_version(app.store, version)
+        folder = out or Path(app.settings.root) / ARTIFACTS / "evaluations" / found.label
+        made = add_load(found, summary, folder=folder)
+    if as_json:
+        show_json({"folder": str(folder), "part": msgspec.to_builtins(made)})
+        return
+    click.echo(f"{made.part:<7} {_said(made.part, made.result)}")
+    for doubt in _doubts(made.result):
+        click.echo(f"note: {doubt}")
     click.echo(f"next: greenlight eval seal {found.label}" + (f" -o {out}" if out else ""))
 
 
@@ -240,9 +267,30 @@ def _said(part: str, result: dict[str, Any]) -> str:
             f"{delta['value']:+.4f} ({delta['low']:+.4f} to {delta['high']:+.4f}) from "
             f"{result['label']}, p = {result['p_value']:.2g}"
         )
+    if part == "load":
+        return (
+            f"p95 {result['p95_ms']:.1f} ms, {result['error_rate']:.2%} server errors, "
+            f"{result['rate']:.2f} of {result['asked']:g} requests/s: service level "
+            f"{'met' if result['met'] else 'MISSED'}"
+        )
     found = result["shuffled_labels"]
     verdict = "at chance" if found["at_chance"] else "ABOVE CHANCE"
     return (
         f"trained on shuffled labels {found['accuracy']['value']:.4f}, chance "
         f"{found['chance']:.4f}: {verdict}"
     )
+
+
+def _doubts(load: dict[str, Any]) -> list[str]:
+    """What a load test leaves open."""
+    found = []
+    if not load["whole"]:
+        goals = load["goals"]
+        found.append(
+            f"{load['asked']:g} requests/s for {load['steady_s']:g} s after {load['ramp_s']:g} s "
+            f"is a trial; the service level wants {goals['rate']:g} for {goals['steady_s']:g} s "
+            f"after {goals['ramp_s']:g} s at the least"
+        )
+    if not load["version"]["verified"]:
+        found.append(f"version not verified: {load['version']['reason']}")
+    return found

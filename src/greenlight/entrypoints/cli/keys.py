@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from greenlight import wiring
 from greenlight.config import units
+from greenlight.config.reader import NAME
 from greenlight.core.keys import SCOPES, rate_text, state
 from greenlight.core.records import ApiKey
 from greenlight.entrypoints.cli.common import (
@@ -42,6 +44,9 @@ def keys() -> None:
 @json_option
 def person(name: str, roles: tuple[str, ...], as_json: bool) -> None:
     """Make a key for a person: the secret for them alone, the public key for greenlight.toml."""
+    if not NAME.fullmatch(name):
+        rule = "lower-case letters, digits, - and _, a letter first"
+        raise click.BadParameter(f"{name!r}: {rule}, as in {_proper(name)}", param_hint="NAME")
     secret, public_key = wiring.new_person(secrets.token_bytes)
     if as_json:
         show_json({"name": name, "roles": roles, "secret": secret, "key": public_key})
@@ -172,6 +177,12 @@ def _words(scopes: str) -> str:
 
 def _rate(key: ApiKey) -> str:
     return "unlimited" if key.rate is None else f"{rate_text(key.rate)}, {key.burst} at once"
+
+
+def _proper(name: str) -> str:
+    """The nearest name that greenlight.toml takes."""
+    plain = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).lstrip("-_0123456789")
+    return plain or "ana"
 
 
 def _duration(text: str | None) -> int | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from greenlight.core.errors import GreenlightError, UserError
 
@@ -38,19 +39,23 @@ class LazyGroup(click.Group):
         return list(self._table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command."""
+        """Import a command, and give it what all of them have."""
         if cmd_name not in self._table:
             return None
+        from greenlight.entrypoints.cli.equipping import equip  # --help does not wait for it
+
         module, _, attribute = self._table[cmd_name][0].partition(":")
         command = getattr(importlib.import_module(f"{self._package}.{module}"), attribute)
         assert isinstance(command, click.Command)
+        equip(command, (cmd_name,))
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or name the nearest one."""
-        if args and args[0] not in self._table and not args[0].startswith("-"):
+        known = ctx.resilient_parsing or not args or args[0] in self._table
+        if not known and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], self._table, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "see greenlight --help"
             ctx.fail(f"no command {args[0]!r}; {hint}")
@@ -61,6 +66,15 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in self._table.items()])
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command's name from the table, without importing any."""
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return options + [
+            CompletionItem(name, help=line)
+            for name, (_, line) in self._table.items()
+            if name.startswith(incomplete)
+        ]
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; a deliberate error becomes one paragraph and an exit code."""
         try:
@@ -68,3 +82,21 @@ class LazyGroup(click.Group):
         except GreenlightError as error:
             click.echo(f"greenlight: {error}", err=True)
             ctx.exit(USAGE if isinstance(error, UserError) else NOT_OK)
+        except click.exceptions.NoSuchCommand as error:
+            raise _with_names(error) from error
+        except OSError as error:
+            from greenlight import artifacts  # --help does not wait for it
+
+            told = artifacts.unwritable(error.filename or "the disk", error)
+            if told is None:
+                raise
+            click.echo(f"greenlight: {told}", err=True)
+            ctx.exit(NOT_OK)
+
+
+def _with_names(error: click.exceptions.NoSuchCommand) -> click.UsageError:
+    """The same, naming the commands of the group where none is near."""
+    group = error.ctx.command if error.ctx is not None else None
+    if error.possibilities or not isinstance(group, click.Group):
+        return error
+    return click.UsageError(f"{error.message} There are: {', '.join(group.commands)}.", error.ctx)

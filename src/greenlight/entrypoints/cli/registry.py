@@ -67,6 +67,7 @@ def add_version(
     It goes the way of every candidate: evaluation, gates, sign-off, rollout.
     """
     with opened(context) as app:
+        began = app.clock.now()
         made = wiring.add_version(
             app, task, _origin(given), initiator=initiator(app), why=why, label=label
         )
@@ -74,6 +75,11 @@ def add_version(
         show_json(public(made))
         return
     click.echo(f"{made.label} ({fingerprint.short(made.digest)}): {made.status}")
+    if made.at < began:
+        kept = "" if label in (None, made.label) else f", and keeps its label: {label} is not taken"
+        click.echo(
+            f"nothing new: the same content has been {made.label} since {moment(made.at)}{kept}"
+        )
     if made.status is VersionStatus.REGISTERED:
         click.echo(f"next: greenlight eval run {made.label}")
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 import click
 
 from greenlight import wiring
+from greenlight.core.errors import GreenlightError
 from greenlight.entrypoints.cli.common import opened
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -67,14 +68,14 @@ def gateway(
 
 def _several(context: click.Context, workers: int, host: str, port: int, keyless: bool) -> None:
     """Several processes that accept from one socket; this one only minds them."""
-    from greenlight.entrypoints.gateway import listen
+    from greenlight.entrypoints.gateway import listen, url_place
     from greenlight.entrypoints.several import Several
 
     command = [sys.executable, "-m", "greenlight.entrypoints.cli"]
     command += ["--config", str(context.find_root().obj), "gateway"]
     command += ["--no-keys"] if keyless else []
     with listen(host, port) as listener:
-        address = f"http://{host}:{listener.getsockname()[1]}"
+        address = f"http://{url_place(host, listener.getsockname()[1])}"
         several = Several(command, workers, listener)
         context.exit(several.run(lambda: _say(f"{address} ({workers} processes)")))
 
@@ -145,11 +146,14 @@ def up(context: click.Context, keyless: bool) -> None:
         def listening(url: str) -> None:
             begin(url)
             work()
+            _say_what_to_open(app)
 
-        _serve(app, listening, keyless)
+        _serve(app, listening, keyless, pages=True)
 
 
-def _serve(app: wiring.App, listening: Callable[[str], None], keyless: bool) -> None:
+def _serve(
+    app: wiring.App, listening: Callable[[str], None], keyless: bool, pages: bool = False
+) -> None:
     """Answer requests; `listening` is called with the address once it listens."""
     from greenlight.entrypoints.gateway import serve
 
@@ -157,12 +161,24 @@ def _serve(app: wiring.App, listening: Callable[[str], None], keyless: bool) -> 
     wiring.check_exposed(app, settings.host, allowed=keyless)
     # Several gateways of one machine differ by their ports; after a restart the name is the same.
     replica = f"{socket.gethostname()}:{settings.port}"
-    built = wiring.build_gateway(app, replica=replica)
-    serve(built, settings.host, settings.port, ready=listening)
+    built = wiring.build_gateway(app, replica=replica, pages=pages)
+    serve(built, settings.host, settings.port, ready=listening, leaving=built.leave)
 
 
 def _say(url: str) -> None:
     click.echo(f"gateway: listening on {url}")
+
+
+def _say_what_to_open(app: wiring.App) -> None:
+    """The addresses for a browser, and what each task waits for. A store that is away is no end."""
+    from greenlight.wiring.next_step import next_step
+
+    url = app.settings.gateway_url
+    click.echo(f"pages: {url}/\nmetrics: {url}/metrics")
+    with contextlib.suppress(GreenlightError):
+        for task in app.settings.tasks:
+            if step := next_step(app, task):
+                click.echo(f"{task}: next: {step}")
 
 
 @contextmanager
@@ -220,5 +236,7 @@ def _name() -> str:
 
 def _log() -> None:
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    # What a new or an older store is brought to takes a moment, and is nobody's business.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     # That a schema is upgraded is worth a line; which parts of Alembic load is not.
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)

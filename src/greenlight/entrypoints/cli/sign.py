@@ -18,6 +18,7 @@ from greenlight.entrypoints.cli.common import (
     show_json,
 )
 from greenlight.lookup import find_version
+from greenlight.wiring.next_step import next_step
 
 version_argument = click.argument("version")
 why_option = click.option("-m", "--message", "why", required=True, help="The reason, on record.")
@@ -97,6 +98,7 @@ def _decide(
         )
         now = find_version(app.store, found.digest)
         quorum = wiring.standing(app, now, as_control=True)
+        following = next_step(app, now.task)
     if as_json:
         show_json(
             {
@@ -112,3 +114,5 @@ def _decide(
         f"on evaluation {fingerprint.short(word.evaluation)}"
     )
     click.echo(f"{now.label} is {now.status}: {quorum}")
+    if following is not None:
+        click.echo(f"next: {following}")

@@ -10,12 +10,9 @@ import msgspec
 
 from greenlight import wiring
 from greenlight.core.answers import Copies
-from greenlight.core.budget import missing, thresholds
-from greenlight.core.policy import DecisionPolicy
-from greenlight.core.records import SECOND, Decision, Epoch, Replica, Rollout, Version
-from greenlight.core.situation import copies
+from greenlight.core.records import Version
 from greenlight.core.states import Variant, VersionStatus
-from greenlight.core.words import DISPLAYED, power, told
+from greenlight.core.words import power, told
 from greenlight.entrypoints.cli.common import (
     json_option,
     labels,
@@ -26,11 +23,10 @@ from greenlight.entrypoints.cli.common import (
     show_json,
     table,
 )
-from greenlight.lookup import everything, evidence_of
+from greenlight.lookup import everything
+from greenlight.reporting.underway import Underway, alive, underway
 from greenlight.stages.roll_out import active, current_epoch
-
-ALIVE = 5 * SECOND
-"""A gateway that has been silent for longer is not counted."""
+from greenlight.wiring.next_step import next_step
 
 WATCH_S = 1.0
 
@@ -62,29 +58,15 @@ def status(context: click.Context, task: str | None, watch: bool, as_json: bool)
             threading.Event().wait(WATCH_S)
 
 
-_COUNTED = (
-    "requests",
-    "served",
-    "failed",
-    "units",
-    "good",
-    "bad",
-    "input_tokens",
-    "output_tokens",
-    "cost",
-)
-
-
 def _look(app: wiring.App, names: list[str]) -> dict[str, Any]:
     """Everything that status shows, as plain values."""
     now = app.clock.now()
     settings = app.settings
-    replicas = [r for r in everything(app.store, Replica) if now - r.at <= ALIVE]
     return {
         "project": settings.project.name,
         "environment": settings.project.environment,
         "at": now,
-        "gateways": len(replicas),
+        "gateways": len(alive(app.store, now)),
         "gateway": settings.gateway_url,
         "tasks": {name: _task(app, name) for name in names},
     }
@@ -103,44 +85,34 @@ def _task(app: wiring.App, name: str) -> dict[str, Any]:
     return {
         "live": name_of(epoch.control, known) if epoch else None,
         "epoch": epoch.number if epoch else None,
-        "rollout": _rollout(app, running, epoch, known) if running and epoch else None,
+        "rollout": _rollout(underway(store, running)) if running else None,
         "waiting": waiting,
+        "next": next_step(app, name),
     }
 
 
-def _rollout(
-    app: wiring.App, rollout: Rollout, epoch: Epoch, known: dict[str, str]
-) -> dict[str, Any]:
-    policy = msgspec.convert(rollout.policy, DecisionPolicy)
-    evidence, _ = evidence_of(app.store, rollout, policy)
-    log_e = evidence.log_e
-    last = app.store.scan(Decision, {"rollout": rollout.id}, newest_first=True, limit=1)
-    arms: dict[str, dict[str, float]] = {}
-    counted = app.store.summarise(rollout.id)
-    for summary in counted:
-        arm = arms.setdefault(summary.variant.value, {})
-        for field in _COUNTED:
-            arm[field] = arm.get(field, 0) + getattr(summary, field)
+def _rollout(found: Underway) -> dict[str, Any]:
+    rollout, policy = found.rollout, found.policy
     return {
         "id": rollout.id,
-        "candidate": name_of(rollout.candidate, known),
-        "control": name_of(rollout.control, known),
+        "candidate": found.candidate,
+        "control": found.control,
         "aa": rollout.aa,
         "since": rollout.at,
         "step": rollout.step + 1,
         "steps": len(policy.rollout.ladder) - 1,
-        "weight": epoch.weight,
-        "arms": arms,
-        "copies": msgspec.to_builtins(copies(counted)),
+        "weight": found.weight,
+        "arms": {variant.value: counts for variant, counts in found.counts.items()},
+        "copies": msgspec.to_builtins(found.copies),
         "evidence": {
-            test: {"log_e": log_e.get(test), "log_threshold": threshold}
-            for test, threshold in thresholds(policy).items()
+            test: {"log_e": log_e, "log_threshold": limit}
+            for test, (log_e, limit) in found.tests.items()
         },
-        "difference": evidence.difference.interval(DISPLAYED),
-        "cannot_compute": {gap.test: gap.reason for gap in missing(policy)},
-        "excluded": evidence.excluded,
+        "difference": found.difference,
+        "cannot_compute": {gap.test: gap.reason for gap in found.missing},
+        "excluded": found.evidence.excluded,
         "launch": policy.launch,
-        "decision": public(last[0]) if last else None,
+        "decision": public(found.decision) if found.decision else None,
     }
 
 
@@ -155,6 +127,8 @@ def _text(found: dict[str, Any]) -> str:
             parts.append(_rollout_text(task["rollout"]))
         for version in task["waiting"]:
             parts.append(f"{version['version']} is {version['status']}: {version['sign_off']}")
+        if task["next"]:
+            parts.append(f"next: {task['next']}")
     return "\n\n".join(parts)
 
 

@@ -23,6 +23,7 @@ from greenlight.entrypoints.cli.lazy import NOT_OK
 from greenlight.lookup import find_version
 from greenlight.stages.roll_out import current_epoch
 from greenlight.stages.runs import active
+from greenlight.wiring.next_step import next_step
 
 
 @click.command()
@@ -74,6 +75,7 @@ def run(
         except KeyboardInterrupt:
             click.echo(f"left off; go on with it: greenlight run {task}", err=True)
             context.exit(NOT_OK)
+        following = next_step(app, task) or f"greenlight approve {made.version.label} -m WHY"
     ok = passed(made.gates)
     if as_json:
         view = {"run": public(made.run), "version": public(made.version)}
@@ -89,7 +91,7 @@ def run(
         for result in made.gates:
             click.echo(f"  {result.outcome:<4} {result.metric}: {result.reason}")
         if ok and made.version.status == VersionStatus.EVALUATED:
-            click.echo(f"next: greenlight approve {made.version.label} -m WHY")
+            click.echo(f"next: {following}")
         elif ok:
             click.echo(f"nothing new: this is {made.version.label}, which is {made.version.status}")
     context.exit(exit_code(made.gates, fail_on_warn=fail_on_warn))
@@ -145,6 +147,7 @@ def start(context: click.Context, task: str, version: str, aa: bool, as_json: bo
                 show_json(public(epoch))
             else:
                 click.echo(f"{found.label} takes all traffic: nothing was live before it")
+                click.echo("next: greenlight up, if no gateway runs yet")
             return
         begun = wiring.start_rollout(app, found, initiator=by, aa=aa)
         if as_json:

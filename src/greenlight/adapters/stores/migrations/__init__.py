@@ -63,7 +63,7 @@ def _revision(connection: Connection) -> str | None:
     if found is None:
         if set(tables) == {"alembic_version"}:
             return None
-        raise StoreError(f"{where} is no store of Greenlight's: name another file")
+        raise StoreError(f"{where} is no store of Greenlight's: name another file (store.url)")
     revision = str(found)
     if not revision.isdigit() or revision > HEAD:
         raise StoreError(
