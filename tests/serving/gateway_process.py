@@ -21,7 +21,7 @@ from greenlight.models.chat import ChatModel
 from greenlight.ports import Prediction, Runtime
 from greenlight.ports.chat import Chat
 from greenlight.serving.app import Gateway
-from greenlight.serving.settings import Settings, SpoolSettings
+from greenlight.serving.settings import MIB, Settings, SpoolSettings
 
 
 class Constant:
@@ -59,7 +59,8 @@ def main(folder: Path, linger: int, provider: str = "") -> None:
         spool_folder=folder / "spool",
         replica="gateway-1",
         config_digest="sha256:config",
-        settings=Settings(spool=SpoolSettings(linger=linger)),
+        # Small segments, so that kills and full disks meet their ends, too.
+        settings=Settings(spool=SpoolSettings(linger=linger, segment=MIB // 2)),
     )
     serve(gateway, "127.0.0.1", 0)
     store.close()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import resource
 import signal
 import subprocess
@@ -50,6 +51,42 @@ async def test_a_segment_that_cannot_be_begun_loses_nothing(tmp_path: Path) -> N
     await eventually(lambda: bench.sink.ids == put)
     for _ in range(9):
         put += await bench.put()
+    assert await bench.spool.stop(SECOND)
+    assert bench.sink.ids == put
+
+
+@asynchronous
+async def test_a_disk_without_room_for_a_file_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has begun takes events to its end; the next cannot begin until there is room."""
+    bench = Bench(tmp_path, settings=msgspec.structs.replace(QUICK_SPOOL, segment=20_000))
+    bench.sink.refusals = 10**9
+    bench.spool.start()
+
+    def full(fd: int, offset: int, length: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    put: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("greenlight.serving.segments.os.posix_fallocate", full)
+        late = Bench(tmp_path / "late")
+        late.spool.start()
+        assert not late.spool.open
+        with pytest.raises(SpoolFull):
+            await late.put()
+        assert late.files() == ["w.lock"]
+        with pytest.raises(SpoolFull):
+            while True:
+                put += await bench.put()
+        assert len(put) > 50
+        assert not bench.spool.open
+        assert bench.files() == ["late", "w-00000001.jsonl", "w.lock"]
+    assert bench.spool.open
+    assert late.spool.open
+    assert await late.spool.stop(SECOND)
+    put += await bench.put()
+    bench.sink.refusals = 0
     assert await bench.spool.stop(SECOND)
     assert bench.sink.ids == put
 

@@ -123,13 +123,13 @@ async def test_what_is_in_the_store_leaves_the_disk(tmp_path: Path) -> None:
     put = []
     for _ in range(3):
         put += await bench.put(2, comment="call me", synced=True)
-        await eventually(lambda: segment.stat().st_size == 0)
+        await eventually(lambda: not segment.read_bytes().strip(b"\0"))
         assert bench.sink.ids == put
         assert bench.spool.pending == 0
     bench.sink.refusals = 3
     put += await bench.put()
-    assert segment.stat().st_size > 0
-    await eventually(lambda: segment.stat().st_size == 0)
+    assert put[-1].encode() in segment.read_bytes()
+    await eventually(lambda: not segment.read_bytes().strip(b"\0"))
     assert bench.sink.ids == put
     assert await bench.spool.stop(SECOND)
     assert bench.files() == []
@@ -152,6 +152,62 @@ async def test_a_dead_writers_segments_are_recovered(tmp_path: Path) -> None:
     assert bench.metric("rejected_total") == 2
     assert (tmp_path / REJECTED).read_bytes() == b'{"unknown": 1}\nno json\n'
     assert bench.files() == [REJECTED]
+
+
+@asynchronous
+@pytest.mark.parametrize("zeros", [0, 7, 2_000_000])
+async def test_segments_of_any_release_are_adopted(tmp_path: Path, zeros: int) -> None:
+    """A file ended with its last line once; zeros may follow now, more than are read at once."""
+    bench = Bench(tmp_path)
+    lost = [bench.feedback(number) for number in range(3)]
+    text = b"".join(encode(event) for event in lost)
+    leave_behind(tmp_path, "dead", text + bytes(zeros), 1)
+    leave_behind(tmp_path, "dead", bytes(zeros), 2)
+    bench.spool.start()
+    assert bench.spool.pending == len(text)
+    assert await bench.spool.stop(SECOND)
+    assert bench.sink.ids == [event.id for event in lost]
+    assert bench.metric("torn_total") == bench.metric("rejected_total") == 0
+    assert bench.files() == []
+
+
+@asynchronous
+@pytest.mark.parametrize("hole", [(0, 30), (40, 90), (90, None)])
+async def test_a_copy_that_a_kill_interrupted_is_torn(
+    tmp_path: Path, hole: tuple[int, int | None]
+) -> None:
+    """A copy need not run from front to back: what was not reached is zeros."""
+    bench = Bench(tmp_path)
+    one, other, cut = (bench.feedback(number) for number in range(3))
+    line = bytearray(encode(cut))
+    missing = slice(*hole)
+    line[missing] = bytes(len(line[missing]))
+    leave_behind(tmp_path, "dead", encode(one) + encode(other) + line + bytes(5000))
+    bench.spool.start()
+    assert await bench.spool.stop(SECOND)
+    assert bench.sink.ids == [one.id, other.id]
+    assert bench.metric("torn_total") == 1
+    assert bench.metric("rejected_total") == 0
+    assert bench.files() == []
+
+
+@asynchronous
+async def test_a_file_has_its_room_from_the_start(tmp_path: Path) -> None:
+    """A page without a block would end the process where the disk is full; what is left over when
+    the next is begun goes back to the disk."""
+    bench = Bench(tmp_path, settings=msgspec.structs.replace(QUICK, segment=100_000))
+    bench.sink.refusals = 10**9
+    bench.spool.start()
+    first = tmp_path / "w-00000001.jsonl"
+    assert first.stat().st_size == 100_000
+    assert first.stat().st_blocks * 512 >= 100_000
+    await bench.put(comment="x" * 60_000)
+    await bench.put(comment="y" * 60_000)
+    assert first.stat().st_size == len(first.read_bytes().strip(b"\0")) < 61_000
+    assert await bench.spool.stop(10 * MILLISECOND) is False
+    left = [path.read_bytes() for path in sorted(tmp_path.glob("*.jsonl"))]
+    assert [text.count(b"\n") for text in left] == [1, 1]
+    assert not any(b"\0" in text for text in left)
 
 
 @asynchronous

@@ -1,5 +1,11 @@
 """Append-only files of events, one JSON object per line, and who may touch them.
 
+The file that is written to has its final size from the start, all of its blocks are the file's
+already, and it is mapped into memory (docs/adr/0017): an event is copied there without a system
+call, lies in the page cache like one that was written with write(2), and finds room for certain.
+What follows the last line is zeros, which are in no JSON. A copy that a kill interrupts may leave
+zeros within its line, for it need not run from front to back.
+
 A writer holds a lock (flock) on `<writer>.lock` as long as it lives, and writes
 `<writer>-00000001.jsonl` and so on. Whoever gets the lock of a writer knows it to be dead, and may
 move its segments to the store.
@@ -8,6 +14,7 @@ move its segments to the store.
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -46,64 +53,74 @@ class Segment:
     that their number does not grow with the events.
     """
 
-    def __init__(self, path: Path, fd: int, size: int, *, live: bool) -> None:
+    def __init__(self, path: Path, fd: int, size: int, memory: mmap.mmap | None = None) -> None:
         self.path = path
-        self.live = live
         self.size = size
         self.done = 0
         self._fd: int | None = fd
+        self._memory = memory
         self._marks: deque[list[int]] = deque()
         self._sealed = True
         if size:
             self._marks.append([size, 0])
 
     @classmethod
-    def create(cls, path: Path) -> Segment:
-        """Begin a new file; its name survives a power cut from now on."""
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
-        folder = os.open(path.parent, os.O_RDONLY)
+    def create(cls, path: Path, room: int) -> Segment:
+        """Begin a new file for so many bytes; its name survives a power cut from now on.
+
+        Raises:
+            OSError: there is no room for it, or the disk is broken; no file is left.
+        """
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-        return cls(path, fd, 0, live=True)
+            # Without blocks of its own a mapped page would end the process where the disk is full.
+            os.posix_fallocate(fd, 0, room)
+            memory = mmap.mmap(fd, room)
+            _sync_names(path.parent)
+        except OSError:
+            os.close(fd)
+            path.unlink()
+            raise
+        return cls(path, fd, 0, memory)
 
     @classmethod
     def adopt(cls, path: Path) -> Segment:
         """Take over the file of a dead writer; its events' times are unknown until they are read,
         so they count as received at the beginning of time."""
         fd = os.open(path, os.O_RDONLY)
-        return cls(path, fd, os.fstat(fd).st_size, live=False)
+        return cls(path, fd, _written(fd))
+
+    @property
+    def live(self) -> bool:
+        """Whether it is written to."""
+        return self._memory is not None
+
+    @property
+    def room(self) -> int:
+        """How many bytes more it takes."""
+        return 0 if self._memory is None else len(self._memory) - self.size
 
     def append(self, data: bytes, at: int) -> None:
-        """Add whole lines received at `at`, with one write(2); nothing is added if it fails.
-
-        Raises:
-            OSError: the disk is full or broken.
-        """
-        fd = self._descriptor()
-        written = os.write(fd, data)
-        if written < len(data):
-            os.ftruncate(fd, self.size)
-            raise OSError(f"{self.path}: only {written} of {len(data)} bytes could be written")
-        self.size += written
-        if self._sealed or self.size - self.done > _MARK * len(self._marks):
-            self._marks.append([self.size, at])
+        """Add whole lines received at `at`, for which there must be room."""
+        if self._memory is None:
+            raise ValueError(f"{self.path} is no longer written to")
+        end = self.size + len(data)
+        self._memory[self.size : end] = data
+        self.size = end
+        if self._sealed or end - self.done > _MARK * len(self._marks):
+            self._marks.append([end, at])
             self._sealed = False
         else:
             mark = self._marks[-1]
-            mark[0] = self.size
+            mark[0] = end
             mark[1] = min(mark[1], at)
 
-    def has_room(self, count: int) -> bool:
-        """Whether the disk takes so many bytes more, asked with blanks that go at once."""
-        fd = self._descriptor()
-        try:
-            return os.write(fd, b" " * count) == count
-        except OSError:
-            return False
-        finally:
-            os.ftruncate(fd, self.size)
+    def finish(self) -> None:
+        """Write to it no more; what room is left goes back to the disk."""
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
+            os.ftruncate(self._descriptor(), self.size)
 
     def seal(self) -> int:
         """Begin a new mark with the next append; returns the current size."""
@@ -135,8 +152,8 @@ class Segment:
 
     def empty(self) -> None:
         """Take what is in the store out of the file; nothing may be left that is not."""
-        if self.size and self.left == 0:
-            os.ftruncate(self._descriptor(), 0)
+        if self._memory is not None and self.left == 0:
+            self._memory[: self.size] = bytes(self.size)
             self.size = self.done = 0
 
     @property
@@ -155,6 +172,7 @@ class Segment:
     def close(self) -> None:
         """Release the file, and remove it if all of it is in the store."""
         if self._fd is not None:
+            self.finish()
             os.close(self._fd)
             self._fd = None
             if self.left == 0:
@@ -164,6 +182,26 @@ class Segment:
         if self._fd is None:
             raise ValueError(f"{self.path} is closed")
         return self._fd
+
+
+def _sync_names(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _written(fd: int) -> int:
+    """Where the zeros begin that a file ends with."""
+    end = os.fstat(fd).st_size
+    while end:
+        begin = max(0, end - _CHUNK)
+        found = len(os.pread(fd, end - begin, begin).rstrip(b"\0"))
+        if found:
+            return begin + found
+        end = begin
+    return 0
 
 
 class WriterLock:

@@ -20,7 +20,7 @@ class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     fsync: Literal["feedback", "always", "never"] = "feedback"
     segment: int = 8 * MIB
-    """A file of this size is closed and the next begun."""
+    """The size that a file has from the start; where there is no room in it the next is begun."""
     bound: int = 1024 * MIB
     """Most that waits for the store; beyond it nothing is recorded or acknowledged."""
     batch: int = 1000

@@ -1,6 +1,6 @@
 """Events on their way to the store: written to disk before the answer, moved in batches after it.
 
-    append ──write(2)──▶ segment files ──read back in batches──▶ Events.ingest ──▶ files removed
+    append ──copied──▶ segment files ──read back in batches──▶ Events.ingest ──▶ files removed
 
 Nothing acknowledged is lost: a killed gateway's files are moved by the next one that starts on the
 same folder, and a store that is down is asked again. Moving twice does no harm, for the store
@@ -77,7 +77,7 @@ class Spool:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Take over what dead writers left, open a segment and begin to move.
+        """Take over what dead writers left and begin to move; on a full disk, too.
 
         Raises:
             OSError: the folder cannot be written to.
@@ -88,7 +88,7 @@ class Spool:
             self._locks.append(lock)
             self._segments.extend(Segment.adopt(path) for path in paths)
             log.info("spool: recovering %d segments of a gateway that stopped", len(paths))
-        self._begin_segment()
+        self._refused = not self._has_room(1)
         self._work.set()
         self._task = asyncio.create_task(self._run())
 
@@ -121,7 +121,7 @@ class Spool:
         if self.pending + _USUAL > self._settings.bound:
             return False
         if self._refused:
-            self._refused = not self._segments[-1].has_room(_USUAL)
+            self._refused = not self._has_room(_USUAL)
         return not self._refused
 
     async def record(self, events: Sequence[Event], at: int, *, synced: bool) -> None:
@@ -140,9 +140,7 @@ class Spool:
         if self.pending + len(data) > self._settings.bound:
             raise SpoolFull("the store has been away for too long: nothing more can be recorded")
         try:
-            segment = self._segments[-1]
-            if segment.size + len(data) > self._settings.segment and segment.size:
-                segment = self._begin_segment()
+            segment = self._segment_for(len(data))
             segment.append(data, at)
             self._refused = False
             self._meters.spool_written.inc(len(events))
@@ -159,11 +157,23 @@ class Spool:
         times = [oldest - 1 for s in self._segments if (oldest := s.oldest()) is not None]
         return min([self._arrivals.complete_until(), *times])
 
-    def _begin_segment(self) -> Segment:
+    def _has_room(self, count: int) -> bool:
+        """Whether so many bytes can be written now."""
+        try:
+            self._segment_for(count)
+        except OSError:
+            return False
+        return True
+
+    def _segment_for(self, count: int) -> Segment:
+        """A segment with room for so many bytes, begun if need be."""
+        last = self._segments[-1] if self._segments else None
+        if last is not None and last.room >= count:
+            return last
         path = self._folder / f"{self._writer}-{next(self._numbers):08d}.jsonl"
-        segment = Segment.create(path)
-        if self._segments:
-            self._segments[-1].live = False
+        segment = Segment.create(path, max(self._settings.segment, count))
+        if last is not None:
+            last.finish()
         self._segments.append(segment)
         return segment
 
@@ -196,7 +206,7 @@ class Spool:
                 torn = await asyncio.to_thread(self._store, data)
                 if torn:
                     self._meters.spool_torn.inc()
-                    log.warning("spool: the last line of %s was cut short", segment.path.name)
+                    log.warning("spool: a line of %s was cut short", segment.path.name)
                 segment.advance(len(data))
             if not segment.live and segment.left == 0:
                 segment.close()
@@ -206,12 +216,14 @@ class Spool:
                 segment.empty()
 
     def _store(self, data: bytes) -> bool:
-        """Decode lines and store their events (in a thread); True if the last line is torn."""
+        """Decode lines and store their events (in a thread); True if a line is torn."""
         *lines, last = data.split(b"\n")
+        torn = bool(last)
         events: list[Event] = []
         for line in lines:
-            event = self._decode(line)
-            if event is not None:
+            if b"\0" in line:
+                torn = True
+            elif (event := self._decode(line)) is not None:
                 events.append(event)
         for begin in range(0, len(events), self._settings.batch):
             batch = events[begin : begin + self._settings.batch]
@@ -221,7 +233,7 @@ class Spool:
                 [event for event in batch if isinstance(event, Shadow)],
             )
             self._meters.spool_stored.inc(len(batch))
-        return bool(last)
+        return torn
 
     def _decode(self, line: bytes) -> Event | None:
         try:
