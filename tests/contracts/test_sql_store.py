@@ -261,6 +261,22 @@ def test_the_newest_of_a_task_are_found_without_a_walk_over_the_others(url: str)
         ]
 
 
+def test_units_are_found_within_a_rollout_and_not_listed_outside_of_any(url: str) -> None:
+    """Units come in no order: listing each would cost as much as storing the inference."""
+    SqlStore(url).close()
+    name = "ix_inferences_rollout_unit_epoch_id"
+    with writing(url) as connection:
+        for condition in ("unit = ?", "unit IN (?, 'ana')"):
+            query = f"SELECT id FROM inferences WHERE rollout = ? AND {condition}"
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", ("r", "u"))
+            [row] = rows
+            assert row[-1] == (
+                f"SEARCH inferences USING COVERING INDEX {name} (rollout=? AND unit=?)"
+            )
+        made = f"SELECT sql FROM sqlite_master WHERE name = '{name}'"
+        assert connection.exec_driver_sql(made).scalar_one().endswith("WHERE rollout IS NOT NULL")
+
+
 def left_in(url: str, text: str) -> int:
     """How often a text stands in the bytes of the file and its log."""
     paths = [Path(file_of(url)), Path(file_of(url) + "-wal")]

@@ -76,7 +76,8 @@ INDEXES: Mapping[str, Sequence[tuple[str, ...]]] = {
     "shadows": [("rollout", "id")],
     "feedback": [("inference_id", "metric"), ("metric", "at")],
 }
-"""Table → what is looked for besides the key."""
+"""Table → what is looked for besides the key. Rows without the first of the columns are in no such
+index: nobody looks for them there, and units in no order cost as much as the rows themselves."""
 
 _TYPES: dict[type, type[TypeEngine[Any]]] = {
     str: Text,
@@ -106,7 +107,10 @@ def _table(kind: type[Record]) -> Table:
     columns = [_column(field, hint) for field, hint in hints(kind).items()]
     table = Table(name, metadata, *columns, PrimaryKeyConstraint(*kind.KEY))
     for fields in INDEXES.get(name, ()):
-        Index(f"ix_{name}_{'_'.join(fields)}", *(table.c[field] for field in fields))
+        first = table.c[fields[0]]
+        where = first.is_not(None) if first.nullable else None
+        columns = [table.c[field] for field in fields]
+        Index(f"ix_{name}_{'_'.join(fields)}", *columns, sqlite_where=where)
     return table
 
 
