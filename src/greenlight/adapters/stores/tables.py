@@ -224,10 +224,6 @@ class Codec(Generic[R]):
         self.kind = kind
         self.table = TABLES[kind]
         self.names = tuple(hints(kind))
-        self._values = operator.attrgetter(*self.names)
-        self._texts = tuple(
-            n for n, hint in hints(kind).items() if issubclass(_split(hint)[0], enum.Enum)
-        )
         self._documents = tuple(n for n in self.names if n in documents(kind))
         self._readers: list[tuple[int, Callable[[Any], Any]]] = [
             (i, reader)
@@ -242,10 +238,7 @@ class Codec(Generic[R]):
             ValueError: a float that is not finite.
         """
         check_finite(record)
-        row = dict(zip(self.names, self._values(record), strict=True))
-        for name in self._texts:
-            value = row[name]
-            row[name] = None if value is None else str(value)
+        row: dict[str, Any] = msgspec.to_builtins(record)
         for name in self._documents:
             row[name] = canonical(row[name]).decode()
         return row
