@@ -292,7 +292,7 @@ async def test_beyond_the_bound_nothing_is_acknowledged(tmp_path: Path) -> None:
             put += await bench.put()
     assert 2 < len(put) < 10
     bench.sink.refusals = 0
-    await eventually(lambda: bench.sink.ids == put)
+    await eventually(lambda: bench.sink.ids == put and bench.spool.pending == 0)
     assert await bench.put()
     assert await bench.spool.stop(SECOND)
 
