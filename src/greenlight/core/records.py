@@ -167,6 +167,8 @@ class Rollout(Record, frozen=True, kw_only=True):
     step: int
     at: int
     ended_at: int | None = None
+    paused: str | None = None
+    """Who has paused it, and why; None: it goes on by itself."""
 
 
 class Epoch(Record, frozen=True, kw_only=True):

@@ -39,6 +39,8 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     healthy there; None: nowhere."""
     alarms: Mapping[str, Judgement] = {}
     """The declared alarms by name, judged over both arms (`core.alarms`)."""
+    paused: str | None = None
+    """Who has paused the rollout, and why."""
     order: Order | None = None
 
 

@@ -75,3 +75,6 @@ class Action(enum.StrEnum):
     ROLLBACK = "rollback"
     WITHDRAW = "withdraw"
     INCONCLUSIVE = "inconclusive"
+    PAUSE = "pause"
+    """A person's word: nothing grows until it is resumed, and harm is rolled back all the same."""
+    RESUME = "resume"

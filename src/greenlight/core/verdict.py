@@ -200,6 +200,8 @@ def _may_not_grow(
 ) -> Verdict | None:
     """Whatever forbids both widening and promotion, the most serious first."""
     rules = policy.rollout
+    if situation.paused is not None:
+        return _hold("paused", situation.paused)
     if situation.unapproved is not None:
         return _hold("unapproved", situation.unapproved)
     if situation.complete_until is None:
@@ -284,7 +286,7 @@ def _grow(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> V
     lacking = check(situation, evidence, policy)
     if lacking is not None:
         return lacking
-    lean = _lean(evidence, policy)
+    lean = leaning(evidence, policy)
     if lean is not None:
         return lean
     if promotes:
@@ -343,8 +345,8 @@ def _unready(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -
     return _collecting(outcomes, policy)
 
 
-def _lean(evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
-    """Evidence of harm that is not enough to roll back but too much to go on."""
+def leaning(evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
+    """STAY where there is evidence of harm: not enough to roll back, too much to go on."""
     log_e = evidence.log_e
     tests = [*_quality_tests(policy), "errors"]
     if not _heard_alike(evidence, policy):

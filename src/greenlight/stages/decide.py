@@ -112,12 +112,12 @@ def decide(
     if news:
         appends.append(decision)
         words.append(("decision", ledger.body_of(decision)))
+        moves = _moves(store, rollout, verdict, now)
+        swaps.extend(moves)
+        words += [ledger.moved(old, new, verdict.reason) for old, new in moves]
         changed = _next_epoch(rollout, epoch, verdict, decision, policy)
         if changed is not None:
-            moves = _moves(store, rollout, verdict, now)
             appends.append(changed)
-            swaps.extend(moves)
-            words += [ledger.moved(old, new, verdict.reason) for old, new in moves]
             words.append(("epoch", ledger.body_of(changed)))
     record(store, words, append=appends, swap=swaps, fence=fence, now=now)
     return decision if news else None
@@ -196,7 +196,7 @@ def _next_epoch(
 def _moves(
     store: Store, rollout: Rollout, verdict: Verdict, now: int
 ) -> list[tuple[Record, Record]]:
-    """The rollout and the versions as they stand after a verdict that changes the routing.
+    """The rollout and the versions as they stand after a verdict; nothing where it moves none.
 
     Only a candidate in canary is promoted. Whatever else the statuses are, they follow traffic and
     must not keep it from being withdrawn.
@@ -206,6 +206,11 @@ def _moves(
     """
     if verdict.action == Action.WIDEN:
         return [(rollout, msgspec.structs.replace(rollout, step=rollout.step + 1))]
+    if verdict.action in (Action.PAUSE, Action.RESUME):
+        why = verdict.reason if verdict.action == Action.PAUSE else None
+        return [(rollout, msgspec.structs.replace(rollout, paused=why))]
+    if verdict.action not in _ENDS:
+        return []
     status = next_rollout_status(rollout.status, verdict.action)
     ended = msgspec.structs.replace(rollout, status=status, ended_at=now)
     moves: list[tuple[Record, Record]] = [(rollout, ended)]

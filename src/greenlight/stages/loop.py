@@ -14,9 +14,9 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from greenlight.core.answers import Lease
-from greenlight.core.errors import DataError, NotFound, UserError
+from greenlight.core.errors import NotFound
 from greenlight.core.gates import GateResult
-from greenlight.core.policy import DecisionPolicy, GateRule
+from greenlight.core.policy import GateRule
 from greenlight.core.records import (
     SECOND,
     Dataset,
@@ -28,7 +28,6 @@ from greenlight.core.records import (
     StageResult,
     Version,
 )
-from greenlight.core.situation import Situation
 from greenlight.ports import Blobs, Clock, Model, Progress, Records, Source, Store, Trainer
 from greenlight.recording import Step
 from greenlight.remembering import Predictor
@@ -37,9 +36,9 @@ from greenlight.stages.collect import collect
 from greenlight.stages.curate import curate
 from greenlight.stages.decide import decide
 from greenlight.stages.evaluate import Case, evaluate, protocol
-from greenlight.stages.observe import observe
 from greenlight.stages.register import gate, register
 from greenlight.stages.sanity import sanity
+from greenlight.stages.survey import survey
 from greenlight.stages.train import train
 
 STAGES = ("collect", "curate", "train", "sanity", "register", "evaluate", "gate")
@@ -308,29 +307,16 @@ def reconcile(
         Conflict: the routing changed meanwhile; the next pass sees it.
         LostLease: another controller leads now.
     """
-    rollout = roll_out.active(store, task)
-    epoch = roll_out.current_epoch(store, task)
-    if rollout is None or epoch is None:
+    found = survey(store, task, authorise, now)
+    if found is None:
         return None
-    policy = msgspec.convert(rollout.policy, DecisionPolicy)
-    seen = observe(store, rollout, epoch, policy, now)
-    situation = Situation(
-        step=rollout.step,
-        epoch=epoch.number,
-        started_at=rollout.at,
-        soaking_since=seen.soaking_since,
-        complete_until=seen.complete_until,
-        arms=seen.arms,
-        unapproved=_refusal(authorise, rollout),
-        unreachable_since=seen.unreachable_since,
-    )
     return decide(
         store,
-        rollout,
-        epoch,
-        entries=seen.entries,
-        closed=seen.closed,
-        situation=situation,
+        found.rollout,
+        found.epoch,
+        entries=found.seen.entries,
+        closed=found.seen.closed,
+        situation=found.situation,
         fence=fence,
         now=now,
         random=random,
@@ -363,12 +349,3 @@ def _get(records: Records, kind: type[R], key: str) -> R:
     if found is None:
         raise NotFound(f"{kind.__name__.lower()} {key}: gone from the store; run with --force")
     return found
-
-
-def _refusal(authorise: Callable[[Rollout], None], rollout: Rollout) -> str | None:
-    """Why the candidate may not get more traffic. Asking must not keep it from losing traffic."""
-    try:
-        authorise(rollout)
-    except (UserError, DataError) as refusal:
-        return str(refusal)
-    return None

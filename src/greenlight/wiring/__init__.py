@@ -26,7 +26,7 @@ from greenlight.wiring.audit import (
     verify_ledger,
 )
 from greenlight.wiring.caching import open_cache
-from greenlight.wiring.control import go_live, look, start_rollout
+from greenlight.wiring.control import go_live, look, start_rollout, steer
 from greenlight.wiring.data import (
     export_rows,
     import_file,
@@ -92,6 +92,7 @@ __all__ = [
     "signed_head",
     "standing",
     "start_rollout",
+    "steer",
     "times",
     "turn",
     "verify_export",

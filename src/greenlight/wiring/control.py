@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from greenlight.core.records import Decision, Epoch, Rollout, Version
 from greenlight.core.states import Action
 from greenlight.lookup import find_version
 from greenlight.remembering import forget
 from greenlight.stages import loop, roll_out
-from greenlight.wiring.app import App, authorise
+from greenlight.stages import steer as steering
+from greenlight.wiring.app import App, authorise, person_of
 
 
 def go_live(app: App, version: Version, *, initiator: str) -> Epoch:
@@ -50,10 +53,26 @@ def start_rollout(app: App, candidate: Version, *, initiator: str, aa: bool = Fa
     )
 
 
+def steer(app: App, task: str, action: Action, *, secret: str, why: str) -> Decision:
+    """Carry out a person's order to a running rollout; see `stages.steer.steer`."""
+    app.act()
+    decision = steering.steer(
+        app.store,
+        task,
+        action,
+        person=person_of(app.settings, secret),
+        why=why,
+        roles=app.settings.task(task).approval.quorum,
+        authorise=_approved(app),
+        now=app.clock.now(),
+        random=app.random,
+    )
+    _forget_if_gone(app, decision)
+    return decision
+
+
 def look(app: App, task: str, holder: str) -> Decision | None:
     """One pass of the controller over a task, if `holder` leads; see `stages.loop.reconcile`.
-
-    What was remembered of a version that is rolled back is dropped (REQUIREMENTS O3).
 
     Raises:
         Conflict: the routing changed meanwhile; the next pass sees it.
@@ -66,13 +85,24 @@ def look(app: App, task: str, holder: str) -> Decision | None:
     decision = loop.reconcile(
         app.store,
         task,
-        authorise=lambda rollout: authorise(app, rollout.candidate, initiator=rollout.initiator),
+        authorise=_approved(app),
         fence=fence,
         now=now,
         random=app.random,
     )
-    if decision is not None and decision.action is Action.ROLLBACK:
+    if decision is not None:
+        _forget_if_gone(app, decision)
+    return decision
+
+
+def _approved(app: App) -> Callable[[Rollout], None]:
+    """Raises unless a rollout's candidate is approved, and genuine."""
+    return lambda rollout: authorise(app, rollout.candidate, initiator=rollout.initiator)
+
+
+def _forget_if_gone(app: App, decision: Decision) -> None:
+    """Drop what was remembered of a version that is rolled back (REQUIREMENTS O3)."""
+    if decision.action is Action.ROLLBACK:
         rollout = app.store.get(Rollout, decision.rollout)
         if rollout is not None:
             forget(app.cache(), find_version(app.store, rollout.candidate).bundle)
-    return decision

@@ -66,6 +66,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "greenlight plan intent --effect 0.03 --per-day 2000",
     ),
     "rollout": ("greenlight rollout start intent intent@2",),
+    "rollout rollback": ('greenlight rollout rollback intent -m "support is flooded"',),
+    "rollout pause": ('greenlight rollout pause intent -m "a holiday, nobody watches"',),
+    "rollout resume": ('greenlight rollout resume intent -m "back again"',),
+    "rollout widen": ('greenlight rollout widen intent -m "few users, no harm for a week"',),
+    "rollout promote": ('greenlight rollout promote intent -m "as good, and half the cost"',),
     "rollout start": (
         "greenlight rollout start intent intent@2",
         "greenlight rollout start intent intent@3 --aa",

@@ -11,6 +11,7 @@ from greenlight import wiring
 from greenlight.core import fingerprint
 from greenlight.core.gates import exit_code, passed
 from greenlight.core.states import VersionStatus
+from greenlight.entrypoints.cli import steering
 from greenlight.entrypoints.cli.common import (
     initiator,
     json_option,
@@ -125,6 +126,10 @@ def _show_schedule(context: click.Context, task: str, as_json: bool) -> None:
 @click.group()
 def rollout() -> None:
     """Put an approved version before users."""
+
+
+for _command in steering.COMMANDS:
+    rollout.add_command(_command)
 
 
 @rollout.command()

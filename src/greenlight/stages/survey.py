@@ -1,0 +1,65 @@
+"""Survey: how a task's running rollout stands, before anything is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from greenlight.core.errors import DataError, UserError
+from greenlight.core.policy import DecisionPolicy
+from greenlight.core.records import Epoch, Rollout
+from greenlight.core.situation import Situation
+from greenlight.ports import Store
+from greenlight.stages import roll_out
+from greenlight.stages.observe import Observation, observe
+
+
+class Survey(msgspec.Struct, frozen=True, kw_only=True):
+    """How a task's running rollout stands at a moment."""
+
+    rollout: Rollout
+    epoch: Epoch
+    policy: DecisionPolicy
+    seen: Observation
+    situation: Situation
+
+
+def survey(
+    store: Store, task: str, authorise: Callable[[Rollout], None], now: int
+) -> Survey | None:
+    """Look at a task's running rollout, and change nothing; None: there is none.
+
+    Args:
+        store: records and events.
+        task: the task's name.
+        authorise: raises unless the rollout's candidate is (still) approved, and genuine.
+        now: microseconds since 1970-01-01 UTC.
+    """
+    rollout = roll_out.active(store, task)
+    epoch = roll_out.current_epoch(store, task)
+    if rollout is None or epoch is None:
+        return None
+    policy = msgspec.convert(rollout.policy, DecisionPolicy)
+    seen = observe(store, rollout, epoch, policy, now)
+    situation = Situation(
+        step=rollout.step,
+        epoch=epoch.number,
+        started_at=rollout.at,
+        soaking_since=seen.soaking_since,
+        complete_until=seen.complete_until,
+        arms=seen.arms,
+        unapproved=_refusal(authorise, rollout),
+        unreachable_since=seen.unreachable_since,
+        paused=rollout.paused,
+    )
+    return Survey(rollout=rollout, epoch=epoch, policy=policy, seen=seen, situation=situation)
+
+
+def _refusal(authorise: Callable[[Rollout], None], rollout: Rollout) -> str | None:
+    """Why the candidate may not get more traffic. Asking must not keep it from losing traffic."""
+    try:
+        authorise(rollout)
+    except (UserError, DataError) as refusal:
+        return str(refusal)
+    return None

@@ -1,0 +1,56 @@
+"""`greenlight rollout rollback|pause|resume|widen|promote`, with no controller about (O4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.project import Project
+
+
+def epoch(project: Project) -> int:
+    return int(project.json("status", "intent")["tasks"]["intent"]["epoch"])
+
+
+def test_out_of_traffic_by_one_command(rolling: Project) -> None:
+    before = epoch(rolling)
+    said = rolling.ok("rollout", "rollback", "intent", "-m", "support is flooded", by="ana")
+    assert "intent: rollback by ana (ml_lead): support is flooded" in said
+    assert "control answers everybody" in said
+    assert epoch(rolling) == before + 1
+    [listed] = rolling.json("rollouts", "list")
+    assert listed["status"] == "rolled_back"
+    assert "no rollout is running" in rolling.refused(
+        2, "rollout", "rollback", "intent", "-m", "again", by="ana"
+    )
+    rolling.ok("audit", "verify", "--no-files")
+
+
+def test_paused_and_resumed(rolling: Project) -> None:
+    before = epoch(rolling)
+    paused = rolling.json("rollout", "pause", "intent", "-m", "a holiday", "--as", "ben", by="ben")
+    assert (paused["action"], paused["code"]) == ("pause", "order")
+    assert "pause (order): ben (product_owner): a holiday" in rolling.ok("status", "intent")
+    [listed] = rolling.json("rollouts", "list")
+    assert listed["paused"] == "ben (product_owner): a holiday"
+    said = rolling.ok("rollout", "resume", "intent", "-m", "back again", by="ben")
+    assert "the evidence decides again" in said
+    assert epoch(rolling) == before, "the split stays"
+
+
+@pytest.mark.parametrize(
+    ("by", "words", "says"),
+    [
+        (None, ["rollback", "intent", "-m", "x"], "GREENLIGHT_PERSON_KEY is not set"),
+        ("ana", ["rollback", "intent", "-m", "x", "--as", "ben"], "is ana's, not ben's"),
+        ("ana", ["rollback", "intent", "-m", " "], "say why"),
+        ("ana", ["rollback", "nothing", "-m", "x"], "there are: intent"),
+        ("ana", ["resume", "intent", "-m", "x"], "resume is refused: it is not paused"),
+        ("ana", ["promote", "intent", "-m", "x"], "not come to its last step"),
+        ("ana", ["widen", "intent", "-m", "x"], "hold (unapproved): intent@2 is not approved"),
+    ],
+)
+def test_refusals_say_why(rolling: Project, by: str | None, words: list[str], says: str) -> None:
+    before = epoch(rolling)
+    environ = {} if by else {"GREENLIGHT_PERSON_KEY": ""}
+    assert says in rolling.refused(2, "rollout", *words, by=by, **environ)
+    assert epoch(rolling) == before
