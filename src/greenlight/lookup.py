@@ -22,6 +22,8 @@ from greenlight.core.records import (
     Decision,
     Epoch,
     EvidenceState,
+    Feedback,
+    Inference,
     JournalEntry,
     LedgerEntry,
     Record,
@@ -38,6 +40,8 @@ R = TypeVar("R", bound=Record)
 I = TypeVar("I", Rollout, Decision)  # noqa: E741 (records that go by an id)
 
 PAGE = 1000
+RECENT = 500
+"""Answers among which those that nobody has judged are looked for."""
 PURGE = "purge"
 """The kind of the ledger's entries on what was erased."""
 SHORTEST_PREFIX = 4
@@ -63,6 +67,24 @@ def splits(records: Records, rollout: Rollout) -> dict[int, float]:
     """The candidate's share of units in each epoch of a rollout."""
     epochs = everything(records, Epoch, {"task": rollout.task, "rollout": rollout.id})
     return {epoch.number: epoch.weight for epoch in epochs}
+
+
+def unjudged_answers(records: Records, task: str, most: int) -> list[Inference]:
+    """The newest answers of a task whose texts are kept and that nobody has judged.
+
+    Args:
+        records: the store.
+        task: the task's name.
+        most: at most so many; they are looked for among the `RECENT` newest.
+    """
+    found: list[Inference] = []
+    for answer in records.scan(Inference, {"task": task}, newest_first=True, limit=RECENT):
+        if len(found) == most:
+            break
+        judged = {"inference_id": answer.id, "metric": "quality"}
+        if answer.output and not records.scan(Feedback, judged, limit=1):
+            found.append(answer)
+    return found
 
 
 def everything(

@@ -231,7 +231,15 @@ async def test_everybody_can_use_them(tmp_path: Path, browser: Browser, scheme: 
             await person.decide("Approve", "read it twice")
             await check(browser, axe, "refused")
             assert len(browser.complaints()) == 1
-            for path in ("approvals", "versions", "versions/intent@1", "relabel", "relabel/intent"):
+            for path in (
+                "approvals",
+                "versions",
+                "versions/intent@1",
+                "relabel",
+                "relabel/intent",
+                "judge",
+                "judge/intent",
+            ):
                 await person.open(f"/{path}")
                 await check(browser, axe, path)
 

@@ -16,6 +16,7 @@ from greenlight.core.records import Version
 from greenlight.dashboard.site import Site
 from greenlight.lookup import find_version
 from greenlight.serving.http import Receive, Response, Scope, Send, send_response
+from greenlight.serving.wire import FeedbackItem
 from greenlight.testing import FakeClock
 from greenlight.wiring.pages import build_pages
 from tests.cli.project import Project
@@ -135,6 +136,21 @@ def trained(folder: Path) -> Project:
     return project
 
 
+def unheard(item: FeedbackItem) -> None:
+    """There is no gateway that could hear it (`judged` has one)."""
+    raise AssertionError(f"nobody hears {item}")
+
+
+@asynccontextmanager
+async def judged(project: Project) -> AsyncIterator[Place]:
+    """Serve a project's gateway with its pages, as `greenlight up` does."""
+    with wiring.open_app(config.load(project.file, {})) as app:
+        place = Place(project, app, Clock(app.clock.now()), "")
+        async with serving(wiring.build_gateway(app, "gateway-1", pages=True)) as client:
+            place.url = client.url
+            yield place
+
+
 @asynccontextmanager
 async def house(project: Project, *, alone: bool = True) -> AsyncIterator[Place]:
     """Serve the pages of a project."""
@@ -142,7 +158,7 @@ async def house(project: Project, *, alone: bool = True) -> AsyncIterator[Place]
         clock = Clock(opened.clock.now())
         app = dataclasses.replace(opened, clock=clock)
         place = Place(project, app, clock, "")
-        site = build_pages(app, alone=alone)
+        site = build_pages(app, unheard, alone=alone)
         async with serving(_Pages(site, place)) as client:
             place.url = client.url
             try:

@@ -21,6 +21,7 @@ from greenlight.serving.http import Response
 from greenlight.testing import FakeClock
 from greenlight.wiring.pages import build_pages
 from scripts.shop import TASK, Shop
+from tests.dashboard.house import unheard
 from tests.dashboard.shops import STATES, fresh, rollouts, shown, told
 from tests.dashboard.test_site import ask as request
 from tests.serving.harness import Client, asynchronous
@@ -92,7 +93,7 @@ async def test_an_installation_without_a_gateway_says_so() -> None:
     """P1: a minute after the last sign of life nothing can be new, and silence is not health."""
     shop = told("running")
     later = FakeClock(shop.clock.now() + MINUTE)
-    site = build_pages(dataclasses.replace(shop.app, clock=later))
+    site = build_pages(dataclasses.replace(shop.app, clock=later), unheard)
     overview = words((await request(site, "/")).body.decode())
     rollout = words((await request(site, f"/rollouts/{rollouts(shop)[0].id}")).body.decode())
     assert "No gateway has told of itself" in overview

@@ -195,6 +195,19 @@ def messages_of(request: Request) -> list[tuple[str, Any]]:
     return [(message.role, message.content) for message in messages]
 
 
+def spoken(messages: str) -> list[tuple[str, str]]:
+    """Who said what in recorded messages (JSON), for people; what is no text is shown as JSON."""
+    try:
+        found = _MESSAGES.decode(messages)
+    except _MALFORMED:
+        return [("", messages)]
+    return [(message.role, _shown(message.content)) for message in found]
+
+
+def _shown(content: Any) -> str:
+    return content if isinstance(content, str) else msgspec.json.encode(content).decode()
+
+
 def last_words(messages: Sequence[tuple[str, Any]]) -> str:
     """The text that the user said last.
 

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from greenlight.core import ids
 from greenlight.core.errors import GreenlightError, NotFound
 from greenlight.core.records import SECOND, Replica
@@ -50,6 +52,7 @@ from greenlight.serving.routing import Plan, RoutingTable, models
 from greenlight.serving.settings import Settings
 from greenlight.serving.shadow import Shadows
 from greenlight.serving.spool import Spool
+from greenlight.serving.wire import FeedbackItem
 
 log = logging.getLogger(__name__)
 
@@ -186,9 +189,20 @@ class Gateway:
         self._tasks: list[asyncio.Task[None]] = []
         self._heard = True
         self._beating: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop  # from the start on
+
+    def hear(self, item: FeedbackItem) -> None:
+        """Take feedback from a thread that may wait; it is durable when this returns.
+
+        Raises:
+            BadInput, NotFound, SpoolFull: as for a request to `/v1/feedback`.
+        """
+        taken = self._desk.take(msgspec.json.encode(item), None, None)
+        asyncio.run_coroutine_threadsafe(taken, self._loop).result()
 
     async def start(self) -> None:
         """Open the spool, look for routing once, sign in, and go on in the background."""
+        self._loop = asyncio.get_running_loop()
         self._spool.start()
         self._shadows.start()
         await self._gatekeeper.refresh()

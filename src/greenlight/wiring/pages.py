@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from greenlight.wiring.app import App, standing
@@ -11,16 +11,20 @@ if TYPE_CHECKING:
     from greenlight.dashboard.http import Request
     from greenlight.dashboard.site import Site
     from greenlight.dashboard.tasks import House
+    from greenlight.serving.wire import FeedbackItem
+
+    Hear = Callable[[FeedbackItem], None]
 
 ALL = ""
 """The topic of every task together."""
 
 
-def build_pages(app: App, *, alone: bool = True) -> Site:
+def build_pages(app: App, hear: Hear, *, alone: bool = True) -> Site:
     """The pages over the installation's store; give them to its gateway.
 
     Args:
         app: the open store and settings.
+        hear: takes feedback from a thread, durably (`serving.app.Gateway.hear`).
         alone: False where other processes answer at the same address.
     """
     from greenlight.dashboard.live import News
@@ -30,7 +34,7 @@ def build_pages(app: App, *, alone: bool = True) -> Site:
     from greenlight.wiring.people_pages import build_people_pages
 
     house = _house(app)
-    people = build_people_pages(app, alone=alone)
+    people = build_people_pages(app, hear, alone=alone)
     tasks, rollouts = Tasks(house), Rollouts(house)
     project = app.settings.project
 

@@ -8,24 +8,37 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from greenlight.core import chat
 from greenlight.core import evaluation as documents
 from greenlight.core.errors import Tampered
 from greenlight.core.records import Approval, Evaluation, Inference, Rollout, Version
 from greenlight.dashboard import approvals, people, relabel, versions
+from greenlight.dashboard import judging as judge
 from greenlight.dashboard.approvals import Approvals, Case, Decided, SignOff
 from greenlight.dashboard.http import Around, Request
+from greenlight.dashboard.judging import Judging, Panel
 from greenlight.dashboard.people import Door, Session
 from greenlight.dashboard.relabel import Desk, Given, Relabelling, Waiting
 from greenlight.dashboard.site import Route
 from greenlight.dashboard.versions import Archive, Source, Told, Versions
-from greenlight.lookup import everything, find_version, initiators, passed_evaluations
+from greenlight.lookup import (
+    everything,
+    find_version,
+    initiators,
+    passed_evaluations,
+    unjudged_answers,
+)
 from greenlight.reporting import lineage
 from greenlight.reporting.lineage import Lineage
+from greenlight.serving.wire import FeedbackItem
 from greenlight.stages.relabel import known_labels
 from greenlight.wiring.app import App, person_of, sign_off, standing
 from greenlight.wiring.data import label_answer, relabel_queue
 from greenlight.wiring.evaluating import evaluation_of
 from greenlight.wiring.papers import facts_of, gates_of
+
+Hear = Callable[[FeedbackItem], None]
+"""Takes feedback from a thread, durably."""
 
 _REMEMBERED = 64
 """Versions whose rows have been counted, for a data set is read through for it."""
@@ -42,11 +55,12 @@ class PeoplePages(NamedTuple):
     """Path and text of those that every page leads to."""
 
 
-def build_people_pages(app: App, *, alone: bool = True) -> PeoplePages:
+def build_people_pages(app: App, hear: Hear, *, alone: bool = True) -> PeoplePages:
     """The pages of people over the installation's store.
 
     Args:
         app: the open store and settings.
+        hear: takes feedback from a thread, durably.
         alone: False where other processes answer at the same address, which would not know who
             has signed in here.
     """
@@ -59,6 +73,7 @@ def build_people_pages(app: App, *, alone: bool = True) -> PeoplePages:
     signing = Approvals(_sign_off(app), door)
     shown = Versions(_archive(app))
     labelling = Relabelling(_desk(app), door)
+    judging = Judging(_panel(app, hear), door)
     routes: tuple[Route, ...] = (
         ("GET", people.SIGN_IN, door.ask),
         ("POST", people.SIGN_IN, door.sign_in),
@@ -68,6 +83,9 @@ def build_people_pages(app: App, *, alone: bool = True) -> PeoplePages:
         ("POST", f"{approvals.PATH}/{{label}}", signing.decide),
         ("GET", versions.PATH, shown.all),
         ("GET", f"{versions.PATH}/{{label}}", shown.one),
+        ("GET", judge.PATH, judging.tasks),
+        ("GET", f"{judge.PATH}/{{task}}", judging.queue),
+        ("POST", f"{judge.PATH}/{{task}}", judging.judge),
         ("GET", relabel.PATH, labelling.tasks),
         ("GET", f"{relabel.PATH}/{{task}}", labelling.queue),
         ("POST", f"{relabel.PATH}/{{task}}", labelling.label),
@@ -75,6 +93,7 @@ def build_people_pages(app: App, *, alone: bool = True) -> PeoplePages:
     nav = (
         (versions.PATH, "Versions"),
         (approvals.PATH, "Approvals"),
+        (judge.PATH, "Judge"),
         (relabel.PATH, "Relabel"),
     )
     return PeoplePages(routes, door.around, door.shared, nav)
@@ -195,6 +214,33 @@ def _queue(app: App, task: str, most: int) -> list[Waiting]:
         Waiting(**msgspec.structs.asdict(one), labels=configured or _labels(app, one.inference))
         for one in relabel_queue(app, task, most)
     ]
+
+
+def _panel(app: App, hear: Hear) -> Panel:
+    def take(given: judge.Verdict, reviewer: str) -> None:
+        hear(
+            FeedbackItem(
+                inference_id=given.inference,
+                value=given.value,
+                reason_code=given.reason_code.strip() or None,
+                comment=given.comment.strip() or None,
+                reviewer=reviewer,
+            )
+        )
+
+    def unjudged(task: str, most: int) -> list[judge.Unjudged]:
+        kind = app.settings.task(task).kind
+        return [
+            judge.Unjudged(
+                inference=one.id,
+                asked=chat.spoken(one.input) if kind == "chat" else [("", one.input)],
+                answer=one.output,
+                at=one.at,
+            )
+            for one in unjudged_answers(app.store, task, most)
+        ]
+
+    return Panel(tasks=lambda: sorted(app.settings.tasks), unjudged=unjudged, hear=take)
 
 
 def _labels(app: App, inference: str) -> Sequence[str]:

@@ -41,7 +41,7 @@ def build_gateway(
     spool = settings.state / "spool"
     with artifacts.writing(spool):
         spool.mkdir(parents=True, exist_ok=True)
-    return Gateway(
+    gateway = Gateway(
         records=app.store,
         events=app.store,
         authorise=lambda digest, variant: authorise(
@@ -54,7 +54,11 @@ def build_gateway(
         replica=replica,
         config_digest=settings.config_digest,
         admin=build_admin(app),
-        pages=build_pages(app, alone=not shares_metrics) if pages else None,
+        pages=(
+            build_pages(app, lambda item: gateway.hear(item), alone=not shares_metrics)
+            if pages
+            else None
+        ),
         pipeline=lambda: newest_of_each(app),
         plan=functools.partial(plan_of, app),
         luck=lambda: int.from_bytes(app.random(4), "big") / 2**32,
@@ -66,6 +70,7 @@ def build_gateway(
             ),
         ),
     )
+    return gateway
 
 
 def plan_of(app: App, task: str) -> Plan:
