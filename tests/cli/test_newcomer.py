@@ -155,7 +155,7 @@ def test_a_name_that_the_file_would_not_take(project: Project, name: str) -> Non
     [
         ("unknown command", ["statis"], "did you mean 'status'?"),
         ("unknown subcommand", ["versions", "lst"], "Did you mean 'list'?"),
-        ("unknown subcommand", ["rollout", "begin"], "There are: pause, promote, resume, rollback, start, widen"),
+        ("unknown subcommand", ["rollout", "begin"], "There are: rollback, pause"),
         ("unknown option", ["run", "intent", "--forse"], "--force"),
     ],
 )
