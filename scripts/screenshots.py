@@ -82,6 +82,8 @@ def pictures(told: History) -> Sequence[Picture]:
         Picture("rollout", running, height=1500),
         Picture("rollout-dark", lost, dark=True, height=1150),
         Picture("rollout-phone", running, size=PHONE, height=1500),
+        Picture("approvals", "/approvals"),
+        Picture("version", "/versions/intent@4", height=1100),
     )
 
 

@@ -171,6 +171,8 @@ def free_label(records: Records, task: str, wanted: str | None) -> str:
 def find_by_id(records: Records, kind: type[I], name: str) -> I:
     """A rollout or a decision by its id or the beginning of it.
 
+    A task's name is its newest rollout.
+
     Raises:
         NotFound: nothing goes by that id.
         BadInput: it fits more than one.
@@ -179,6 +181,10 @@ def find_by_id(records: Records, kind: type[I], name: str) -> I:
     exact = records.get(kind, name)
     if exact is not None:
         return exact
+    if kind is Rollout:
+        newest = records.scan(kind, {"task": name}, newest_first=True, limit=1)
+        if newest:
+            return newest[0]
     found = []
     if len(name) >= SHORTEST_PREFIX:
         found = [item for item in everything(records, kind) if item.id.startswith(name)]

@@ -19,6 +19,9 @@ def test_out_of_traffic_by_one_command(rolling: Project) -> None:
     assert epoch(rolling) == before + 1
     [listed] = rolling.json("rollouts", "list")
     assert listed["status"] == "rolled_back"
+    assert "intent@2 was rolled back at " in rolling.ok("status", "intent")
+    assert "(order): ana (ml_lead): support is flooded" in rolling.ok("status", "intent")
+    assert rolling.json("rollouts", "show", "intent")["rollout"]["id"] == listed["id"]
     assert "no rollout is running" in rolling.refused(
         2, "rollout", "rollback", "intent", "-m", "again", by="ana"
     )

@@ -179,7 +179,10 @@ def list_rollouts(context: click.Context, task: str | None, limit: int, as_json:
 @json_option
 @click.pass_context
 def show_rollout(context: click.Context, rollout: str, as_json: bool) -> None:
-    """Show a rollout: its splits, its decisions and its policy. ROLLOUT may be shortened."""
+    """Show a rollout: its splits, its decisions and its policy. ROLLOUT may be shortened.
+
+    A task's name is its newest rollout.
+    """
     with opened(context) as app:
         found = find_by_id(app.store, Rollout, rollout)
         epochs = list(everything(app.store, Epoch, {"rollout": found.id}))
@@ -306,7 +309,7 @@ def show_decision(context: click.Context, decision: str, as_json: bool) -> None:
 def replay_decisions(context: click.Context, rollout: str, as_json: bool) -> None:
     """Take every decision of a ROLLOUT once more from its journal; they must be equal.
 
-    Exit code 1 if one is not. ROLLOUT may be shortened.
+    Exit code 1 if one is not. ROLLOUT may be shortened; a task's name is its newest rollout.
     """
     from greenlight.stages.replay import replay
 

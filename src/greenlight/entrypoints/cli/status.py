@@ -10,7 +10,7 @@ import msgspec
 
 from greenlight import wiring
 from greenlight.core.answers import Copies
-from greenlight.core.records import Version
+from greenlight.core.records import Decision, Rollout, Version
 from greenlight.core.states import Variant, VersionStatus
 from greenlight.core.words import power, told
 from greenlight.entrypoints.cli.common import (
@@ -24,6 +24,7 @@ from greenlight.entrypoints.cli.common import (
     table,
 )
 from greenlight.lookup import everything
+from greenlight.ports import Records
 from greenlight.reporting.underway import Underway, alive, underway
 from greenlight.stages.roll_out import active, current_epoch
 from greenlight.wiring.next_step import next_step
@@ -86,8 +87,25 @@ def _task(app: wiring.App, name: str) -> dict[str, Any]:
         "live": name_of(epoch.control, known) if epoch else None,
         "epoch": epoch.number if epoch else None,
         "rollout": _rollout(underway(store, running)) if running else None,
+        "ended": None if running else _ended(store, name, known),
         "waiting": waiting,
         "next": next_step(app, name),
+    }
+
+
+def _ended(store: Records, task: str, known: dict[str, str]) -> dict[str, Any] | None:
+    """How a task's last rollout ended, and why; None if there was none."""
+    newest = store.scan(Rollout, {"task": task}, newest_first=True, limit=1)
+    if not newest:
+        return None
+    [rollout] = newest
+    last = store.scan(Decision, {"rollout": rollout.id}, newest_first=True, limit=1)
+    return {
+        "id": rollout.id,
+        "candidate": name_of(rollout.candidate, known),
+        "status": rollout.status,
+        "at": rollout.ended_at,
+        "decision": public(last[0]) if last else None,
     }
 
 
@@ -125,11 +143,20 @@ def _text(found: dict[str, Any]) -> str:
         parts.append(f"{name}: live {live}" + (f", epoch {task['epoch']}" if task["epoch"] else ""))
         if task["rollout"]:
             parts.append(_rollout_text(task["rollout"]))
+        if task["ended"]:
+            parts.append(_ended_text(task["ended"]))
         for version in task["waiting"]:
             parts.append(f"{version['version']} is {version['status']}: {version['sign_off']}")
         if task["next"]:
             parts.append(f"next: {task['next']}")
     return "\n\n".join(parts)
+
+
+def _ended_text(ended: dict[str, Any]) -> str:
+    decision = ended["decision"]
+    why = f" ({decision['code']}): {decision['reason']}" if decision else ""
+    word = str(ended["status"]).replace("_", " ")
+    return f"{ended['candidate']} was {word} at {moment(ended['at'])}{why}"
 
 
 def _rollout_text(rollout: dict[str, Any]) -> str:
