@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.expected_conditions import staleness_of
@@ -70,7 +71,9 @@ class Person:
         def turn() -> None:
             page = self.driver.find_element(By.TAG_NAME, "html")
             act()
-            WebDriverWait(self.driver, PATIENCE_S).until(staleness_of(page))
+            # While a page goes, the driver may say so by errors of its own.
+            wait = WebDriverWait(self.driver, PATIENCE_S, ignored_exceptions=(WebDriverException,))
+            wait.until(staleness_of(page))
 
         await asyncio.to_thread(turn)
 

@@ -202,12 +202,14 @@ class TestController:
     ) -> None:
         """G5: traffic can be withdrawn while another machine's mount hangs."""
         answers, stop, looked = threading.Event(), threading.Event(), []
+        hangs = threading.Event()
 
         def look(app: wiring.App, task: str, holder: str) -> None:
             looked.append(task)
             stop.set()
 
         def hang(path: Path, head: SignedHead) -> None:
+            hangs.set()
             answers.wait()
 
         (state(evaluated) / "heads.jsonl").unlink()
@@ -218,6 +220,7 @@ class TestController:
         with wiring.open_app(config.load(evaluated.file, {})) as app:
             controller.control(app, "one", stop)
             assert looked == ["intent"]
+            assert hangs.wait(10)
             app.publisher.publish()
             assert "still does not answer" in warnings(caplog)[0]
             answers.set()
