@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -78,7 +79,8 @@ def unjudged_answers(records: Records, task: str, most: int) -> list[Inference]:
         most: at most so many; they are looked for among the `RECENT` newest.
     """
     found: list[Inference] = []
-    for answer in records.scan(Inference, {"task": task}, newest_first=True, limit=RECENT):
+    newest = everything(records, Inference, {"task": task}, newest_first=True, size=most)
+    for answer in itertools.islice(newest, RECENT):
         if len(found) == most:
             break
         judged = {"inference_id": answer.id, "metric": "quality"}
@@ -93,13 +95,14 @@ def everything(
     where: Mapping[str, str | int | None] | None = None,
     *,
     newest_first: bool = False,
+    size: int = PAGE,
 ) -> Iterator[R]:
-    """All records of a kind whose fields equal `where`, in key order, fetched page by page."""
+    """All records of a kind whose fields equal `where`, in key order, fetched `size` at a time."""
     after = None
     while True:
-        page = records.scan(kind, where, after=after, newest_first=newest_first, limit=PAGE)
+        page = records.scan(kind, where, after=after, newest_first=newest_first, limit=size)
         yield from page
-        if len(page) < PAGE:
+        if len(page) < size:
             return
         after = page[-1].key
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -152,13 +152,15 @@ async def judged(project: Project) -> AsyncIterator[Place]:
 
 
 @asynccontextmanager
-async def house(project: Project, *, alone: bool = True) -> AsyncIterator[Place]:
+async def house(
+    project: Project, *, alone: bool = True, hear: Callable[[FeedbackItem], None] = unheard
+) -> AsyncIterator[Place]:
     """Serve the pages of a project."""
     with wiring.open_app(config.load(project.file, {})) as opened:
         clock = Clock(opened.clock.now())
         app = dataclasses.replace(opened, clock=clock)
         place = Place(project, app, clock, "")
-        site = build_pages(app, unheard, alone=alone)
+        site = build_pages(app, hear, alone=alone)
         async with serving(_Pages(site, place)) as client:
             place.url = client.url
             try:

@@ -12,9 +12,11 @@ from greenlight.core.ids import uuid7
 from greenlight.core.records import SECOND, Feedback
 from greenlight.dashboard.judging import MOST
 from greenlight.lookup import everything
+from greenlight.serving.spool import SpoolFull
+from greenlight.serving.wire import FeedbackItem
 from tests.cli.project import Project
 from tests.contracts.making import feedback, inference
-from tests.dashboard.house import Place, evaluated, judged, visiting
+from tests.dashboard.house import Place, evaluated, house, judged, visiting
 from tests.serving.harness import asynchronous, eventually
 
 
@@ -98,6 +100,21 @@ async def test_what_is_refused_stays_on_the_page(
         assert (eve.status, words(place)) == (status, [])
         assert says in eve.alert()
         assert ('value="kept"' in eve.text) == ("inference" not in form)
+
+
+@asynchronous
+async def test_what_cannot_be_kept_now_is_not_lost(tmp_path: Path) -> None:
+    """Promise 5: it says so, and what was typed stays."""
+
+    def full(item: FeedbackItem) -> None:
+        raise SpoolFull("the disk takes no more: nothing more can be recorded")
+
+    async with house(evaluated(tmp_path), hear=full) as place, visiting(place) as eve:
+        id = answered(place, 1)
+        await eve.sign_in("eve", "/judge/intent")
+        await eve.send("/judge/intent", {"inference": id, "value": "GOOD", "comment": "kept"})
+        assert (eve.status, "the disk takes no more" in eve.alert()) == (503, True)
+        assert 'value="kept"' in eve.text
 
 
 @asynchronous

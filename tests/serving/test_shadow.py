@@ -274,6 +274,30 @@ async def test_what_is_kept_of_a_copy_is_what_is_kept_of_its_request(tmp_path: P
 
 
 @asynchronous
+async def test_a_copy_that_finds_no_room_is_counted_as_dropped(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    slow: Echo = world.models[V2]
+    slow.gate = asyncio.Event()
+    world.epoch(1, candidate=V2)
+    spool = msgspec.structs.replace(QUICK.spool, bound=2000)
+    async with serving(world.gateway(msgspec.structs.replace(QUICK, spool=spool))) as client:
+        await client.ask("ana")
+        await slow.entered.wait()
+        await eventually(lambda: world.inferences())
+        world.store.down = True
+        while (await client.predict("ben"))[1].get("id") is not None:
+            pass
+        slow.gate.set()
+
+        async def dropped() -> bool:
+            return copies((await client.get("/metrics"))[1], "dropped") >= 1
+
+        await eventually(dropped)
+        world.store.down = False
+    assert "ana" not in {shadow.unit for shadow in world.shadows().values()}
+
+
+@asynchronous
 async def test_what_is_not_on_record_is_not_copied(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.store.down = False

@@ -16,7 +16,7 @@ import msgspec
 from greenlight.core.errors import BadInput, NotFound, Refused
 from greenlight.dashboard.http import Answer, Page, Redirect, Request
 from greenlight.dashboard.people import Door
-from greenlight.serving.http import fault_of
+from greenlight.serving.http import NotReady, fault_of
 
 PATH = "/judge"
 MOST = 20
@@ -53,7 +53,8 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
     """The answers of a task that nobody has judged, the newest first, at most so many; raises
     NotFound."""
     hear: Callable[[Verdict, str], None]
-    """Takes a verdict in somebody's name, durably; raises BadInput, NotFound or Refused."""
+    """Takes a verdict in somebody's name, durably; raises BadInput, NotFound, Refused,
+    or NotReady where it cannot be kept now."""
 
 
 class Judging:
@@ -87,7 +88,7 @@ class Judging:
             if given.value not in VALUES:
                 raise BadInput(f"value: {given.value!r} is neither GOOD nor BAD", "value")
             self._panel.hear(given, session.person.name)
-        except (BadInput, NotFound, Refused) as error:
+        except (BadInput, NotFound, NotReady, Refused) as error:
             return self._page(task, given, str(error), fault_of(error)[0])
         self._remember(given.inference)
         session.notice = f"Judged {given.value}."

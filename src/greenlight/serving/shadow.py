@@ -121,8 +121,8 @@ class Shadows:
         status = Status.OK if failure is None else Status(failure.status)
         if status == Status.REFUSED and copy.status == Status.OK:
             status = Status.ERROR  # what control answers could be answered
-        if await self._keep(records(copy, candidate, status, own_ms, heard)):
-            self._count(copy, status.value)
+        kept = await self._keep(records(copy, candidate, status, own_ms, heard))
+        self._count(copy, status.value if kept else DROPPED)
         if heard is not None and heard.tokens is not None:
             spent = _cost(candidate, heard.tokens)
             self._meters.spent(copy.route.task, candidate.label, heard.tokens, spent)

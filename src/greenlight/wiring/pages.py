@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from greenlight.wiring.app import App, standing
@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from greenlight.dashboard.http import Request
     from greenlight.dashboard.site import Site
     from greenlight.dashboard.tasks import House
-    from greenlight.serving.wire import FeedbackItem
-
-    Hear = Callable[[FeedbackItem], None]
+    from greenlight.wiring.people_pages import Hear
 
 ALL = ""
 """The topic of every task together."""
