@@ -59,6 +59,7 @@ def gateway(folder: Path, port: int) -> None:
     epoch = Epoch(
         task=TASK,
         number=1,
+        follows=0,
         rollout="r",
         control=DIGESTS[0],
         candidate=DIGESTS[1],

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from greenlight.core.lifecycle import (
-    FIRST_ROLLOUT_STATUS,
+    FIRST_PHASE,
     FIRST_RUN_STATUS,
     FIRST_VERSION_STATUS,
     ROLLOUT,
@@ -76,7 +76,7 @@ def page() -> str:
         run_table=_table(RUN),
         version=block(mermaid(VERSION, FIRST_VERSION_STATUS, "register")),
         version_table=_table(VERSION),
-        rollout=block(mermaid(ROLLOUT, FIRST_ROLLOUT_STATUS, "start")),
+        rollout=block(mermaid(ROLLOUT, FIRST_PHASE, "start")),
         rollout_table=_table(ROLLOUT),
     )
 

@@ -57,6 +57,7 @@ def rolling(evaluated: Project) -> Project:
             Epoch(
                 task="intent",
                 number=number,
+                follows=number - 1,
                 rollout=begun.id if number == 2 else None,
                 control=live.digest,
                 candidate=candidate.digest if number == 2 else None,

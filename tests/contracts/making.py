@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from greenlight.core.incidents import Delivery, Incident, StagingRecord
 from greenlight.core.records import (
     ApiKey,
     Approval,
@@ -117,6 +118,7 @@ def version(digest: str, **fields: Any) -> Version:
 def epoch(number: int, **fields: Any) -> Epoch:
     """A split of task `intent`."""
     defaults: dict[str, Any] = {
+        "follows": number - 1,
         "task": "intent",
         "rollout": None,
         "control": "sha256:v1",
@@ -235,6 +237,31 @@ EXAMPLES: tuple[Record, ...] = (
         created_by="ana",
         at=3,
         expires_at=2**52,
+    ),
+    Incident(
+        rollout="r-1",
+        task="intent",
+        control="sha256:v1",
+        candidate="sha256:v2",
+        decision="d-1",
+        code="errors",
+        reason="more failures",
+        drill=None,
+        at=5,
+        steps={"caches": {"at": 6, "dropped": True}},
+    ),
+    Delivery(
+        channel="on-call", seq=3, attempts=1, next_at=10, error="503 Service Unavailable", at=9
+    ),
+    StagingRecord(
+        id="s-1",
+        task="intent",
+        bundle="sha256:b",
+        label="intent@2",
+        document={"load": {"p95_ms": 12.5}},
+        person="ana",
+        signature="ed25519:x",
+        at=7,
     ),
 )
 """One of every kind that `commit` appends."""

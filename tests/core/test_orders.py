@@ -26,8 +26,8 @@ def person(name: str, *roles: str) -> Person:
     ("who", "may"),
     [
         (person("ben", "ml_lead"), set(ORDERS)),
-        (person("kim", "operations"), {Action.ROLLBACK, Action.PAUSE}),
-        (person("ana", "ml_lead"), {Action.ROLLBACK, Action.PAUSE, Action.RESUME}),
+        (person("kim", "operations"), {Action.ROLLBACK, Action.WITHDRAW, Action.PAUSE}),
+        (person("ana", "ml_lead"), {Action.ROLLBACK, Action.WITHDRAW, Action.PAUSE, Action.RESUME}),
     ],
 )
 def test_who_may_order_what(who: Person, may: set[Action]) -> None:

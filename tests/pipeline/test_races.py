@@ -33,6 +33,7 @@ def live(version: Version) -> Epoch:
     return Epoch(
         task=version.task,
         number=1,
+        follows=0,
         rollout=None,
         control=version.digest,
         candidate=None,

@@ -151,6 +151,7 @@ class World:
                 Epoch(
                     task=task,
                     number=number,
+                    follows=number - 1,
                     rollout="r1" if candidate else None,
                     control=control,
                     candidate=candidate,

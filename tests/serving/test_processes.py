@@ -67,6 +67,7 @@ def installation(folder: Path) -> SqlStore:
     epoch = Epoch(
         task="intent",
         number=1,
+        follows=0,
         rollout=None,
         control=V1,
         candidate=None,

@@ -86,6 +86,7 @@ def first_epoch(version: Version, decision: str, number: int = 1) -> Epoch:
     return Epoch(
         task=version.task,
         number=number,
+        follows=number - 1,
         rollout=None,
         control=version.digest,
         candidate=None,

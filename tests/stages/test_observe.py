@@ -42,6 +42,7 @@ ROLLOUT = Rollout(
 EPOCH = Epoch(
     task="intent",
     number=1,
+    follows=0,
     rollout="r1",
     control="sha256:v1",
     candidate="sha256:v2",

@@ -7,10 +7,12 @@ import binascii
 import re
 from collections.abc import Iterable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from greenlight.config.locate import Path
 from greenlight.config.reader import NAME, Reader
 from greenlight.config.settings import Settings
+from greenlight.core import windows
 from greenlight.core.approval import Person, fill
 from greenlight.core.metrics import COMPARED, METRICS
 from greenlight.core.nearest import suggest
@@ -51,6 +53,7 @@ def inspect(raw: dict[str, Any], reader: Reader) -> None:
             _check_person(struct, path, keys, reader)
         elif isinstance(struct, ApprovalPolicy):
             _check_quorum(struct, path, PROD_SIGNS if _in_prod(raw) else ALWAYS_SIGN, reader)
+            _check_window(struct, path, reader)
         elif isinstance(struct, GateRule):
             _check_gate(struct, path, reader)
 
@@ -119,6 +122,23 @@ def _check_quorum(
         if role not in policy.quorum:
             where = " in prod" if role not in ALWAYS_SIGN else ""
             reader.fault((*path, "quorum"), f"{role} always signs{where}; add {role} = 1")
+
+
+def _check_window(policy: ApprovalPolicy, path: Path, reader: Reader) -> None:
+    found = None if policy.release_window is None else windows.parse(policy.release_window)
+    if found is not None and not _is_zone(found.zone):
+        reader.fault(
+            (*path, "release_window"),
+            f"no time zone is called {found.zone!r}; write one such as Europe/Berlin or UTC",
+        )
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True
 
 
 def _check_gate(rule: GateRule, path: Path, reader: Reader) -> None:

@@ -39,6 +39,7 @@ DURATIONS = frozenset(
         "feedback_window",
         "grace",
         "hold_max",
+        "holdback_for",
         "horizon",
         "interval",
         "poll",
@@ -313,7 +314,12 @@ class TaskSettings(Policy, frozen=True, kw_only=True):
     @property
     def policy(self) -> DecisionPolicy:
         """What a rollout that starts now is judged by."""
-        return DecisionPolicy(rollout=self.rollout, evidence=self.evidence, metrics=self.metrics)
+        return DecisionPolicy(
+            rollout=self.rollout,
+            evidence=self.evidence,
+            metrics=self.metrics,
+            release_window=self.approval.release_window,
+        )
 
 
 class Document(Policy, frozen=True, kw_only=True):

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from greenlight.core.errors import Refused
-from greenlight.core.states import RolloutStatus, RunStatus, VersionStatus
+from greenlight.core.policy import RolloutPolicy
+from greenlight.core.states import Phase, RolloutStatus, RunStatus, VersionStatus
 
-S = TypeVar("S", VersionStatus, RolloutStatus, RunStatus)
+S = TypeVar("S", VersionStatus, Phase, RunStatus)
 
 
 class Event(enum.StrEnum):
@@ -34,11 +35,17 @@ class Event(enum.StrEnum):
     ADOPT = "adopt"
     GO_LIVE = "go_live"
     START_ROLLOUT = "start_rollout"
+    BEGIN = "begin"
+    WIDEN = "widen"
+    PAUSE = "pause"
+    RESUME = "resume"
     PROMOTE = "promote"
     ROLLBACK = "rollback"
     INCONCLUSIVE = "inconclusive"
     WITHDRAW = "withdraw"
     RETIRE = "retire"
+    UNDO = "undo"
+    RESTORE = "restore"
 
 
 class Actor(enum.StrEnum):
@@ -59,7 +66,7 @@ class Transition(Generic[S]):
     who: Actor
 
 
-_V, _R, _T, _E, _A = VersionStatus, RolloutStatus, RunStatus, Event, Actor
+_V, _P, _T, _E, _A = VersionStatus, Phase, RunStatus, Event, Actor
 
 RUN: tuple[Transition[RunStatus], ...] = (
     Transition(_T.RUNNING, _E.FINISH, _T.FINISHED, _A.PIPELINE),
@@ -94,6 +101,9 @@ VERSION: tuple[Transition[VersionStatus], ...] = (
     Transition(_V.CANARY, _E.INCONCLUSIVE, _V.SHELVED, _A.CONTROLLER),
     Transition(_V.CANARY, _E.WITHDRAW, _V.SHELVED, _A.CONTROLLER),
     Transition(_V.LIVE, _E.RETIRE, _V.RETIRED, _A.CONTROLLER),
+    # A kill that no gateway saw later than the promotion: the versions change places again.
+    Transition(_V.LIVE, _E.UNDO, _V.ROLLED_BACK, _A.PEOPLE),
+    Transition(_V.RETIRED, _E.RESTORE, _V.LIVE, _A.PEOPLE),
     # What has left traffic comes back only by a fresh quorum, signed with that end in view.
     Transition(_V.ROLLED_BACK, _E.QUORUM_MET, _V.APPROVED, _A.PEOPLE),
     Transition(_V.SHELVED, _E.QUORUM_MET, _V.APPROVED, _A.PEOPLE),
@@ -102,16 +112,46 @@ VERSION: tuple[Transition[VersionStatus], ...] = (
     Transition(_V.SHELVED, _E.REJECT, _V.REJECTED, _A.PEOPLE),
 )
 
-ROLLOUT: tuple[Transition[RolloutStatus], ...] = (
-    Transition(_R.RUNNING, _E.PROMOTE, _R.PROMOTED, _A.CONTROLLER),
-    Transition(_R.RUNNING, _E.ROLLBACK, _R.ROLLED_BACK, _A.CONTROLLER),
-    Transition(_R.RUNNING, _E.INCONCLUSIVE, _R.INCONCLUSIVE, _A.CONTROLLER),
-    Transition(_R.RUNNING, _E.WITHDRAW, _R.WITHDRAWN, _A.CONTROLLER),
+ROLLOUT: tuple[Transition[Phase], ...] = (
+    # It begins when its release window is open, and at the first rung of its ladder.
+    Transition(_P.PENDING, _E.BEGIN, _P.SHADOW, _A.CONTROLLER),
+    Transition(_P.PENDING, _E.BEGIN, _P.CANARY, _A.CONTROLLER),
+    Transition(_P.PENDING, _E.BEGIN, _P.LAST_STEP, _A.CONTROLLER),
+    # It climbs rung by rung. Only approval and evidence, or a person in their place, move it up.
+    Transition(_P.SHADOW, _E.WIDEN, _P.CANARY, _A.CONTROLLER),
+    Transition(_P.SHADOW, _E.WIDEN, _P.LAST_STEP, _A.CONTROLLER),
+    Transition(_P.CANARY, _E.WIDEN, _P.CANARY, _A.CONTROLLER),
+    Transition(_P.CANARY, _E.WIDEN, _P.LAST_STEP, _A.CONTROLLER),
+    Transition(_P.LAST_STEP, _E.WIDEN, _P.HOLDBACK, _A.CONTROLLER),
+    Transition(_P.LAST_STEP, _E.PROMOTE, _P.PROMOTED, _A.CONTROLLER),
+    Transition(_P.HOLDBACK, _E.PROMOTE, _P.PROMOTED, _A.CONTROLLER),
+    # People stop it where it is, and let it go on.
+    *(
+        Transition(phase, event, phase, _A.PEOPLE)
+        for phase in (_P.SHADOW, _P.CANARY, _P.LAST_STEP, _P.HOLDBACK)
+        for event in (_E.PAUSE, _E.RESUME)
+    ),
+    # It can be taken out of traffic wherever it is.
+    *(
+        Transition(phase, _E.ROLLBACK, _P.ROLLED_BACK, _A.CONTROLLER)
+        for phase in (_P.PENDING, _P.SHADOW, _P.CANARY, _P.LAST_STEP, _P.HOLDBACK)
+    ),
+    *(
+        Transition(phase, _E.WITHDRAW, _P.WITHDRAWN, _A.CONTROLLER)
+        for phase in (_P.PENDING, _P.SHADOW, _P.CANARY, _P.LAST_STEP, _P.HOLDBACK)
+    ),
+    # The horizon; what is held back has been proved, and has none.
+    *(
+        Transition(phase, _E.INCONCLUSIVE, _P.INCONCLUSIVE, _A.CONTROLLER)
+        for phase in (_P.PENDING, _P.SHADOW, _P.CANARY, _P.LAST_STEP)
+    ),
+    # A kill that was signed before the promotion, and that the gateways saw before it.
+    Transition(_P.PROMOTED, _E.UNDO, _P.ROLLED_BACK, _A.PEOPLE),
 )
 
 FIRST_RUN_STATUS = RunStatus.RUNNING
 FIRST_VERSION_STATUS = VersionStatus.REGISTERED
-FIRST_ROLLOUT_STATUS = RolloutStatus.RUNNING
+FIRST_PHASE = Phase.PENDING
 
 SIGNABLE = frozenset(t.source for t in VERSION if t.event is Event.QUORUM_MET)
 """Statuses in which a quorum opens the way to users."""
@@ -126,13 +166,34 @@ def next_status(status: VersionStatus, event: str) -> VersionStatus:
     return _next(_VERSION_TARGETS, status, event, "version")
 
 
-def next_rollout_status(status: RolloutStatus, event: str) -> RolloutStatus:
-    """The status of a rollout after an event.
+def phase_of(status: RolloutStatus, step: int, policy: RolloutPolicy) -> Phase:
+    """Where a rollout is on its way.
+
+    Args:
+        status: as the store has it.
+        step: its place on the ladder.
+        policy: frozen at its start.
+    """
+    if status != RolloutStatus.RUNNING:
+        return Phase(status.value)
+    if step == 0 and policy.shadow:
+        return Phase.SHADOW
+    if step < policy.last_step:
+        return Phase.CANARY
+    return Phase.LAST_STEP if step == policy.last_step else Phase.HOLDBACK
+
+
+def check_rollout(before: Phase, event: str, after: Phase) -> None:
+    """Refuse a move of a rollout that is not in the table.
 
     Raises:
-        Refused: the event has no place in that status; the message names those that have.
+        Refused: the message names what may happen in that phase.
     """
-    return _next(_ROLLOUT_TARGETS, status, event, "rollout")
+    if after in _PHASES.get((before, event), ()):
+        return
+    open_to = sorted({name for phase, name in _PHASES if phase == before})
+    can = f"it can take: {', '.join(open_to)}" if open_to else "it stays so"
+    raise Refused(f"a rollout that is {before} cannot take {str(event)!r} to {after}; {can}")
 
 
 def next_run_status(status: RunStatus, event: str) -> RunStatus:
@@ -184,4 +245,6 @@ def _words(event: Event) -> str:
 
 _RUN_TARGETS = _targets(RUN)
 _VERSION_TARGETS = _targets(VERSION)
-_ROLLOUT_TARGETS = _targets(ROLLOUT)
+_PHASES: dict[tuple[Phase, str], set[Phase]] = {}
+for _row in ROLLOUT:
+    _PHASES.setdefault((_row.source, _row.event.value), set()).add(_row.target)

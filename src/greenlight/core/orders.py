@@ -7,10 +7,13 @@ candidate is better, never the proof that it is no worse.
 | order    | who                                    | needs                                      |
 |----------|----------------------------------------|--------------------------------------------|
 | rollback | anybody in `[people]`                  | nothing                                    |
+| abort    | anybody in `[people]`                  | nothing; it is no word on the candidate    |
 | pause    | anybody in `[people]`                  | a rollout that is not paused               |
 | resume   | a role of the quorum                   | a rollout that is paused                   |
 | widen    | a role of the quorum, not who began it | no reason to hold, no sign of harm         |
 | promote  | a role of the quorum, not who began it | the last step; everything but being better |
+
+What is pending has no traffic yet: it can only be rolled back or aborted.
 """
 
 from __future__ import annotations
@@ -20,14 +23,24 @@ from collections.abc import Collection
 from greenlight.core import budget
 from greenlight.core.approval import Person
 from greenlight.core.evidence import Evidence
+from greenlight.core.growth import leaning
 from greenlight.core.policy import DecisionPolicy
+from greenlight.core.ruling import Verdict
 from greenlight.core.situation import Situation
 from greenlight.core.states import Action
-from greenlight.core.verdict import Verdict, decide, leaning
+from greenlight.core.verdict import decide
 from greenlight.core.words import power
 
-ORDERS = (Action.ROLLBACK, Action.PAUSE, Action.RESUME, Action.WIDEN, Action.PROMOTE)
+ORDERS = (
+    Action.ROLLBACK,
+    Action.WITHDRAW,
+    Action.PAUSE,
+    Action.RESUME,
+    Action.WIDEN,
+    Action.PROMOTE,
+)
 _GIVES = (Action.WIDEN, Action.PROMOTE)
+_TAKES = (Action.ROLLBACK, Action.WITHDRAW)
 
 
 def forbidden(action: Action, person: Person, roles: Collection[str], initiator: str) -> str | None:
@@ -39,7 +52,7 @@ def forbidden(action: Action, person: Person, roles: Collection[str], initiator:
         roles: those of the task's quorum.
         initiator: who began the rollout.
     """
-    if action in (Action.ROLLBACK, Action.PAUSE):
+    if action in (*_TAKES, Action.PAUSE):
         return None
     if not set(person.roles) & set(roles):
         return f"{person.name} has no role of the quorum: one of {', '.join(sorted(roles))}"
@@ -60,13 +73,15 @@ def refusal(
         policy: frozen at the start.
         now: microseconds since 1970-01-01 UTC.
     """
-    if action == Action.ROLLBACK:
+    if action in _TAKES:
         return None
+    if situation.pending:
+        return "it has not begun yet"
     if action == Action.PAUSE:
         return f"it is paused already ({situation.paused})" if situation.paused else None
     if action == Action.RESUME:
         return None if situation.paused else "it is not paused"
-    last = situation.step == policy.rollout.last_step
+    last = situation.step >= policy.rollout.last_step
     if action == Action.WIDEN and last:
         return "this is its last step: what follows is the promotion"
     if action == Action.PROMOTE and not last:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from greenlight.core import fingerprint
+from greenlight.core import fingerprint, windows
 from greenlight.core.errors import PolicyError
 from greenlight.core.records import DAY, MINUTE, SECOND
 
@@ -70,6 +70,9 @@ class ApprovalPolicy(Policy, frozen=True, kw_only=True):
     place."""
     expiry: int = 30 * DAY
     """How long a signature lasts."""
+    release_window: str | None = None
+    """When a candidate may get more traffic, such as `"Mon-Thu 09:00-16:00 Europe/Berlin"`. A
+    rollout that begins outside it waits; a rollback never does."""
 
     def problems(self) -> Iterable[str]:
         if not self.quorum:
@@ -79,6 +82,8 @@ class ApprovalPolicy(Policy, frozen=True, kw_only=True):
                 yield f"quorum.{role}: {count} people can approve nothing; use 1 or more"
         if self.expiry <= 0:
             yield "expiry: must be longer than zero"
+        if self.release_window is not None and windows.parse(self.release_window) is None:
+            yield f"release_window: {self.release_window!r} is not read; write {windows.EXAMPLE}"
 
 
 class Step(Policy, frozen=True, kw_only=True):
@@ -111,6 +116,13 @@ def _below_one(policy: Policy, *names: str) -> Iterable[str]:
             yield f"{name}: {getattr(policy, name)} is below 1"
 
 
+def _holdback_problems(holdback: float, weights: list[float]) -> Iterable[str]:
+    if not 0 <= holdback < 0.5:
+        yield f"holdback: {holdback} is outside [0, 0.5)"
+    elif len(weights) > 1 and weights[-2] >= 1 - holdback:
+        yield f"holdback: the last step before promotion has {weights[-2]} of the units already"
+
+
 class RolloutPolicy(Policy, frozen=True, kw_only=True):
     """How a candidate climbs.
 
@@ -126,6 +138,11 @@ class RolloutPolicy(Policy, frozen=True, kw_only=True):
         Step(weight=1.0),
     )
     """The rungs; weights rise to 1.0, the promotion."""
+    holdback: float = 0.0
+    """The share of units that stay with the old version for `holdback_for` after the proof that
+    promotes, so that late harm is still seen; below 0.5."""
+    holdback_for: int = 7 * DAY
+    """How long they are held back."""
     shadow: int = 0
     """How long at least the candidate gets copies of control's requests before any user meets
     it."""
@@ -178,7 +195,8 @@ class RolloutPolicy(Policy, frozen=True, kw_only=True):
             yield "horizon: must be longer than feedback_window + grace, or nothing ever matures"
         if self.horizon <= self.shadow:
             yield "shadow: must be shorter than horizon, or no user ever meets the candidate"
-        yield from _negative(self, "grace", "breaker_max", "shadow")
+        yield from _holdback_problems(self.holdback, weights)
+        yield from _negative(self, "grace", "breaker_max", "shadow", "holdback_for")
         yield from _below_one(self, "min_exposed", "min_outcomes")
         for name in ("min_served_share", "step_margin"):
             if not 0 < getattr(self, name) <= 1:
@@ -186,15 +204,16 @@ class RolloutPolicy(Policy, frozen=True, kw_only=True):
 
     @property
     def ladder(self) -> tuple[Step, ...]:
-        """Every step in order; the first has weight 0 where there is a time in the shadow."""
-        if not self.shadow:
-            return self.steps
-        return (Step(weight=0.0, soak=self.shadow), *self.steps)
+        """Every step in order; the first has weight 0 where there is a time in the shadow, and the
+        one before the promotion leaves out who is held back, if anybody."""
+        first = (Step(weight=0.0, soak=self.shadow),) if self.shadow else ()
+        held = (Step(weight=1 - self.holdback, soak=self.holdback_for),) if self.holdback else ()
+        return (*first, *self.steps[:-1], *held, self.steps[-1])
 
     @property
     def last_step(self) -> int:
-        """Place on the ladder of the last step before promotion."""
-        return len(self.ladder) - 2
+        """Place on the ladder of the last step before the proof that promotes."""
+        return len(self.steps) - 2 + bool(self.shadow)
 
 
 class EvidencePolicy(Policy, frozen=True, kw_only=True):
@@ -328,7 +347,8 @@ class DecisionPolicy(Policy, frozen=True, kw_only=True):
     """What is frozen when a rollout starts; its digest is on every decision.
 
     `latency_bars` (milliseconds, by name: `p95`, `p99`, `slo`) and `launch` (which attempt of the
-    same pair of versions this is) are filled in at the start (`stages.roll_out`).
+    same pair of versions this is) are filled in at the start (`stages.roll_out`). With `trigger` at
+    `alarm`, which only a drill has, nothing but the declared alarms rolls back.
     """
 
     rollout: RolloutPolicy = RolloutPolicy()
@@ -336,6 +356,8 @@ class DecisionPolicy(Policy, frozen=True, kw_only=True):
     metrics: dict[str, MetricPolicy] = msgspec.field(default_factory=dict)
     latency_bars: dict[str, float] = msgspec.field(default_factory=dict)
     launch: int = 1
+    release_window: str | None = None
+    trigger: Literal["evidence", "alarm"] = "evidence"
 
     def problems(self) -> Iterable[str]:
         return roles(self.metrics)

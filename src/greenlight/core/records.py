@@ -11,24 +11,14 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from greenlight.core.incidents import Delivery, Incident, StagingRecord
+from greenlight.core.record import DAY as DAY
+from greenlight.core.record import HOUR as HOUR
+from greenlight.core.record import MILLISECOND as MILLISECOND
+from greenlight.core.record import MINUTE as MINUTE
+from greenlight.core.record import SECOND as SECOND
+from greenlight.core.record import Record as Record
 from greenlight.core.states import Action, RolloutStatus, RunStatus, Status, Variant, VersionStatus
-
-MILLISECOND = 1_000
-SECOND = 1_000_000
-MINUTE = 60 * SECOND
-HOUR = 60 * MINUTE
-DAY = 24 * HOUR
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A value that a store keeps."""
-
-    KEY: ClassVar[tuple[str, ...]] = ("id",)
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """The values of the key fields."""
-        return tuple(getattr(self, name) for name in self.KEY)
 
 
 class Dataset(Record, frozen=True, kw_only=True):
@@ -169,12 +159,16 @@ class Rollout(Record, frozen=True, kw_only=True):
     ended_at: int | None = None
     paused: str | None = None
     """Who has paused it, and why; None: it goes on by itself."""
+    drill: str | None = None
+    """The fault that it rehearses, in words; None: it is in earnest."""
 
 
 class Epoch(Record, frozen=True, kw_only=True):
     """A period with one fixed split. The newest epoch of a task is its routing.
 
-    A candidate at weight 0 is in the shadow: it gets a copy of every request.
+    A candidate at weight 0 is in the shadow: it gets a copy of every request. `follows` is the
+    number of the epoch before, 0 for the first; nothing else may follow the same one. `kill` is the
+    generation of the kill switch that it was written under (`core.routing`).
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("task", "number")
@@ -187,6 +181,8 @@ class Epoch(Record, frozen=True, kw_only=True):
     salt: str
     decision: str
     at: int
+    follows: int
+    kill: int = 0
 
 
 class Inference(Record, frozen=True, kw_only=True):
@@ -288,7 +284,7 @@ class Replica(Record, frozen=True, kw_only=True):
     id: str
     epochs: dict[str, int]
     applied_at: dict[str, int]
-    open_since: dict[str, int] = {}
+    open_since: dict[str, int] = msgspec.field(default_factory=dict)
     flushed_through: int
     at: int
 
@@ -395,4 +391,7 @@ RECORDS: tuple[type[Record], ...] = (
     Decision,
     LedgerEntry,
     ApiKey,
+    Incident,
+    Delivery,
+    StagingRecord,
 )

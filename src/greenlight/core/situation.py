@@ -39,6 +39,12 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     healthy there; None: nowhere."""
     alarms: Mapping[str, Judgement] = {}
     """The declared alarms by name, judged over both arms (`core.alarms`)."""
+    control_down_since: int | None = None
+    """Since when no live gateway's breaker lets anything through to control; None: one does."""
+    pending: bool = False
+    """Whether it waits for its release window and has had no traffic yet."""
+    window: str | None = None
+    """Why the release window forbids more traffic now, if it does."""
     paused: str | None = None
     """Who has paused the rollout, and why."""
     order: Order | None = None

@@ -44,12 +44,33 @@ class VersionStatus(enum.StrEnum):
 class RolloutStatus(enum.StrEnum):
     """How a rollout stands or ended."""
 
+    PENDING = "pending"
+    """It waits for its release window; nobody has met the candidate yet."""
     RUNNING = "running"
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"
     INCONCLUSIVE = "inconclusive"
     WITHDRAWN = "withdrawn"
-    """Its evidence could not be trusted for too long; that is no word on the candidate."""
+    """Its evidence could not be trusted for too long, or somebody aborted it; that is no word on
+    the candidate."""
+
+
+class Phase(enum.StrEnum):
+    """Where on its way a rollout is; `core.lifecycle` holds every transition."""
+
+    PENDING = "pending"
+    SHADOW = "shadow"
+    """At weight 0: the candidate gets copies."""
+    CANARY = "canary"
+    """At a step before the last one."""
+    LAST_STEP = "last_step"
+    """At the step from which it is promoted."""
+    HOLDBACK = "holdback"
+    """Proved; all units but a few meet the candidate."""
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+    INCONCLUSIVE = "inconclusive"
+    WITHDRAWN = "withdrawn"
 
 
 class RunStatus(enum.StrEnum):

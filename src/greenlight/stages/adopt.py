@@ -109,6 +109,7 @@ def adopt(
     epoch = Epoch(
         task=live.task,
         number=1,
+        follows=0,
         rollout=None,
         control=live.digest,
         candidate=None,

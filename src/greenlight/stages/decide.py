@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from greenlight.core import budget, ids, ledger
+from greenlight.core import budget, ids, ledger, routing
 from greenlight.core import evidence as ev
 from greenlight.core.answers import Lease
-from greenlight.core.lifecycle import Event, allowed, next_rollout_status, next_status
+from greenlight.core.incidents import Incident
+from greenlight.core.lifecycle import Event, allowed, check_rollout, next_status, phase_of
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
     Decision,
@@ -26,16 +27,16 @@ from greenlight.core.records import (
     Rollout,
     Version,
 )
+from greenlight.core.routing import ENDS
+from greenlight.core.ruling import Verdict
 from greenlight.core.situation import Situation, served_share
-from greenlight.core.states import Action, Variant
-from greenlight.core.verdict import UNTRUSTED, Verdict
+from greenlight.core.states import Action, RolloutStatus, Variant
+from greenlight.core.verdict import UNTRUSTED
 from greenlight.core.verdict import decide as judge
 from greenlight.core.words import DISPLAYED
 from greenlight.lookup import evidence_of, splits
 from greenlight.ports import Records, Store
 from greenlight.recording import record
-
-_ENDS = (Action.PROMOTE, Action.ROLLBACK, Action.WITHDRAW, Action.INCONCLUSIVE)
 
 LOOK_BACK = 20
 """Decisions in a row that may name different doubts before the first of them is forgotten."""
@@ -49,6 +50,7 @@ def decide(
     entries: Sequence[JournalEntry],
     closed: Mapping[str, int],
     situation: Situation,
+    acknowledged: int = 0,
     fence: Lease | None,
     now: int,
     random: Callable[[int], bytes],
@@ -63,6 +65,7 @@ def decide(
         closed: up to when cohorts are closed, by group of tests; kept with the evidence.
         situation: where the rollout stands; for how long its evidence has been untrusted is looked
             up here.
+        acknowledged: the highest epoch of the task that any gateway routes by.
         fence: the leader's lease; None where there can be only one (tests).
         now: microseconds since 1970-01-01 UTC.
         random: gives that many random bytes (for ids).
@@ -112,10 +115,15 @@ def decide(
     if news:
         appends.append(decision)
         words.append(("decision", ledger.body_of(decision)))
+        if verdict.action == Action.ROLLBACK:
+            appends.append(_incident(rollout, decision))
         moves = _moves(store, rollout, verdict, now)
         swaps.extend(moves)
         words += [ledger.moved(old, new, verdict.reason) for old, new in moves]
-        changed = _next_epoch(rollout, epoch, verdict, decision, policy)
+        following = routing.successor(
+            epoch, acknowledged=acknowledged, kill=0, decision=decision.id, at=now
+        )
+        changed = routing.routed(following, verdict.action, rollout, policy)
         if changed is not None:
             appends.append(changed)
             words.append(("epoch", ledger.body_of(changed)))
@@ -170,27 +178,19 @@ def _is_news(store: Store, decision: Decision) -> bool:
     )
 
 
-def _next_epoch(
-    rollout: Rollout, epoch: Epoch, verdict: Verdict, decision: Decision, policy: DecisionPolicy
-) -> Epoch | None:
-    """The routing that a verdict asks for; None leaves it as it is."""
-    following = msgspec.structs.replace(
-        epoch, number=epoch.number + 1, decision=decision.id, at=decision.at
+def _incident(rollout: Rollout, decision: Decision) -> Incident:
+    """What is to be done about a rollback goes on from here (`stages.aftermath`)."""
+    return Incident(
+        rollout=rollout.id,
+        task=rollout.task,
+        control=rollout.control,
+        candidate=rollout.candidate,
+        decision=decision.id,
+        code=decision.code,
+        reason=decision.reason,
+        drill=rollout.drill,
+        at=decision.at,
     )
-    if verdict.action == Action.WIDEN:
-        weight = policy.rollout.ladder[rollout.step + 1].weight
-        return msgspec.structs.replace(following, weight=weight)
-    if verdict.action in _ENDS:
-        promoted = verdict.action == Action.PROMOTE
-        return msgspec.structs.replace(
-            following,
-            rollout=None,
-            control=rollout.candidate if promoted else rollout.control,
-            candidate=None,
-            weight=0.0,
-            salt="",
-        )
-    return None
 
 
 def _moves(
@@ -202,18 +202,21 @@ def _moves(
     must not keep it from being withdrawn.
 
     Raises:
-        Refused: the version to promote is no candidate any more.
+        Refused: the version to promote is no candidate any more, or the rollout is not where this
+            may happen to it (`core.lifecycle`).
     """
-    if verdict.action == Action.WIDEN:
-        return [(rollout, msgspec.structs.replace(rollout, step=rollout.step + 1))]
-    if verdict.action in (Action.PAUSE, Action.RESUME):
-        why = verdict.reason if verdict.action == Action.PAUSE else None
-        return [(rollout, msgspec.structs.replace(rollout, paused=why))]
-    if verdict.action not in _ENDS:
+    stands = _stands(rollout, verdict, now)
+    if stands is None:
         return []
-    status = next_rollout_status(rollout.status, verdict.action)
-    ended = msgspec.structs.replace(rollout, status=status, ended_at=now)
-    moves: list[tuple[Record, Record]] = [(rollout, ended)]
+    rules = msgspec.convert(rollout.policy, DecisionPolicy).rollout
+    check_rollout(
+        phase_of(rollout.status, rollout.step, rules),
+        verdict.action.value,
+        phase_of(stands.status, stands.step, rules),
+    )
+    moves: list[tuple[Record, Record]] = [(rollout, stands)]
+    if verdict.action not in ENDS:
+        return moves
     if rollout.aa and rollout.control == rollout.candidate:
         return moves
     promoting = verdict.action == Action.PROMOTE
@@ -229,3 +232,23 @@ def _moves(
             moved = next_status(version.status, event)
             moves.append((version, msgspec.structs.replace(version, status=moved)))
     return moves
+
+
+_ENDED = {
+    Action.PROMOTE: RolloutStatus.PROMOTED,
+    Action.ROLLBACK: RolloutStatus.ROLLED_BACK,
+    Action.WITHDRAW: RolloutStatus.WITHDRAWN,
+    Action.INCONCLUSIVE: RolloutStatus.INCONCLUSIVE,
+}
+
+
+def _stands(rollout: Rollout, verdict: Verdict, now: int) -> Rollout | None:
+    """How the rollout stands after a verdict; None: as before."""
+    if verdict.action == Action.WIDEN:
+        return msgspec.structs.replace(rollout, step=rollout.step + 1)
+    if verdict.action in (Action.PAUSE, Action.RESUME):
+        why = verdict.reason if verdict.action == Action.PAUSE else None
+        return msgspec.structs.replace(rollout, paused=why)
+    if verdict.action in ENDS:
+        return msgspec.structs.replace(rollout, status=_ENDED[verdict.action], ended_at=now)
+    return None

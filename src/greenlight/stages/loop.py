@@ -310,12 +310,18 @@ def reconcile(
     found = survey(store, task, authorise, now)
     if found is None:
         return None
+    overdue = now >= found.rollout.at + found.policy.rollout.horizon
+    if found.situation.pending and not overdue:
+        return roll_out.begin(
+            store, found.rollout, authorise=authorise, fence=fence, now=now, random=random
+        )
     return decide(
         store,
         found.rollout,
         found.epoch,
         entries=found.seen.entries,
         closed=found.seen.closed,
+        acknowledged=found.seen.acknowledged,
         situation=found.situation,
         fence=fence,
         now=now,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from greenlight.core import budget, fingerprint
+from greenlight.core import budget, fingerprint, routing
 from greenlight.core.answers import ArmSummary, Event, Exposure
 from greenlight.core.assignment import interval
 from greenlight.core.evidence import outcome
@@ -53,6 +53,10 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     soaking_since: int | None
     unreachable_since: int | None
     """Since when a live gateway's breaker lets nothing through to the candidate alone."""
+    control_down_since: int | None
+    """Since when no live gateway's breaker lets anything through to control."""
+    acknowledged: int
+    """The highest epoch of the task that any gateway routes by."""
     arms: list[ArmSummary]
 
 
@@ -109,6 +113,8 @@ def observe(
         closed=closed | {part.group: max(part.closed, closed.get(part.group, 0)) for part in found},
         soaking_since=_soaking_since(replicas, epoch),
         unreachable_since=_unreachable_since(live, epoch),
+        control_down_since=_control_down_since(live, epoch),
+        acknowledged=routing.acknowledged(everything(store, Replica), rollout.task),
         arms=store.summarise(rollout.id),
     )
 
@@ -171,6 +177,12 @@ def _unreachable_since(live: Sequence[Replica], epoch: Epoch) -> int | None:
         if epoch.candidate in replica.open_since and epoch.control not in replica.open_since
     ]
     return min(since, default=None)
+
+
+def _control_down_since(live: Sequence[Replica], epoch: Epoch) -> int | None:
+    since = [replica.open_since.get(epoch.control) for replica in live]
+    known = [moment for moment in since if moment is not None]
+    return max(known) if known and len(known) == len(since) else None
 
 
 def _first_events(store: Store, rollout: str, policy: DecisionPolicy, until: int) -> Rows:

@@ -8,15 +8,25 @@ from collections.abc import Callable
 
 import msgspec
 
-from greenlight.core import ids, ledger
-from greenlight.core.errors import Refused
-from greenlight.core.lifecycle import next_status
+from greenlight.core import ids, ledger, routing
+from greenlight.core.answers import Lease
+from greenlight.core.errors import DataError, Refused, UserError
+from greenlight.core.lifecycle import Event, check_rollout, next_status, phase_of
 from greenlight.core.policy import DecisionPolicy, Step
-from greenlight.core.records import Decision, Epoch, Inference, Rollout, Version
+from greenlight.core.records import (
+    Decision,
+    Epoch,
+    Inference,
+    Record,
+    Replica,
+    Rollout,
+    Version,
+)
 from greenlight.core.states import Action, RolloutStatus, Status, VersionStatus
 from greenlight.lookup import everything, find_version
 from greenlight.ports import Records
 from greenlight.recording import record
+from greenlight.stages import release_windows
 
 SALT_BYTES = 16
 
@@ -53,6 +63,7 @@ def go_live(
     epoch = Epoch(
         task=version.task,
         number=1,
+        follows=0,
         rollout=None,
         control=version.digest,
         candidate=None,
@@ -84,10 +95,13 @@ def start(
     authorise: Authorise,
     initiator: str,
     aa: bool = False,
+    drill: str | None = None,
     now: int,
     random: Callable[[int], bytes],
 ) -> Rollout:
     """Begin a rollout of `candidate` against what is live, at the policy's first step.
+
+    Outside the release window it is pending, and begins once that opens (`begin`).
 
     Args:
         records: the store.
@@ -96,6 +110,7 @@ def start(
         authorise: checks the approvals of both versions.
         initiator: who starts it.
         aa: ask for an A/A test, in which both arms may serve the same bundle.
+        drill: the fault that it rehearses, in words.
         now: microseconds since 1970-01-01 UTC.
         random: gives that many bytes from a cryptographic generator (the salt).
 
@@ -113,13 +128,14 @@ def start(
     running = active(records, task)
     if running is not None:
         raise Refused(
-            f"{task}: rollout {running.id} is running, and one runs at a time; try again once it "
-            f"has ended (greenlight status {task})"
+            f"{task}: rollout {running.id} is {running.status}, and one runs at a time; try again "
+            f"once it has ended (greenlight status {task})"
         )
     authorise(live.control)
     authorise(candidate.digest)
     _refuse_twins(records, live.control, candidate, aa)
     policy = freeze(records, task, live.control, candidate.digest, policy)
+    waits = release_windows.closed(policy.release_window, now)
     rollout = Rollout(
         id=ids.fresh(now, random),
         task=task,
@@ -130,42 +146,30 @@ def start(
         policy_digest=policy.digest,
         aa=aa,
         initiator=initiator,
-        status=RolloutStatus.RUNNING,
+        status=RolloutStatus.RUNNING if waits is None else RolloutStatus.PENDING,
         step=0,
         at=now,
+        drill=drill,
     )
-    decision = Decision(
-        id=ids.fresh(now, random),
-        task=task,
-        rollout=rollout.id,
-        action=Action.START,
-        code="start",
-        reason=f"{initiator} started it {_where(policy.rollout.ladder[0])}"
-        + (f", launch {policy.launch} of this pair" if policy.launch > 1 else ""),
-        evidence={},
-        epoch_seen=live.number,
-        policy_digest=policy.digest,
-        at=now,
+    where = _where(policy.rollout.ladder[0]) if waits is None else f"and it waits: {waits}"
+    again = f", launch {policy.launch} of this pair" if policy.launch > 1 else ""
+    decision = _started(
+        rollout,
+        live,
+        "start" if waits is None else "pending",
+        f"{initiator} started it {where}{again}",
+        now,
+        random,
     )
-    epoch = Epoch(
-        task=task,
-        number=live.number + 1,
-        rollout=rollout.id,
-        control=live.control,
-        candidate=candidate.digest,
-        weight=policy.rollout.ladder[0].weight,
-        salt=rollout.salt,
-        decision=decision.id,
-        at=now,
-    )
-    moves: list[tuple[Version, Version]] = []
-    if candidate.status != VersionStatus.LIVE:
-        moves.append((candidate, _moved(candidate, "start_rollout")))
+    entries = [("rollout", ledger.body_of(rollout)), ("decision", ledger.body_of(decision))]
+    if waits is not None:
+        record(records, entries, append=[rollout, decision], now=now)
+        return rollout
+    epoch, moves = _first_split(records, rollout, live, candidate, policy, decision)
     record(
         records,
         [
-            ("rollout", ledger.body_of(rollout)),
-            ("decision", ledger.body_of(decision)),
+            *entries,
             *(ledger.moved(old, new, decision.reason) for old, new in moves),
             ("epoch", ledger.body_of(epoch)),
         ],
@@ -174,6 +178,114 @@ def start(
         now=now,
     )
     return rollout
+
+
+def begin(
+    records: Records,
+    rollout: Rollout,
+    *,
+    authorise: Callable[[Rollout], None],
+    fence: Lease | None,
+    now: int,
+    random: Callable[[int], bytes],
+) -> Decision | None:
+    """Let a pending rollout begin, if its release window is open.
+
+    Args:
+        records: the store.
+        rollout: the pending one.
+        authorise: raises unless its candidate is (still) approved, and genuine.
+        fence: the leader's lease.
+        now: microseconds since 1970-01-01 UTC.
+        random: gives that many random bytes (for ids).
+
+    Returns:
+        The decision, or None while the window is closed or the candidate may not begin.
+
+    Raises:
+        Conflict: somebody changed the routing or the rollout meanwhile.
+        LostLease: somebody else leads now.
+    """
+    policy = msgspec.convert(rollout.policy, DecisionPolicy)
+    live = current_epoch(records, rollout.task)
+    if live is None or release_windows.closed(policy.release_window, now) is not None:
+        return None
+    try:
+        authorise(rollout)
+    except (UserError, DataError):
+        return None
+    check_rollout(
+        phase_of(rollout.status, 0, policy.rollout),
+        Event.BEGIN,
+        phase_of(RolloutStatus.RUNNING, 0, policy.rollout),
+    )
+    begun = msgspec.structs.replace(rollout, status=RolloutStatus.RUNNING)
+    where = _where(policy.rollout.ladder[0])
+    decision = _started(
+        rollout, live, "start", f"its release window is open: it begins {where}", now, random
+    )
+    candidate = find_version(records, rollout.candidate)
+    epoch, moves = _first_split(records, rollout, live, candidate, policy, decision)
+    changes: list[tuple[Record, Record]] = [(rollout, begun), *moves]
+    record(
+        records,
+        [
+            ("decision", ledger.body_of(decision)),
+            *(ledger.moved(old, new, decision.reason) for old, new in changes),
+            ("epoch", ledger.body_of(epoch)),
+        ],
+        append=[decision, epoch],
+        swap=changes,
+        fence=fence,
+        now=now,
+    )
+    return decision
+
+
+def _started(
+    rollout: Rollout, live: Epoch, code: str, reason: str, now: int, random: Callable[[int], bytes]
+) -> Decision:
+    return Decision(
+        id=ids.fresh(now, random),
+        task=rollout.task,
+        rollout=rollout.id,
+        action=Action.START,
+        code=code,
+        reason=reason,
+        evidence={},
+        epoch_seen=live.number,
+        policy_digest=rollout.policy_digest,
+        at=now,
+    )
+
+
+def _first_split(
+    records: Records,
+    rollout: Rollout,
+    live: Epoch,
+    candidate: Version,
+    policy: DecisionPolicy,
+    decision: Decision,
+) -> tuple[Epoch, list[tuple[Version, Version]]]:
+    """The epoch in which units first meet the candidate, and where it stands from then on."""
+    following = routing.successor(
+        live,
+        acknowledged=routing.acknowledged(everything(records, Replica), rollout.task),
+        kill=0,
+        decision=decision.id,
+        at=decision.at,
+    )
+    epoch = msgspec.structs.replace(
+        following,
+        rollout=rollout.id,
+        control=rollout.control,
+        candidate=rollout.candidate,
+        weight=policy.rollout.ladder[0].weight,
+        salt=rollout.salt,
+    )
+    if candidate.status == VersionStatus.LIVE:
+        return epoch, []
+    return epoch, [(candidate, _moved(candidate, "start_rollout"))]
 
 
 def freeze(
@@ -215,8 +327,8 @@ def current_epoch(records: Records, task: str) -> Epoch | None:
 
 
 def active(records: Records, task: str) -> Rollout | None:
-    """The running rollout of a task."""
-    running = records.scan(Rollout, {"task": task, "status": RolloutStatus.RUNNING}, limit=1)
+    """The rollout of a task that has not ended: running or pending."""
+    running = records.scan(Rollout, {"task": task, "ended_at": None}, limit=1)
     return running[0] if running else None
 
 

@@ -71,6 +71,7 @@ def steer(
         found.epoch,
         entries=found.seen.entries,
         closed=found.seen.closed,
+        acknowledged=found.seen.acknowledged,
         situation=msgspec.structs.replace(found.situation, order=order),
         fence=None,
         now=now,

@@ -10,8 +10,9 @@ from greenlight.core.errors import DataError, UserError
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import Epoch, Rollout
 from greenlight.core.situation import Situation
+from greenlight.core.states import RolloutStatus
 from greenlight.ports import Store
-from greenlight.stages import roll_out
+from greenlight.stages import release_windows, roll_out
 from greenlight.stages.observe import Observation, observe
 
 
@@ -28,7 +29,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
 def survey(
     store: Store, task: str, authorise: Callable[[Rollout], None], now: int
 ) -> Survey | None:
-    """Look at a task's running rollout, and change nothing; None: there is none.
+    """Look at a task's rollout that has not ended, and change nothing; None: there is none.
 
     Args:
         store: records and events.
@@ -51,6 +52,9 @@ def survey(
         arms=seen.arms,
         unapproved=_refusal(authorise, rollout),
         unreachable_since=seen.unreachable_since,
+        control_down_since=seen.control_down_since,
+        pending=rollout.status == RolloutStatus.PENDING,
+        window=release_windows.closed(policy.release_window, now),
         paused=rollout.paused,
     )
     return Survey(rollout=rollout, epoch=epoch, policy=policy, seen=seen, situation=situation)

@@ -13,6 +13,7 @@ import msgspec
 from greenlight.core.answers import ArmSummary, Copies, Event, Exposure, Lease, Said
 from greenlight.core.fingerprint import canonical
 from greenlight.core.records import (
+    Epoch,
     Feedback,
     Inference,
     JournalEntry,
@@ -191,6 +192,11 @@ def name_of(record: Record) -> str:
 def evidence_name(entry: JournalEntry) -> str:
     """What makes a journal entry unique besides its key, for messages."""
     return f"{entry.test!r} of unit {entry.unit!r} in epoch {entry.epoch} of {entry.rollout}"
+
+
+def followed(epoch: Epoch) -> str:
+    """What is wrong with an epoch that follows one which has a successor already."""
+    return f"{epoch.task}: epoch {epoch.follows} has been followed already: load again"
 
 
 def changed(expected: Record, held: Record | None) -> str:

@@ -15,6 +15,7 @@ from greenlight.core.budget import ERROR
 from greenlight.core.errors import Conflict, LostLease
 from greenlight.core.metrics import BAD, GOOD
 from greenlight.core.records import (
+    Epoch,
     Feedback,
     Inference,
     JournalEntry,
@@ -126,6 +127,8 @@ class MemoryStore(Forgetting):
                 if evidence_of(record) in evidence or evidence_of(record) in self._evidence:
                     raise Conflict(f"{common.evidence_name(record)} is in the journal already")
                 evidence.add(evidence_of(record))
+            if isinstance(record, Epoch):
+                self._check_follows(record)
         for old, new in swap:
             place = (type(old), old.key)
             held = staged.get(place) or self._records[type(old)].get(old.key)
@@ -133,6 +136,12 @@ class MemoryStore(Forgetting):
                 raise Conflict(common.changed(old, held))
             staged[place] = new
         return staged, evidence
+
+    def _check_follows(self, epoch: Epoch) -> None:
+        for held in self._records[Epoch].values():
+            assert isinstance(held, Epoch)
+            if (held.task, held.follows) == (epoch.task, epoch.follows):
+                raise Conflict(common.followed(epoch))
 
     def lease(self, name: str, holder: str, now: int, ttl: int) -> Lease | None:
         """See `ports.Records.lease`."""

@@ -17,13 +17,22 @@ from greenlight.adapters.stores.sqlite import compact, engine_for, explain
 from greenlight.adapters.stores.tables import INSERT, codec, execute_many
 from greenlight.core.answers import ArmSummary, Event, Exposure, Lease, Said
 from greenlight.core.errors import Conflict, LostLease, StoreError
-from greenlight.core.records import Feedback, Inference, JournalEntry, Record, Replica, Shadow
+from greenlight.core.records import (
+    Epoch,
+    Feedback,
+    Inference,
+    JournalEntry,
+    Record,
+    Replica,
+    Shadow,
+)
 from greenlight.core.retention import Erasure
 
 R = TypeVar("R", bound=Record)
 
 _CHUNK = 300
 _EVIDENCE = ("rollout", "unit", "epoch", "test")
+_FOLLOWS = ("task", "follows")
 
 
 class SqlStore:
@@ -269,6 +278,9 @@ def _append(connection: Connection, kind: type[Record], rows: list[dict[str, Any
         if kind is JournalEntry and (taken := _taken(connection, table, _EVIDENCE, rows)):
             entry = codec(JournalEntry).record([taken[column.name] for column in table.c])
             raise Conflict(f"{common.evidence_name(entry)} is in the journal already") from error
+        if kind is Epoch and (taken := _taken(connection, table, _FOLLOWS, rows)):
+            epoch = codec(Epoch).record([taken[column.name] for column in table.c])
+            raise Conflict(common.followed(epoch)) from error
         raise
     savepoint.commit()
 

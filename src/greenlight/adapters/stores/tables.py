@@ -60,6 +60,9 @@ NAMES = {
     "Decision": "decisions",
     "LedgerEntry": "ledger",
     "ApiKey": "api_keys",
+    "Incident": "incidents",
+    "Delivery": "deliveries",
+    "StagingRecord": "staging_records",
 }
 """Record → table."""
 
@@ -71,6 +74,8 @@ INDEXES: Mapping[str, Sequence[tuple[str, ...]]] = {
     "approvals": [("version",)],
     "rollouts": [("task",)],
     "decisions": [("rollout",)],
+    "incidents": [("task", "at")],
+    "staging_records": [("bundle",)],
     "ledger": [("kind", "seq")],
     "inferences": [("rollout", "unit", "epoch", "id"), ("task", "id")],
     "shadows": [("rollout", "id")],
@@ -116,13 +121,15 @@ def _table(kind: type[Record]) -> Table:
 
 TABLES: dict[type[Record], Table] = {kind: _table(kind) for kind in RECORDS}
 
-inferences, feedback, shadows, journal, replicas = (
+inferences, feedback, shadows, journal, replicas, epochs = (
     next(table for kind, table in TABLES.items() if NAMES[kind.__name__] == name)
-    for name in ("inferences", "feedback", "shadows", "evidence_journal", "replicas")
+    for name in ("inferences", "feedback", "shadows", "evidence_journal", "replicas", "epochs")
 )
 journal.append_constraint(
     UniqueConstraint("rollout", "unit", "epoch", "test", name="uq_evidence_journal")
 )
+
+Index("uq_epochs_follows", epochs.c.task, epochs.c.follows, unique=True)
 
 leases = Table(
     "leases",

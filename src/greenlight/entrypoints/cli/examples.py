@@ -66,6 +66,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "greenlight plan intent --effect 0.03 --per-day 2000",
     ),
     "rollout": ("greenlight rollout start intent intent@2",),
+    "rollout abort": ('greenlight rollout abort intent -m "the campaign is off"',),
     "rollout rollback": ('greenlight rollout rollback intent -m "support is flooded"',),
     "rollout pause": ('greenlight rollout pause intent -m "a holiday, nobody watches"',),
     "rollout resume": ('greenlight rollout resume intent -m "back again"',),

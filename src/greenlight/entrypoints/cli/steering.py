@@ -18,6 +18,7 @@ from greenlight.entrypoints.cli.common import (
 
 DONE = {
     Action.ROLLBACK: "control answers everybody",
+    Action.WITHDRAW: "control answers everybody; that is no word on the candidate",
     Action.PAUSE: "nothing grows until it is resumed; harm is rolled back all the same",
     Action.RESUME: "the evidence decides again",
     Action.WIDEN: "the candidate is at its next step",
@@ -25,10 +26,10 @@ DONE = {
 }
 
 
-def _order(action: Action, words: str) -> click.Command:
-    """The command that gives one order."""
+def _order(action: Action, words: str, name: str | None = None) -> click.Command:
+    """The command that gives one order, by the action's name or another."""
 
-    @click.command(action.value, help=words)
+    @click.command(name or action.value, help=words)
     @click.argument("task")
     @click.option("-m", "--message", "why", required=True, help="The reason, on record.")
     @click.option("--as", "name", help="Refuse if the key is not this person's.")
@@ -57,6 +58,12 @@ COMMANDS = (
         Action.ROLLBACK,
         "Take the candidate of TASK out of traffic, at once. It needs neither controller nor "
         "gateway, and everybody in [people] may.",
+    ),
+    _order(
+        Action.WITHDRAW,
+        "Call the rollout of TASK off: its candidate leaves traffic at once, which is no word on "
+        "whether it is any good. Everybody in [people] may.",
+        name="abort",
     ),
     _order(
         Action.PAUSE,

@@ -16,7 +16,7 @@ from greenlight.core.errors import StoreError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest revision. Revisions are four digits that count up."""
 
 
