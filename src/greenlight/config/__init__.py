@@ -12,6 +12,7 @@ from greenlight.config.checks import complete, inspect, warnings
 from greenlight.config.dataset import DatasetSettings
 from greenlight.config.locate import Path as KeyPath
 from greenlight.config.locate import line_of, locate
+from greenlight.config.making import RuntimeSettings, TrainSettings
 from greenlight.config.reader import Reader, show_path
 from greenlight.config.settings import (
     CacheSettings,
@@ -20,12 +21,10 @@ from greenlight.config.settings import (
     GatewaySettings,
     LedgerSettings,
     ProjectSettings,
-    RuntimeSettings,
     Settings,
     SpoolSettings,
     StoreSettings,
     TaskSettings,
-    TrainSettings,
     WorkerSettings,
 )
 from greenlight.core.errors import ConfigError

@@ -1,0 +1,88 @@
+"""[tasks.NAME.…]: how a task's versions are made, called, met and kept record of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+
+from greenlight.core.policy import Policy
+from greenlight.core.records import SECOND
+
+
+class TrainSettings(Policy, frozen=True, kw_only=True):
+    """[tasks.NAME.train]: how a version is made."""
+
+    backend: Literal["tfidf-linear", "char-ngram", "encoder-head", "none"]
+    """Needed to classify. The trainer; `none` where versions are only brought in, as those of a
+    chat are."""
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
+    """What the trainer lets one choose, such as `{ C = 0.5 }`."""
+    seed: int = 2025
+    """Seed of every random choice in curation and training."""
+    schedule: str | None = None
+    """When a worker begins a run by itself: five fields of cron, in UTC."""
+    new_feedback: int | None = None
+    """A worker begins a run once this many answers were judged since the last run began."""
+
+    def problems(self) -> Iterable[str]:
+        if not 0 <= self.seed < 2**32:
+            yield f"seed: {self.seed} is outside [0, 2³²)"
+        if self.new_feedback is not None and self.new_feedback < 1:
+            yield f"new_feedback: {self.new_feedback} would begin run after run; use 1 or more"
+        if self.schedule is not None:
+            yield from _schedule_problems(self.schedule)
+
+
+def _schedule_problems(schedule: str) -> Iterable[str]:
+    from cronsim import CronSim, CronSimError
+
+    try:
+        next(CronSim(schedule, datetime(2026, 1, 1, tzinfo=UTC)))
+    except (CronSimError, StopIteration):
+        yield (
+            f"schedule: {schedule!r} is no time of cron that ever comes; write minute, hour, day, "
+            'month and day of the week, such as "0 2 * * 0" (Sundays at two)'
+        )
+
+
+class RuntimeSettings(Policy, frozen=True, kw_only=True):
+    """[tasks.NAME.runtime]: how a version is called."""
+
+    timeout: int = 2 * SECOND
+    """How long a version may take to answer before control answers for it."""
+
+    def problems(self) -> Iterable[str]:
+        if self.timeout <= 0:
+            yield "timeout: must be longer than zero"
+
+
+class SegmentSettings(Policy, frozen=True, kw_only=True):
+    """[[tasks.NAME.segments]]: requests that meet one arm whatever the split."""
+
+    when: dict[str, str]
+    """What a request's metadata must say, field by field: all of it."""
+    variant: Literal["control", "candidate"]
+    """The arm."""
+
+    def problems(self) -> Iterable[str]:
+        if not self.when:
+            yield "when: name at least one field, or the segment would be everybody"
+
+
+class CaptureSettings(Policy, frozen=True, kw_only=True):
+    """[tasks.NAME.capture]: what is kept of the texts of requests and answers."""
+
+    share: float = 1.0
+    """The probability with which the texts of a request are kept; it is logged with each."""
+    mask: tuple[Literal["input", "output"], ...] = ()
+    """Texts that are never kept: `input`, `output`."""
+    pii: bool = False
+    """Whether personal data is taken out of texts before they are kept; it takes its time on every
+    request."""
+
+    def problems(self) -> Iterable[str]:
+        if not 0 <= self.share <= 1:
+            yield f"share: {self.share} is outside [0, 1]"
