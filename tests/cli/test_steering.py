@@ -38,6 +38,15 @@ def test_paused_and_resumed(rolling: Project) -> None:
     said = rolling.ok("rollout", "resume", "intent", "-m", "back again", by="ben")
     assert "the evidence decides again" in said
     assert epoch(rolling) == before, "the split stays"
+    rolling.ok("audit", "verify", "--no-files")
+
+
+def test_called_off_without_a_word_on_the_candidate(rolling: Project) -> None:
+    said = rolling.ok("rollout", "abort", "intent", "-m", "the campaign is off", by="ben")
+    assert "intent: withdraw by ben (product_owner): the campaign is off" in said
+    [listed] = rolling.json("rollouts", "list")
+    assert listed["status"] == "withdrawn"
+    rolling.ok("audit", "verify", "--no-files")
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,7 @@ def moved(old: Record, new: Record, why: str) -> tuple[str, dict[str, Any]]:
             "status": new.status.value,
             "step": new.step,
             "ended_at": new.ended_at,
+            "paused": new.paused,
             "why": why,
         }
     raise TypeError(f"no entry tells of a {type(new).__name__} that changes")

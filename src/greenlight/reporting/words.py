@@ -20,6 +20,8 @@ def ending(rollout: Rollout, end: int) -> str:
         end: its end, or now (µs since 1970).
     """
     length = duration(end - rollout.at)
+    if rollout.status is RolloutStatus.PENDING:
+        return f"has been waiting for its release window for {length}"
     if rollout.status is RolloutStatus.RUNNING:
         return f"has been running for {length}"
     if rollout.status is RolloutStatus.INCONCLUSIVE:

@@ -18,6 +18,7 @@ import msgspec
 from greenlight import artifacts
 from greenlight.core import fingerprint, ledger
 from greenlight.core.errors import NotFound, Tampered
+from greenlight.core.incidents import StagingRecord
 from greenlight.core.ledger import SignedHead
 from greenlight.core.records import (
     ApiKey,
@@ -88,10 +89,13 @@ _COVERED: dict[str, _Covered] = {
         content=lambda evaluation: evaluation.document,
     ),
     "approval": _Covered(record=Approval),
-    "rollout": _Covered(record=Rollout, state={"status": None, "step": None, "ended_at": None}),
+    "rollout": _Covered(
+        record=Rollout, state=dict.fromkeys(("status", "step", "ended_at", "paused"))
+    ),
     "epoch": _Covered(record=Epoch),
     "decision": _Covered(record=Decision),
     "key": _Covered(record=ApiKey, state={"revoked_at": None}),
+    "staging": _Covered(record=StagingRecord),
 }
 """Ledger kind → the records that its entries describe."""
 
@@ -102,7 +106,7 @@ _MOVES: dict[str, tuple[str, str, Mapping[str, str]]] = {
     "rollout_status": (
         "rollout",
         "rollout",
-        {"status": "status", "step": "step", "ended_at": "ended_at"},
+        {name: name for name in ("status", "step", "ended_at", "paused")},
     ),
     "key_status": ("key", "key", {"revoked_at": "revoked_at"}),
 }

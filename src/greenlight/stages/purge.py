@@ -22,7 +22,6 @@ from greenlight.core.errors import Conflict, Refused
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import DAY, SECOND, LedgerEntry, Rollout
 from greenlight.core.retention import Erasure, Order
-from greenlight.core.states import RolloutStatus
 from greenlight.lookup import PURGE, everything
 from greenlight.ports import Blobs, Progress, Records, Store
 from greenlight.recording import record
@@ -141,7 +140,7 @@ def purge(
 
 def _erasure(records: Records, order: Order, now: int) -> Erasure:
     """The order, as the store carries it out: what is running is spared."""
-    running = everything(records, Rollout, {"task": order.task, "status": RolloutStatus.RUNNING})
+    running = everything(records, Rollout, {"task": order.task, "ended_at": None})
     return Erasure(
         task=order.task,
         before=order.before,

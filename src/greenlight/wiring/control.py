@@ -11,10 +11,12 @@ from greenlight.remembering import forget
 from greenlight.stages import loop, roll_out
 from greenlight.stages import steer as steering
 from greenlight.wiring.app import App, authorise, person_of
+from greenlight.wiring.staging import require as require_staging
 
 
 def go_live(app: App, version: Version, *, initiator: str) -> Epoch:
     """Give all traffic to a task's first version; see `stages.roll_out.go_live`."""
+    require_staging(app, version)
     app.act()
     return roll_out.go_live(
         app.store,
@@ -40,6 +42,7 @@ def start_rollout(app: App, candidate: Version, *, initiator: str, aa: bool = Fa
             as_control=live,
         )
 
+    require_staging(app, candidate)
     app.act()
     return roll_out.start(
         app.store,

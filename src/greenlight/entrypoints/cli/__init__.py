@@ -25,6 +25,7 @@ COMMANDS = {
     "card": ("evaluate:card", "Write a version's model card, as Markdown and as a page."),
     "plan": ("plan:plan", "How many outcomes and days a rollout takes, for a given effect."),
     "rollout": ("turn:rollout", "Put an approved version before users."),
+    "staging": ("staging:staging", "Put on record that a version passed staging; prod asks."),
     "status": ("status:status", "Show what is live, the running rollout and its evidence."),
     "versions": ("look:versions", "List versions, show one, or add one without training."),
     "adopt": ("registry:adopt", "Take what runs today as a task's baseline."),
