@@ -63,7 +63,16 @@ A run is one turn of the pipeline
 
 {rollout}
 
-An ended rollout stays ended: another attempt is another rollout, with a new salt.
+- A rollout that starts outside its release window is **pending**: nobody meets the candidate
+  until the window opens. The approvals are checked again then.
+- In the **shadow** the candidate gets copies and no traffic. From the first step to the last but
+  one it is a **canary**; from the **last step** it is promoted, or, where some units are held
+  back, first brought to all others (**holdback**): it is proved by then, and has no horizon any
+  more.
+- A pause changes nothing but that: what harms is rolled back all the same.
+- An ended rollout stays ended: another attempt is another rollout, with a new salt. There is one
+  exception. Where the kill switch was used before a promotion, the gateways refused that
+  promotion, and the controller **undoes** it: the versions change places again.
 
 {rollout_table}
 """

@@ -34,6 +34,22 @@ def test_a_policy_that_can_never_conclude(evaluated: Project) -> None:
     assert "will not be decided within the horizon" in text
 
 
+def test_time_that_no_feedback_shortens(evaluated: Project) -> None:
+    """O1, O5: shadow and holdback are part of the way."""
+    file = Path(evaluated.folder, "greenlight.toml")
+    ladder = '\n[tasks.intent.rollout]\nshadow = "6h"\nholdback = 0.05\nhorizon = "31h"\n'
+    file.write_text(file.read_text(encoding="utf-8") + ladder, encoding="utf-8")
+    words = ("plan", "intent", "--effect", "0.39", "--rate", "0.6", "--per-day", "9000")
+    text = evaluated.ok(*words)
+    for line in (
+        "before users meet it: 6 hours in the shadow",
+        "at its splits, at least: 45 minutes",
+        "after its proof: 7 days with 5% held back",
+    ):
+        assert line in text
+    assert "1 hours are left" in text, "the horizon less the shadow and the feedback window"
+
+
 @pytest.mark.parametrize(
     ("option", "value"), [("--effect", "2"), ("--rate", "1"), ("--per-day", "0")]
 )

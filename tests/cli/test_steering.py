@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
+from greenlight.core.records import SECOND
+from greenlight.core.windows import DAYS
 from tests.cli.project import Project
 
 
@@ -66,3 +70,34 @@ def test_refusals_say_why(rolling: Project, by: str | None, words: list[str], sa
     environ = {} if by else {"GREENLIGHT_PERSON_KEY": ""}
     assert says in rolling.refused(2, "rollout", *words, by=by, **environ)
     assert epoch(rolling) == before
+
+
+def test_outside_its_release_window_a_rollout_waits(evaluated: Project) -> None:
+    """G4: what has not begun gets no traffic; it can only be called off."""
+    with evaluated.opened() as (_, office):
+        office.gate(office.register(office.run("b2")), 0.96)
+        in_three_days = datetime.fromtimestamp(office.clock.now() / SECOND, UTC).weekday() + 3
+    for version in ("intent@1", "intent@2"):
+        for who in ("ana", "ben"):
+            evaluated.ok("approve", version, "-m", "looked at it", by=who)
+    evaluated.ok("rollout", "start", "intent", "intent@1")
+    window = f"{DAYS[in_three_days % 7]} 09:00-16:00 UTC"
+    text = evaluated.file.read_text(encoding="utf-8")
+    evaluated.file.write_text(
+        f'{text}[tasks.intent.approval]\nrelease_window = "{window}"\n', encoding="utf-8"
+    )
+    said = evaluated.ok("rollout", "start", "intent", "intent@2")
+    assert f"of intent@2 waits for its window ({window})" in said
+    assert epoch(evaluated) == 1, "nobody meets it"
+    [listed] = evaluated.json("rollouts", "list")
+    assert listed["status"] == "pending"
+    assert "is pending, and one runs at a time" in evaluated.refused(
+        2, "rollout", "start", "intent", "intent@2"
+    )
+    for order in ("pause", "widen", "promote"):
+        said = evaluated.refused(2, "rollout", order, "intent", "-m", "now", by="ben")
+        assert f"{order} is refused: it has not begun yet" in said
+    evaluated.ok("rollout", "abort", "intent", "-m", "next week", by="ben")
+    assert evaluated.json("rollouts", "list")[0]["status"] == "withdrawn"
+    assert evaluated.json("versions", "show", "intent@2")["version"]["status"] == "approved"
+    evaluated.ok("audit", "verify", "--no-files")

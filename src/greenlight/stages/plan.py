@@ -11,7 +11,7 @@ from greenlight.core import budget
 from greenlight.core.metrics import BAD, GOOD
 from greenlight.core.planning import Need, needed, questions
 from greenlight.core.policy import DecisionPolicy
-from greenlight.core.records import DAY
+from greenlight.core.records import DAY, HOUR, MINUTE, SECOND
 from greenlight.ports import Progress, Store
 
 WINDOW = 7 * DAY
@@ -38,6 +38,8 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     traffic: Traffic
     effect: float
     needs: list[Need]
+    besides: list[str]
+    """Time that no feedback shortens."""
     warnings: list[str]
 
 
@@ -83,6 +85,7 @@ def plan(
         traffic=seen,
         effect=effect,
         needs=needs,
+        besides=_besides(policy),
         warnings=[*_never(policy), *_too_long(policy, seen, effect, needs)],
     )
 
@@ -90,6 +93,29 @@ def plan(
 def days(need: int | None, per_day: float | None) -> float | None:
     """How many days that many outcomes take; None where that is not known."""
     return None if need is None or not per_day else need / per_day
+
+
+def _besides(policy: DecisionPolicy) -> list[str]:
+    rules = policy.rollout
+    found = []
+    if rules.shadow:
+        found.append(f"before users meet it: {_span(rules.shadow)} in the shadow")
+    soaks = sum(step.soak for step in rules.steps[:-1])
+    if soaks:
+        found.append(f"at its splits, at least: {_span(soaks)}")
+    if rules.holdback:
+        found.append(
+            f"after its proof: {_span(rules.holdback_for)} with {rules.holdback:.0%} held back"
+        )
+    return found
+
+
+def _span(microseconds: int) -> str:
+    """A time in the largest unit of which it has one."""
+    for unit, name in ((DAY, "days"), (HOUR, "hours"), (MINUTE, "minutes")):
+        if microseconds >= unit:
+            return f"{microseconds / unit:.3g} {name}"
+    return f"{microseconds / SECOND:.3g} seconds"
 
 
 def _never(policy: DecisionPolicy) -> list[str]:
@@ -114,7 +140,7 @@ def _too_long(
         )
     if not seen.per_day:
         return [*found, "how long it takes is not known: give --per-day, or let feedback come in"]
-    matures = (rules.horizon - rules.feedback_window - rules.grace) / DAY
+    matures = (rules.horizon - rules.shadow - rules.feedback_window - rules.grace) / DAY
     left = f"{matures:.1f} days" if matures >= 1 else f"{matures * 24:.1g} hours"
     total = 0.0
     for need in needs:

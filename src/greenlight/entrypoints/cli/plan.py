@@ -108,6 +108,7 @@ def _text(estimate: Any) -> str:
         table(("SPLIT", "TO BE SHOWN", "MEDIAN", "80 %", "90 %", "DAYS (80 %)"), rows),
         "",
         "Outcomes of both arms together; so many suffice for 50, 80 and 90 % of rollouts.",
+        *estimate.besides,
         *(f"warning: {warning}" for warning in estimate.warnings),
     ]
     return "\n".join(parts)

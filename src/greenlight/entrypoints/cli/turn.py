@@ -10,7 +10,7 @@ import msgspec
 from greenlight import wiring
 from greenlight.core import fingerprint
 from greenlight.core.gates import exit_code, passed
-from greenlight.core.states import VersionStatus
+from greenlight.core.states import RolloutStatus, VersionStatus
 from greenlight.entrypoints.cli import steering
 from greenlight.entrypoints.cli.common import (
     initiator,
@@ -158,7 +158,13 @@ def start(context: click.Context, task: str, version: str, aa: bool, as_json: bo
         if as_json:
             show_json(public(begun))
             return
-        click.echo(f"rollout {begun.id} of {found.label} has begun; from here the evidence decides")
+        if begun.status == RolloutStatus.PENDING:
+            window = app.settings.task(task).approval.release_window
+            click.echo(f"rollout {begun.id} of {found.label} waits for its window ({window})")
+        else:
+            click.echo(
+                f"rollout {begun.id} of {found.label} has begun; from here the evidence decides"
+            )
         click.echo(f"next: greenlight status {task} --watch")
 
 
