@@ -20,7 +20,7 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
-from greenlight.entrypoints.demo.processes import LOOK_S, READY_WITHIN_S, DidNotStart, Processes
+from greenlight.entrypoints.processes import LOOK_S, READY_WITHIN_S, DidNotStart, Processes
 
 LOOKS_EVERY_S = 0.02
 USERS = "traffic"

@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.harness import RESULTS, ROOT
 from benchmarks.pages import Page, table
+from benchmarks.rollback import page as rollback
 from greenlight.core.load import ERROR_RATE, P95_MS, PACE
 
 PAGE = ROOT / "benchmarks" / "README.md"
@@ -366,6 +367,7 @@ SECTIONS = (
     ("evidence", "The evidence engine: how often it errs, how soon it sees", _evidence),
     ("demo-better", "The demo, seed by seed", _demo),
     ("chaos", "The demo under SIGKILL, seed by seed", _chaos),
+    ("rollback", "How soon a candidate that does harm is out of traffic", rollback.summary),
     ("demo-same", "The demo as an A/A test, seed by seed", _demo),
     ("models", "The models, from their bundles", _models),
     ("gateway", "What the gateway costs", _gateway),

@@ -265,7 +265,7 @@ def _alarm_times(
         onset = before + rng.random()
         counts = _minutes(rng, before + length, onset, faulty, healthy)
         for minutes in DURATIONS:
-            rule = AlarmRule(name="errors", over=OVER, duration=minutes * MINUTE)
+            rule = AlarmRule(name="server_error_rate", over=OVER, duration=minutes * MINUTE)
             watches = Watch(rule=rule), Watch(rule=rule)
             for minute, arms in enumerate(counts):
                 for watch, (requests, bad) in zip(watches, arms, strict=True):

@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.gateway import predict
 from benchmarks.gateway.processes import NotMeasured
 from benchmarks.gateway.servers import PREDICT_PACE, QUESTION, Launch, chat_launch
-from greenlight.entrypoints.demo.processes import free_port
+from greenlight.entrypoints.processes import free_port
 
 TASK = "intent"
 PEOPLE = {"ana": "ml_lead", "ben": "product_owner"}

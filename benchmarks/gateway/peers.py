@@ -18,7 +18,7 @@ from rich.console import Console
 from benchmarks.gateway.processes import NotMeasured
 from benchmarks.gateway.servers import Launch, chat_launch
 from benchmarks.harness import ROOT
-from greenlight.entrypoints.demo.processes import free_port
+from greenlight.entrypoints.processes import free_port
 
 VENVS = ROOT / "build" / "bench-gateway" / "venvs"
 INSIDE = Path(__file__).parent / "inside"

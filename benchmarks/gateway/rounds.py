@@ -20,7 +20,7 @@ from benchmarks.gateway.measure import Effort, measured
 from benchmarks.gateway.processes import NotMeasured, Process, cores, resident_mb
 from benchmarks.gateway.servers import Launch, Prepare, Server, chat_launch, running
 from benchmarks.harness import ROOT
-from greenlight.entrypoints.demo.processes import free_port
+from greenlight.entrypoints.processes import free_port
 
 LOGS = ROOT / "build" / "bench-gateway" / "logs"
 _SUMMED = ("requests", "errors")

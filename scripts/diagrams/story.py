@@ -11,13 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from greenlight import lookup
 from greenlight.adapters import signing
 from greenlight.adapters.stores.memory import MemoryStore
+from greenlight.core import ids
 from greenlight.core.approval import Person, Quorum
 from greenlight.core.errors import Refused
+from greenlight.core.incidents import StagingRecord
 from greenlight.core.policy import ApprovalPolicy, DecisionPolicy, RolloutPolicy, Step
 from greenlight.core.records import (
     MILLISECOND,
@@ -28,9 +31,10 @@ from greenlight.core.records import (
     Shadow,
     Version,
 )
+from greenlight.core.staging import statement
 from greenlight.core.states import Action
 from greenlight.ports import Store
-from greenlight.stages import approve, keys, loop, roll_out
+from greenlight.stages import approve, keys, loop, notify, roll_out, staging, steer
 from greenlight.stages.loop import Plan, Turn
 from greenlight.testing import FakeClock
 from greenlight.testing.world import Quality, World, WorldSimulator
@@ -49,6 +53,12 @@ POLICY = DecisionPolicy(
         stale_after=5 * SECOND,
     )
 )
+SHOWN = {
+    "gates_passed": True,
+    "load": {"p95_ms": 14.8, "error_rate": 0.0, "whole": True},
+    "drill": {"passed": True},
+}
+"""What the version has shown in staging."""
 ROUTING = (Action.WIDEN, Action.PROMOTE, Action.ROLLBACK, Action.INCONCLUSIVE)
 ROLES = {"ana": ("ml_lead",), "ben": ("product_owner",)}
 
@@ -197,6 +207,60 @@ class _Teller:
         )
         self.story.store.ingest([], [], [copied])
 
+    def call_off(self, version: Version) -> None:
+        """An A/A test of what is live is rolled back by hand, somebody is to be told, and staging
+        vouched for it; with luck of its own and no scene, as above."""
+        luck = np.random.default_rng(9).bytes
+        store = self.story.store
+
+        def authorise(digest: str) -> None:
+            self.authorise(digest, store)
+
+        self.sign(version)
+        now = self.clock.now()
+        notify.begin(store, "on-call", now)
+        live = lookup.find_version(store, version.digest)
+        roll_out.start(
+            store,
+            live,
+            policy=POLICY,
+            authorise=authorise,
+            initiator="eve",
+            aa=True,
+            now=now,
+            random=luck,
+        )
+        steer.steer(
+            store,
+            tiny.TASK,
+            Action.ROLLBACK,
+            person=self.people["ana"],
+            why="only a test",
+            roles=["ml_lead"],
+            authorise=lambda rollout: authorise(rollout.candidate),
+            now=now,
+            random=luck,
+        )
+        unsigned = StagingRecord(
+            id=ids.fresh(now, luck),
+            task=tiny.TASK,
+            bundle=live.bundle,
+            label=live.label,
+            document=SHOWN,
+            person="ana",
+            signature="",
+            at=now,
+        )
+        signed = signing.sign(self._secrets["ana"], statement(unsigned))
+        staging.accept(
+            store,
+            msgspec.json.encode(msgspec.structs.replace(unsigned, signature=signed)),
+            people=self.people,
+            roles=lambda task: ["ml_lead"],
+            verify=signing.verify,
+            now=now,
+        )
+
     def _look(self) -> Action | None:
         """One pass of the controller."""
         now = self.clock.now()
@@ -234,5 +298,6 @@ def tell() -> Story:
         teller.live(first, second)
         teller.let_in()
         teller.copy()
+        teller.call_off(second)
         scenes["killed"] = killing.killed_and_resumed(root / "killed")
         return teller.story

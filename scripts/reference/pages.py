@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from scripts.reference import blocks, commands, http, settings
+from scripts.reference import blocks, commands, http, settings, watched
 
 DOCS = Path(__file__).parents[2] / "docs"
 COMMAND = "python -m scripts.reference"
@@ -14,6 +14,7 @@ PAGES: Mapping[Path, Callable[[], dict[str, str]]] = {
     DOCS / "cli.md": commands.blocks,
     DOCS / "configuration.md": settings.blocks,
     DOCS / "http.md": http.blocks,
+    DOCS / "how-to" / "watch-a-rollout.md": watched.blocks,
 }
 
 

@@ -20,10 +20,29 @@ from greenlight.config.settings import DURATIONS, SIZES
 from greenlight.core.policy import Step
 from scripts.reference.blocks import table
 
-PLACEHOLDERS = {"people": "NAME", "tasks": "NAME", "gates": "METRIC", "metrics": "METRIC"}
+PLACEHOLDERS = {
+    "people": "NAME",
+    "tasks": "NAME",
+    "notify": "NAME",
+    "gates": "METRIC",
+    "metrics": "METRIC",
+    "alarms": "ALARM",
+}
 """Tables whose keys are names of the user's own, and what stands for such a name."""
 
-TABLES = ("gates", "approval", "rollout", "evidence", "metrics", "segments", "capture")
+NAMED = ("people", "notify", "tasks")
+"""Groups of tables that the user names."""
+
+TABLES = (
+    "gates",
+    "approval",
+    "rollout",
+    "evidence",
+    "metrics",
+    "alarms",
+    "segments",
+    "capture",
+)
 """Tables of a task that have a section of their own."""
 
 SEE = {
@@ -62,7 +81,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
 def blocks() -> dict[str, str]:
     """The blocks of docs/configuration.md."""
-    groups: dict[str, list[Setting]] = {"installation": [], "people": [], "tasks": []}
+    groups: dict[str, list[Setting]] = {name: [] for name in ("installation", *NAMED)}
     groups |= {name: [] for name in TABLES}
     for setting in settings(Document):
         groups[_group(setting.path)].append(setting)
@@ -74,9 +93,9 @@ def settings(struct: type[msgspec.Struct], path: str = "") -> Iterator[Setting]:
     """Everything that can be set in a table and in those below it."""
     hints, meanings = get_type_hints(struct), docstrings(struct)
     for field in msgspec.structs.fields(struct):
-        if field.name == "name" and path.endswith("NAME"):
+        if field.name == "name" and path.endswith(("NAME", "ALARM")):
             continue  # the table's own key
-        where = f"{path}.{field.name}" if path else field.name
+        where = f"{path}.{field.encode_name}" if path else field.encode_name
         below, inner = _below(field.name, where, hints[field.name])
         if inner is None or below.endswith("[]"):
             make = field.default_factory
@@ -174,7 +193,7 @@ def _shortest(amount: int, known: Mapping[str, int]) -> str:
 def _group(path: str) -> str:
     """The block that a setting belongs to."""
     first, _, rest = path.partition(".")
-    if first not in ("people", "tasks"):
+    if first not in NAMED:
         return "installation"
     own = rest.split(".")[1].removesuffix("[]") if first == "tasks" else ""
     return own if own in TABLES else first

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from greenlight.core import approval, fingerprint, keys
+from greenlight.core import approval, fingerprint, keys, routing
 from greenlight.core.approval import Person, Quorum, Verify
 from greenlight.core.errors import BadInput, NotFound, Refused, Tampered
 from greenlight.core.evidence import Evidence, begin, fold, thaw
@@ -355,13 +355,14 @@ def standing(
 def made_live_by(records: Records, version: Version) -> str | None:
     """What made a version the first of its task to be live: the id of a decision or an adoption.
 
-    None if it was not the first, or if anything else has been live since.
+    None if it was not the first, or if anything else has been live since and was not undone.
     """
     epochs = everything(records, Epoch, {"task": version.task})
     first = next(epochs, None)
     if first is None or first.number != 1 or first.control != version.digest:
         return None
-    if any(epoch.control != version.digest for epoch in epochs):
+    lasting = routing.lasting([first, *epochs])
+    if any(epoch.control != version.digest for epoch in lasting):
         return None
     return first.decision
 

@@ -12,7 +12,7 @@ from benchmarks.gateway.load import UNIT, Outcome, Plan, run, times
 from benchmarks.gateway.measure import drive, overhead
 from benchmarks.gateway.processes import cores
 from benchmarks.gateway.rounds import provider
-from greenlight.entrypoints.demo.processes import free_port
+from greenlight.entrypoints.processes import free_port
 from greenlight.testing.provider import ChatProvider, Fault
 
 BODY = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hello"}], "user": UNIT})

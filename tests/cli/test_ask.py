@@ -65,9 +65,12 @@ def test_a_prediction_and_a_word_on_it(project: Project, tmp_path: Path) -> None
             id = text.split("greenlight feedback ")[1].split()[0]
             said = await call("feedback", id, "good", "--comment", "well put")
             assert said.startswith(f"GOOD on {id}: ")
-            await eventually(lambda: world.feedback())
-        [kept] = world.feedback().values()
-        assert (kept.inference_id, kept.value, kept.comment) == (id, 1.0, "well put")
+            alone = await call("predict", "intent", "hello again", "-q")
+            said = await call("feedback", alone.removesuffix("\n"), "bad")
+            await eventually(lambda: len(world.feedback()) == 2 or None)
+        good, bad = sorted(world.feedback().values(), key=lambda word: -word.value)
+        assert (good.inference_id, good.value, good.comment) == (id, 1.0, "well put")
+        assert alone == f"{bad.inference_id}\n" and alone != f"{id}\n"
         assert world.inferences()[id].unit == "user-7"
 
     talk()

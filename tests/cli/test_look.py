@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
+import re
 
 import pytest
 
@@ -71,8 +68,8 @@ def test_status(rolling: Project) -> None:
     assert "start (start): eve started it at 10%" in text
     candidate = next(line for line in text.splitlines() if line.startswith("candidate"))
     assert candidate.split() == ["candidate", "3", "3", "3", "0", "0", "0", "–"]
-    quality = next(line for line in text.splitlines() if line.startswith("quality"))
-    assert quality.split() == ["quality", "1", "400"]
+    quality = next(line for line in text.splitlines() if line.startswith("quality "))
+    assert re.fullmatch(r"quality +░+  E +1  acts at +400  answers are worse", quality)
     found = rolling.json("status", "intent")["tasks"]["intent"]["rollout"]
     assert found["arms"]["candidate"]["units"] == 3
     assert found["evidence"]["superiority"]["log_threshold"] == pytest.approx(2.9957, abs=1e-4)
@@ -93,29 +90,6 @@ def test_the_salt_is_never_shown(rolling: Project) -> None:
     ):
         assert SALT not in rolling.ok(*words)
         assert SALT not in rolling.ok(*words, "--json")
-
-
-def test_watching_until_interrupted(rolling: Project) -> None:
-    command = [sys.executable, "-m", "greenlight.entrypoints.cli", "-C", str(rolling.folder)]
-    watching = subprocess.Popen(
-        [*command, "status", "--watch", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        # Where the tests run in the background of a shell, children would ignore the signal.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    assert watching.stdout is not None
-    seen = 0
-    for line in watching.stdout:
-        if line.rstrip() == "}":
-            seen += 1
-        if seen == 2:
-            break
-    watching.send_signal(signal.SIGINT)
-    watching.communicate(timeout=20)
-    assert watching.returncode == 1
 
 
 def test_decisions_are_replayed(rolling: Project) -> None:

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from greenlight.core.records import Replica
-from greenlight.entrypoints.demo.processes import free_port
+from greenlight.entrypoints.processes import free_port
 from tests.cli.project import Project
 
 PATIENCE = 60.0

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from greenlight.core.records import SECOND
+from greenlight.core.errors import Conflict
+from greenlight.core.records import SECOND, Decision
 from greenlight.core.windows import DAYS
+from greenlight.stages import steer as steering
 from tests.cli.project import Project
 
 
@@ -70,6 +73,24 @@ def test_refusals_say_why(rolling: Project, by: str | None, words: list[str], sa
     environ = {} if by else {"GREENLIGHT_PERSON_KEY": ""}
     assert says in rolling.refused(2, "rollout", *words, by=by, **environ)
     assert epoch(rolling) == before
+
+
+def test_an_order_that_meets_the_controller_is_given_again(
+    rolling: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """O4: whoever is in a hurry need not know that evidence was being written just then."""
+    carried_out, times = steering.steer, []
+
+    def late(*given: Any, **named: Any) -> Decision:
+        times.append(1)
+        if len(times) <= 3:
+            raise Conflict("JournalEntry r/7 is there already")
+        return carried_out(*given, **named)
+
+    monkeypatch.setattr(steering, "steer", late)
+    said = rolling.ok("rollout", "rollback", "intent", "-m", "support is flooded", by="ana")
+    assert "control answers everybody" in said
+    assert len(times) == 4
 
 
 def test_outside_its_release_window_a_rollout_waits(evaluated: Project) -> None:

@@ -209,6 +209,7 @@ EXAMPLES: tuple[Record, ...] = (
         epochs={"intent": 1},
         applied_at={"intent": 5},
         open_since={"sha256:v2": 7},
+        kills={"intent": 3},
         flushed_through=9,
         at=9,
     ),
@@ -251,7 +252,15 @@ EXAMPLES: tuple[Record, ...] = (
         steps={"caches": {"at": 6, "dropped": True}},
     ),
     Delivery(
-        channel="on-call", seq=3, attempts=1, next_at=10, error="503 Service Unavailable", at=9
+        channel="on-call",
+        seq=3,
+        attempts=1,
+        next_at=10,
+        error="503 Service Unavailable",
+        at=9,
+        since=8,
+        delivered=2,
+        given_up=1,
     ),
     StagingRecord(
         id="s-1",

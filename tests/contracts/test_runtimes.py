@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
+import numpy as np
 import pytest
 
+from greenlight.adapters.runtimes.faulty import Fault, FaultyRuntime
 from greenlight.adapters.runtimes.http import HttpRuntime
 from greenlight.adapters.runtimes.in_process import InProcessRuntime
 from greenlight.adapters.runtimes.openai_chat import OpenAIChatRuntime
@@ -85,7 +88,19 @@ def provider(rule: Callable[[str], str], subject: Subject) -> Iterator[ChatProvi
             subject.free.set()
 
 
-@pytest.fixture(params=[in_process, over_http, by_prompt])
+@asynccontextmanager
+async def in_a_drill(subject: Subject, timeout: int) -> AsyncIterator[Runtime]:
+    """A fault so rare that it does not come is no fault."""
+    async with in_process(subject, timeout) as inner:
+        yield spoilt(inner, "errors", 0.0, timeout)
+
+
+def spoilt(inner: Runtime, fault: Fault, intensity: float, timeout: int = SECOND) -> FaultyRuntime:
+    rng = np.random.default_rng(2025)
+    return FaultyRuntime(inner, fault, intensity, labels=LABELS, timeout=timeout, rng=rng)
+
+
+@pytest.fixture(params=[in_process, over_http, by_prompt, in_a_drill])
 def opening(request: pytest.FixtureRequest) -> Opening:
     """Each way to run a model."""
     found: Opening = request.param
@@ -136,4 +151,59 @@ async def test_many_calls_at_once_do_not_mix(opening: Opening) -> None:
         calls = [runtime.predict([f"{LABELS[number % 3]} {number}"]) for number in range(30)]
         answers = await asyncio.gather(*calls)
         assert [made[0].label for made in answers] == [LABELS[n % 3] for n in range(30)]
+        await runtime.close()
+
+
+@asynchronous
+async def test_a_share_of_the_calls_of_a_drill_fails() -> None:
+    """O6: one call in four, by the seed; what is answered is right."""
+    async with in_process(Subject(), SECOND) as inner:
+        runtime, failed = spoilt(inner, "errors", 0.25), 0
+        for _ in range(400):
+            try:
+                [answer] = await runtime.predict(["card please"])
+                assert answer.label == "card"
+            except ModelFailed as failure:
+                assert (failure.status, "drill" in str(failure)) == ("error", True)
+                failed += 1
+        assert 70 < failed < 130
+        await runtime.close()
+        with pytest.raises(ModelFailed, match="closed"):
+            await inner.predict(["card please"])
+
+
+@asynchronous
+async def test_a_share_of_the_answers_of_a_drill_is_another_label() -> None:
+    async with in_process(Subject(), SECOND) as inner:
+        runtime = spoilt(inner, "quality", 0.3)
+        found = await runtime.predict(["card please"] * 400)
+        wrong = [answer.label for answer in found if answer.label != "card"]
+        assert 90 < len(wrong) < 150
+        assert set(wrong) == {"pin", "money"}
+        assert {answer.score for answer in found} == {0.5}
+        await runtime.close()
+
+
+@asynchronous
+async def test_a_drill_knows_the_labels_that_it_has_heard() -> None:
+    """A model somewhere else does not tell which labels it has."""
+    async with in_process(Subject(), SECOND) as inner:
+        rng = np.random.default_rng(1)
+        runtime = FaultyRuntime(inner, "quality", 1.0, labels=(), timeout=SECOND, rng=rng)
+        assert (await runtime.predict(["card please"]))[0].label == "card"
+        assert (await runtime.predict(["pin please"]))[0].label == "card"
+        await runtime.close()
+
+
+@asynchronous
+async def test_a_drill_is_late_by_its_intensity_and_keeps_to_the_patience() -> None:
+    async with in_process(Subject(), SECOND) as inner:
+        runtime = spoilt(inner, "latency", 0.05)
+        began = time.perf_counter()
+        assert (await runtime.predict(["card please"]))[0].label == "card"
+        assert time.perf_counter() - began >= 0.05
+        with pytest.raises(ModelFailed) as late:
+            await runtime.predict(["card please"], within=0.02)
+        assert (late.value.status, "within 20 ms" in str(late.value)) == ("timeout", True)
+        assert runtime.open_since is None
         await runtime.close()

@@ -186,6 +186,7 @@ def answers(store: Store) -> Iterator[object]:
     yield store.scan(Epoch, {"rollout": ROLLOUT}, after=("a", 2))
     for on in (ROLLOUT, "r2"):
         yield store.summarise(on)
+        yield store.minutes("intent", on, since=0, until=9, labels=True)
         yield store.past(on, ["a", "é", "Z", "nobody"])
         for until in (5, 99):
             for kind in EVENT_KINDS:

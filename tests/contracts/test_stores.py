@@ -229,6 +229,15 @@ def test_taking_an_expired_lease_adds_one_to_the_token(store: Store) -> None:
     assert late is not None and late.token == 3
 
 
+def test_who_only_asks_who_leads_changes_nothing(store: Store) -> None:
+    assert store.leased("leader") is None
+    first = store.lease("leader", "a", now=1000, ttl=300)
+    assert store.leased("leader") == first and store.leased("elsewhere") is None
+    taken = store.lease("leader", "b", now=5000, ttl=300)
+    assert store.leased("leader") == taken, "run out or not"
+    assert store.lease("leader", "b", now=5100, ttl=300) == store.leased("leader")
+
+
 def test_a_fence_lets_only_the_leader_write(store: Store) -> None:
     old = store.lease("leader", "a", now=1000, ttl=300)
     assert old is not None

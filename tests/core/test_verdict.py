@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenlight.core.alarms import ArmReading, Reading, State, judge
 from greenlight.core.answers import ArmSummary
 from greenlight.core.budget import thresholds
 from greenlight.core.evidence import ArmCounts, Evidence, begin
@@ -64,6 +65,18 @@ def situation(**changes: Any) -> Situation:
         arms=arms(),
     )
     return msgspec.structs.replace(healthy, **changes)
+
+
+def alarm(
+    candidate: State, control: State = "ok", name: str = "p95_latency_ms"
+) -> dict[str, Reading]:
+    """One alarm, as the arms stand under it."""
+    arms = {
+        Variant.CANDIDATE: ArmReading(state=candidate),
+        Variant.CONTROL: ArmReading(state=control),
+    }
+    judgement = judge(candidate, control)
+    return {name: Reading(judgement=judgement, over=150.0, for_s=300, arms=arms)}
 
 
 PROVED = {"no_worse:errors": 99.0, "no_worse:clicked": 99.0, "no_worse:money": 99.0}
@@ -234,19 +247,48 @@ TABLE = [
     ),
     ("slow answers", {}, {"latency_p95": LIMIT, "slow": 9}, Action.ROLLBACK, "latency_p95"),
     ("slow answers too few to matter", {}, {"latency_p95": LIMIT}, Action.WIDEN, "no_harm"),
-    ("an alarm", {"alarms": {"p95": "rollback"}}, {"srm": 99.0}, Action.ROLLBACK, "alarm"),
+    ("an alarm", {"alarms": alarm("breached")}, {"srm": 99.0}, Action.ROLLBACK, "alarm"),
+    (
+        "an alarm where control has no traffic",
+        {"alarms": alarm("breached", "no_data")},
+        {},
+        Action.ROLLBACK,
+        "alarm",
+    ),
     (
         "errors go before an alarm",
-        {"alarms": {"p95": "rollback"}},
+        {"alarms": alarm("breached")},
         {"errors": LIMIT, "failed": 9},
         Action.ROLLBACK,
         "errors",
     ),
-    ("both breach", {"alarms": {"p95": "page"}}, {}, Action.HOLD, "alarm_page"),
-    ("no data for an alarm", {"alarms": {"p95": "hold"}}, {}, Action.HOLD, "alarm_hold"),
+    ("both breach", {"alarms": alarm("breached", "breached")}, {}, Action.HOLD, "alarm_page"),
+    (
+        "nothing is rolled back on what cannot be compared",
+        {"alarms": alarm("breached", "failing")},
+        {},
+        Action.HOLD,
+        "alarm_page",
+    ),
+    (
+        "a page goes before what people have against it",
+        {"alarms": alarm("ok", "breached"), "paused": "ana: later"},
+        {},
+        Action.HOLD,
+        "alarm_page",
+    ),
+    ("no data for an alarm", {"alarms": alarm("no_data")}, {}, Action.HOLD, "alarm_no_data"),
+    (
+        "an alarm on old data, of which another one fails",
+        {"alarms": {**alarm("stale"), **alarm("failing", name="class_shift")}},
+        {},
+        Action.HOLD,
+        "alarm_failing",
+    ),
+    ("an alarm on old data", {"alarms": alarm("stale")}, {}, Action.HOLD, "alarm_stale"),
     (
         "an alarm that only pages does not keep harm from being rolled back",
-        {"alarms": {"p95": "page"}},
+        {"alarms": alarm("breached", "breached")},
         {"quality": LIMIT},
         Action.ROLLBACK,
         "quality",

@@ -13,7 +13,7 @@ from greenlight.core.records import HOUR, MINUTE, SECOND
 from greenlight.core.situation import served_share
 from greenlight.core.states import Action, Variant
 from greenlight.core.verdict import Verdict, decide
-from tests.core.test_verdict import EPOCH, NOW, POLICY, arms, evidence, situation
+from tests.core.test_verdict import EPOCH, NOW, POLICY, alarm, arms, evidence, situation
 
 LIMITS = thresholds(POLICY)
 WIN, TRUST = LIMITS["superiority"], LIMITS["srm"]
@@ -139,7 +139,7 @@ EDGES: list[tuple[str, dict[str, Any], dict[str, Any], Action]] = [
     ("served", {"arms": arms(served=990)}, {}, Action.WIDEN),
     ("soaked", {"soaking_since": NOW - MINUTE}, {}, Action.WIDEN),
     ("exposed", {}, {"exposed": 100}, Action.WIDEN),
-    ("a healthy alarm", {"alarms": {"p95": "ok"}}, {}, Action.WIDEN),
+    ("a healthy alarm", {"alarms": alarm("ok")}, {}, Action.WIDEN),
     ("presence", {}, {"presence": TRUST}, Action.HOLD),
     ("proved, to widen", {}, {"no_worse__errors": WIN}, Action.WIDEN),
     (

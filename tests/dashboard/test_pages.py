@@ -284,3 +284,35 @@ def test_pictures_are_small() -> None:
     drawn = list((Path(__file__).parents[2] / "docs" / "images").glob("page-*.png"))
     assert len(drawn) >= 4
     assert {path.name for path in drawn if path.stat().st_size >= 200_000} == set()
+
+
+WAYS = {
+    "begun": ["canary 10 %*", "last step 50 %", "promoted"],
+    "shadowed": ["shadow*", "canary 10 %", "last step 50 %", "promoted"],
+    "undecided": ["canary 10 %", "inconclusive*"],
+}
+
+
+@pytest.mark.parametrize("state", WAYS)
+@asynchronous
+async def test_the_way_with_the_present_phase_marked(state: str) -> None:
+    """O1: one row of phases, from the first to the promotion or to where it ended."""
+    shop = told(state)
+    async with shown(shop) as client:
+        _, page = await client.get(f"/rollouts/{rollouts(shop)[-1].id}")
+    way = page[page.index('<ol class="way"') :].partition("</ol>")[0]
+    phases = re.findall(r'<li class="\w+"( aria-current="step")?>([^<]+)</li>', way)
+    assert [phase + "*" * bool(current) for current, phase in phases] == WAYS[state]
+
+
+@asynchronous
+async def test_the_next_step_and_what_it_waits_for() -> None:
+    """O1: the same list as `greenlight status` has; none once it has ended."""
+    shop = told("shadowed")
+    async with shown(shop) as client:
+        _, page = await client.get(f"/rollouts/{rollouts(shop)[-1].id}")
+        _, over = await client.get(f"/rollouts/{rollouts(told('ended'))[-1].id}")
+    soaking = r"(this split stays for [\w ]+ more|every gateway takes this split over)"
+    assert re.search(f"Next 10% of units Waits for {soaking}", words(page))
+    assert re.search(r"Or else undecided, it ends in 4 min \d+ s", words(page))
+    assert "Waits for" not in words(over)

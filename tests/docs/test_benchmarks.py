@@ -7,6 +7,7 @@ import pytest
 from benchmarks import pages, summary
 from benchmarks.evidence import page as evidence
 from benchmarks.gateway import page as performance
+from benchmarks.rollback import page as rollback
 
 
 def test_the_page_is_what_the_results_say() -> None:
@@ -15,7 +16,9 @@ def test_the_page_is_what_the_results_say() -> None:
     )
 
 
-@pytest.mark.parametrize("page", (evidence.PAGE, performance.PAGE), ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", (evidence.PAGE, performance.PAGE, rollback.PAGE), ids=lambda page: page.name
+)
 def test_a_page_and_its_figures_are_what_the_results_say(page: pages.Page) -> None:
     made = page.made()
     for path, text in made.items():

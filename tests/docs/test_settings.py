@@ -17,16 +17,23 @@ from greenlight.config.settings import DURATIONS, SIZES
 
 PAGE = Path(__file__).parents[2] / "docs/configuration.md"
 ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \| [^|]+ \|$", re.MULTILINE)
-NAMED = {"people": "NAME", "tasks": "NAME", "gates": "METRIC", "metrics": "METRIC"}
+NAMED = {
+    "people": "NAME",
+    "tasks": "NAME",
+    "notify": "NAME",
+    "gates": "METRIC",
+    "metrics": "METRIC",
+    "alarms": "ALARM",
+}
 
 
 def settings(cls: type, path: str = "") -> Iterator[tuple[str, Any, Any]]:
     """(path, type, default) of every setting; `msgspec.NODEFAULT` where it must be given."""
     hints = get_type_hints(cls)
     for field in msgspec.structs.fields(cls):
-        if field.name == "name" and path.endswith("NAME"):
+        if field.name == "name" and path.endswith(("NAME", "ALARM")):
             continue
-        where = f"{path}.{field.name}" if path else field.name
+        where = f"{path}.{field.encode_name}" if path else field.encode_name
         hint = hints[field.name]
         inner = get_args(hint)[-1] if get_origin(hint) is dict else hint
         if get_origin(hint) is tuple and isinstance(get_args(hint)[0], type):

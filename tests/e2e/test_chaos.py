@@ -20,8 +20,8 @@ from greenlight.core import ids
 from greenlight.core.records import Feedback, Inference, Rollout
 from greenlight.core.states import RolloutStatus, Status, Variant
 from greenlight.datasets import PublicSource
-from greenlight.entrypoints.demo.processes import DidNotStart, Processes, free_port
 from greenlight.entrypoints.demo.project import PEOPLE, TASK, Bar, prepare, write_config
+from greenlight.entrypoints.processes import DidNotStart, Processes, free_port
 from greenlight.lookup import find_version
 from greenlight.ports import Example
 from greenlight.wiring import pipeline

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from greenlight.entrypoints.demo.processes import free_port
+from greenlight.entrypoints.processes import free_port
 from tests.cli.project import Project
 from tests.load.run import main
 from tests.serving.test_processes import process

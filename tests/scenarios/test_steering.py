@@ -10,26 +10,12 @@ from greenlight.core.records import MINUTE, SECOND, Decision, LedgerEntry, Rollo
 from greenlight.core.states import Action, RolloutStatus, VersionStatus
 from greenlight.stages import roll_out
 from greenlight.stages.replay import replay
-from greenlight.stages.steer import steer
 from greenlight.testing.world import Quality
-from tests.scenarios.worlds import BETTER, GOOD, POOR, TASK, Case, case
-
-BEN = Person(name="ben", roles=("product_owner",), key="ed25519:any")
-KIM = Person(name="kim", roles=("operations",), key="ed25519:any")
+from tests.scenarios.worlds import BEN, BETTER, GOOD, KIM, POOR, TASK, Case, case
 
 
 def order(it: Case, action: Action, who: Person = BEN, why: str = "so be it") -> Decision:
-    return steer(
-        it.store,
-        TASK,
-        action,
-        person=who,
-        why=why,
-        roles={"ml_lead": 1, "product_owner": 1},
-        authorise=lambda rollout: None,
-        now=it.clock.now(),
-        random=it.rng.bytes,
-    )
+    return it.order(action, who, why)
 
 
 def newest(it: Case) -> Decision:

@@ -3,6 +3,7 @@
 python -m tests.serving.gateway_process FOLDER LINGER_MS [PROVIDER]
 
 A version of the task `support` is asked at PROVIDER/LABEL/v1; all others answer with their label.
+It obeys FOLDER/kill.json.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from greenlight.adapters.clock import SystemClock
+from greenlight.adapters.kill_file import KillFile
 from greenlight.adapters.runtimes.openai_proxy import OpenAIProxyRuntime
 from greenlight.adapters.stores.sql import SqlStore
 from greenlight.core.records import MILLISECOND, Version
@@ -22,6 +24,7 @@ from greenlight.ports import Prediction, Runtime
 from greenlight.ports.chat import Chat
 from greenlight.serving.app import Gateway
 from greenlight.serving.settings import MIB, Settings, SpoolSettings
+from tests.core.test_killing import JUDGE
 
 
 class Constant:
@@ -61,6 +64,7 @@ def main(folder: Path, linger: int, provider: str = "") -> None:
         config_digest="sha256:config",
         # Small segments, so that kills and full disks meet their ends, too.
         settings=Settings(spool=SpoolSettings(linger=linger, segment=MIB // 2)),
+        kill_switch=KillFile(folder / "kill.json", JUDGE),
     )
     serve(gateway, "127.0.0.1", 0)
     store.close()

@@ -23,6 +23,7 @@ from greenlight.core.errors import ModelFailed, Refused, StoreError
 from greenlight.core.records import MILLISECOND, Epoch, Feedback, Inference, Shadow, Version
 from greenlight.core.states import Variant, VersionStatus
 from greenlight.ports import Prediction, Runtime
+from greenlight.ports.kill_switch import KillSwitch
 from greenlight.serving.app import Gateway
 from greenlight.serving.routing import Plan
 from greenlight.serving.settings import Settings, SpoolSettings
@@ -145,6 +146,7 @@ class World:
         candidate: str | None = None,
         weight: float = 0.0,
         task: str = "intent",
+        kill: int = 0,
     ) -> None:
         self.store.commit(
             append=[
@@ -159,6 +161,7 @@ class World:
                     salt=SALT,
                     decision="d",
                     at=0,
+                    kill=kill,
                 )
             ]
         )
@@ -168,6 +171,7 @@ class World:
         settings: Settings = QUICK,
         replica: str = "gateway-1",
         plan: Callable[[str], Plan] = lambda task: Plan(),
+        kill_switch: KillSwitch | None = None,
     ) -> Gateway:
         return Gateway(
             records=self.store,
@@ -181,6 +185,7 @@ class World:
             config_digest="sha256:config",
             settings=settings,
             plan=plan,
+            kill_switch=kill_switch,
             luck=lambda: self.luck(),
         )
 

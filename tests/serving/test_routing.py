@@ -274,7 +274,7 @@ async def test_a_sign_of_life_on_its_way_does_not_undo_the_sign_off(tmp_path: Pa
     world.store.heartbeat = slowly  # type: ignore[method-assign]
     gateway = world.gateway()
     await gateway.start()
-    await eventually(lambda: gateway._beating is not None and not gateway._beating.done())
+    await eventually(lambda: (beat := gateway._heartbeat.beating) is not None and not beat.done())
     stopping = asyncio.create_task(gateway.stop())
     go.set()
     await stopping

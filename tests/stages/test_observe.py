@@ -145,18 +145,14 @@ class TestBacklog:
     @pytest.mark.parametrize(
         ("first", "behind"), [(50, 12), (75, 23)], ids=["the fast test", "the maturing cohorts"]
     )
-    def test_each_test_that_lags_counts(
-        self, first: int, behind: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_each_test_that_lags_counts(self, first: int, behind: int) -> None:
         """Exposures are all in; others wait for their windows, and each is as old as its oldest."""
         store = MemoryStore()
         store.ingest([request(f"u{i}", first + i) for i in range(4)], [])
         store.heartbeat(replica("one"))
-        monkeypatch.setattr(stage, "_PAGE", 100)
-        written = observe(store, ROLLOUT, EPOCH, POLICY, NOW)
+        written = observe(store, ROLLOUT, EPOCH, POLICY, NOW, page=100)
         kept = ("exposure",) if behind == 12 else ("exposure", "fast")
         store.commit(append=[entry for entry in written.entries if entry.test in kept])
-        monkeypatch.setattr(stage, "_PAGE", 3)
         seen = observe(store, ROLLOUT, EPOCH, POLICY, NOW)
         assert seen.complete_until == START + (first + behind) * SECOND
 

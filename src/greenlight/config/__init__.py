@@ -10,9 +10,11 @@ from typing import Any, get_type_hints
 
 from greenlight.config.checks import complete, inspect, warnings
 from greenlight.config.dataset import DatasetSettings
+from greenlight.config.killing import KillSettings
 from greenlight.config.locate import Path as KeyPath
 from greenlight.config.locate import line_of, locate
 from greenlight.config.making import RuntimeSettings, TrainSettings
+from greenlight.config.notify import NotifySettings
 from greenlight.config.reader import Reader, show_path
 from greenlight.config.settings import (
     CacheSettings,
@@ -37,7 +39,9 @@ __all__ = [
     "DatasetSettings",
     "Document",
     "GatewaySettings",
+    "KillSettings",
     "LedgerSettings",
+    "NotifySettings",
     "ProjectSettings",
     "RuntimeSettings",
     "Settings",
@@ -59,6 +63,7 @@ _GROUPS: dict[str, type[Policy]] = {
     "store": StoreSettings,
     "cache": CacheSettings,
     "ledger": LedgerSettings,
+    "kill": KillSettings,
     "gateway": GatewaySettings,
     "controller": ControllerSettings,
     "worker": WorkerSettings,

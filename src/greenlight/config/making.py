@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
 
-from greenlight.core.policy import Policy
+from greenlight.core.policy import Policy, RolloutPolicy
 from greenlight.core.records import SECOND
 
 
@@ -86,3 +86,18 @@ class CaptureSettings(Policy, frozen=True, kw_only=True):
     def problems(self) -> Iterable[str]:
         if not 0 <= self.share <= 1:
             yield f"share: {self.share} is outside [0, 1]"
+
+
+def blind_alarms(
+    alarms: Container[str], kind: str, rollout: RolloutPolicy, capture: CaptureSettings
+) -> Iterable[str]:
+    """The declared alarms that could never see anything, and so would hold every rollout."""
+    if "class_shift" in alarms and kind != "classify":
+        yield "alarms.class_shift: a chat gives no labels; leave the alarm out"
+    elif "class_shift" in alarms and "output" in capture.mask:
+        yield "alarms.class_shift: the labels are not kept (capture.mask); leave one of both out"
+    if "shadow_disagreement_rate" in alarms and not rollout.shadow:
+        yield (
+            "alarms.shadow_disagreement_rate: no copies are made; give the candidate a time in the "
+            'shadow, as in rollout.shadow = "15m"'
+        )

@@ -64,16 +64,17 @@ class Reader:
         if not isinstance(value, dict):
             return self.fault(path, f"expected a table, got {_show(value)}")
         hints = get_type_hints(cls)
-        fields = {field.name: field for field in msgspec.structs.fields(cls)}
+        fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
         given: dict[str, Any] = {} if name is None else {"name": name}
         known = [key for key in fields if key not in given]
         for key in value.keys() - set(known):
             self.fault((*path, key), "unknown key" + suggest(key, known))
         for key in known:
+            own = fields[key].name
             if key in value:
-                given[key] = self.read(hints[key], value[key], (*path, key))
+                given[own] = self.read(hints[own], value[key], (*path, key))
             elif fields[key].required:
-                given[key] = self.fault((*path, key), "missing")
+                given[own] = self.fault((*path, key), "missing")
         return self._build(cls, given, path)
 
     def _build(self, cls: type[msgspec.Struct], given: Mapping[str, Any], path: Path) -> Any:
@@ -103,7 +104,8 @@ class Reader:
     def _place(self, cls: type[msgspec.Struct], problem: str, path: Path) -> None:
         """Report a policy's problem at the field that it names."""
         match = _FIELD.fullmatch(problem)
-        if match is None or match[1] not in cls.__struct_fields__:
+        known = {field.encode_name for field in msgspec.structs.fields(cls)}
+        if match is None or match[1] not in known:
             self.fault(path, problem)
         else:
             self.fault((*path, match[1], *match[2].split(".")[1:]), match[3])

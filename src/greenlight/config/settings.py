@@ -15,13 +15,17 @@ from urllib.parse import urlsplit
 import msgspec
 
 from greenlight.config.dataset import DatasetSettings
+from greenlight.config.killing import KillSettings
 from greenlight.config.making import (
     CaptureSettings,
     RuntimeSettings,
     SegmentSettings,
     TrainSettings,
+    blind_alarms,
 )
+from greenlight.config.notify import NotifySettings
 from greenlight.core import fingerprint
+from greenlight.core.alarms import AlarmRule
 from greenlight.core.approval import Person
 from greenlight.core.errors import NotFound
 from greenlight.core.policy import (
@@ -42,6 +46,7 @@ DURATIONS = frozenset(
         "expiry",
         "fast_window",
         "feedback_window",
+        "for",
         "grace",
         "hold_max",
         "holdback_for",
@@ -228,6 +233,8 @@ class TaskSettings(Policy, frozen=True, kw_only=True):
     """The error budget."""
     metrics: dict[str, MetricPolicy] = msgspec.field(default_factory=dict)
     """What feedback measures beside GOOD and BAD, and how much worse it may get."""
+    alarms: dict[str, AlarmRule] = msgspec.field(default_factory=dict)
+    """What is watched minute by minute, whatever the evidence says. Without alarms nothing is."""
     runtime: RuntimeSettings = RuntimeSettings()
     """How a version is called."""
     segments: tuple[SegmentSettings, ...] = ()
@@ -239,6 +246,7 @@ class TaskSettings(Policy, frozen=True, kw_only=True):
         yield from roles(self.metrics)
         if self.kind == "chat" and self.train.backend != "none":
             yield "train.backend: a chat is not trained here; leave the table out"
+        yield from blind_alarms(self.alarms, self.kind, self.rollout, self.capture)
 
     @property
     def policy(self) -> DecisionPolicy:
@@ -247,6 +255,7 @@ class TaskSettings(Policy, frozen=True, kw_only=True):
             rollout=self.rollout,
             evidence=self.evidence,
             metrics=self.metrics,
+            alarms=self.alarms,
             release_window=self.approval.release_window,
         )
 
@@ -262,6 +271,8 @@ class Document(Policy, frozen=True, kw_only=True):
     """Where records and events are kept."""
     ledger: LedgerSettings = LedgerSettings()
     """Who signs the ledger's head, and where the signed heads go."""
+    kill: KillSettings = KillSettings()
+    """The switch that takes a candidate out of traffic with everything else down."""
     cache: CacheSettings = CacheSettings()
     """Where what was predicted is remembered."""
     gateway: GatewaySettings = GatewaySettings()
@@ -270,6 +281,8 @@ class Document(Policy, frozen=True, kw_only=True):
     """The process that decides."""
     worker: WorkerSettings = WorkerSettings()
     """The process that carries out runs."""
+    notify: dict[str, NotifySettings] = msgspec.field(default_factory=dict)
+    """Channels on which people hear of what happens, by name."""
     tasks: dict[str, TaskSettings] = msgspec.field(default_factory=dict)
     """What is decided through models, by name."""
 
@@ -299,6 +312,11 @@ class Settings(Document, frozen=True, kw_only=True):
     def heads_path(self) -> Path:
         """The file of signed heads."""
         return Path(self.root, self.ledger.heads or self.state / "heads.jsonl").resolve()
+
+    @property
+    def kill_path(self) -> Path:
+        """The file of the kill switch; not resolved, for it may be a link that is replaced."""
+        return Path(self.root, self.kill.file)
 
     @property
     def config_digest(self) -> str:

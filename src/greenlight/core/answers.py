@@ -106,3 +106,29 @@ class ArmSummary(msgspec.Struct, frozen=True, kw_only=True):
     cost: float = 0.0
     """In the currency of the runtimes' prices."""
     copies: Copies = Copies()
+
+
+class ArmMinute(msgspec.Struct, frozen=True, kw_only=True):
+    """What one minute showed of one arm: requests by when they were received, feedback by when it
+    was, and copies by when what they are of was."""
+
+    at: int
+    """When the minute began."""
+    variant: Variant
+    requests: int = 0
+    """Calls that were answered or failed. Those refused for what was asked, and those that the
+    client left, are neither."""
+    failed: int = 0
+    """Errors, timeouts, and calls that an open breaker kept back."""
+    timed: int = 0
+    """Calls that were answered or timed out: those whose latency says how long users wait."""
+    p95_ms: float | None = None
+    """Their 95th percentile (the nearest rank), of the assigned version's own time."""
+    good: int = 0
+    bad: int = 0
+    """Pieces of quality feedback."""
+    compared: int = 0
+    agreed: int = 0
+    """Copies that both versions answered, and those to which both said the same."""
+    labels: dict[str, int] = {}
+    """How often each was answered, by the assigned version itself, where the text was kept."""

@@ -6,101 +6,157 @@ hold, never to ship.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+import msgspec
 
 from greenlight.core import budget, reasons
+from greenlight.core.alarms import DOUBTS, Judgement
 from greenlight.core.evidence import Evidence
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.reasons import listed, reached
 from greenlight.core.records import SECOND
-from greenlight.core.ruling import Verdict, heard_alike, hold, quality_tests, stay
+from greenlight.core.ruling import Verdict, heard_alike, hold, stay, word_tests
 from greenlight.core.situation import Situation, copies, served_share
 from greenlight.core.states import Action, Variant
-from greenlight.core.words import power
+from greenlight.core.words import power, span
 
 NEUTRAL = 1e-9
 """log E up to this is no evidence; a test that saw nothing sits at 0 but for rounding."""
+
+
+class Lack(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a candidate's next step waits for."""
+
+    verdict: Verdict
+    """What it comes to where nothing more serious is missing."""
+    missing: str = ""
+    """How much is missing at this moment, where that says more than the verdict's reason."""
+
+
+def lacks(
+    situation: Situation, evidence: Evidence, policy: DecisionPolicy, now: int
+) -> Iterator[Lack]:
+    """Everything that keeps a candidate from its next step; the first of them is the verdict."""
+    yield from _forbidding(situation, evidence, policy, now)
+    yield from _lacking(situation, evidence, policy)
+
+
+def withheld(situation: Situation) -> Iterator[Lack]:
+    """What people and the clock have against more traffic, whatever the evidence."""
+    if situation.paused is not None:
+        yield Lack(verdict=hold("paused", situation.paused))
+    if situation.unapproved is not None:
+        yield Lack(verdict=hold("unapproved", situation.unapproved))
+    if situation.window is not None:
+        yield Lack(verdict=hold("window", situation.window))
 
 
 def forbidden(
     situation: Situation, evidence: Evidence, policy: DecisionPolicy, now: int
 ) -> Verdict | None:
     """Whatever forbids both widening and promotion, the most serious first."""
+    return _first(_forbidding(situation, evidence, policy, now))
+
+
+def _first(found: Iterator[Lack]) -> Verdict | None:
+    lack = next(found, None)
+    return None if lack is None else lack.verdict
+
+
+def _forbidding(
+    situation: Situation, evidence: Evidence, policy: DecisionPolicy, now: int
+) -> Iterator[Lack]:
+    for verdict in _alarmed(situation, "page"):
+        yield Lack(verdict=verdict)
+    yield from withheld(situation)
+    for verdict in _unfit(situation, evidence, policy, now):
+        yield Lack(verdict=verdict)
+    yield from _too_early(situation, evidence, policy, now)
+
+
+def _alarmed(situation: Situation, judgement: Judgement) -> Iterator[Verdict]:
+    """A hold for all the alarms that are judged so, if any is."""
+    said = reasons.alarms(situation.alarms, judgement)
+    if said:
+        yield hold(f"alarm_{judgement}", said)
+
+
+def _unfit(
+    situation: Situation, evidence: Evidence, policy: DecisionPolicy, now: int
+) -> Iterator[Verdict]:
+    """What is wrong with the traffic, or with what is known of it."""
     rules = policy.rollout
-    if situation.paused is not None:
-        return hold("paused", situation.paused)
-    if situation.unapproved is not None:
-        return hold("unapproved", situation.unapproved)
-    if situation.window is not None:
-        return hold("window", situation.window)
     if situation.complete_until is None:
-        return hold("stale", "no gateway is alive, so nothing is known of the traffic")
-    behind = now - situation.complete_until
-    if behind > rules.stale_after:
-        return hold(
+        yield hold("stale", "no gateway is alive, so nothing is known of the traffic")
+    elif (behind := now - situation.complete_until) > rules.stale_after:
+        yield hold(
             "stale",
             f"the evidence is {behind // SECOND} seconds behind: a gateway has not reported its "
             "events, or more came than one look takes",
         )
-    for name, judgement in situation.alarms.items():
-        if judgement != "ok":
-            return hold(f"alarm_{judgement}", f"alarm {name}: {reasons.ALARM[judgement]}")
+    for doubt in DOUBTS:
+        yield from _alarmed(situation, doubt)
     if evidence.late_share > policy.evidence.max_late_share:
-        return hold(
+        yield hold(
             "late",
             f"{evidence.late_share:.1%} of the exposures came after their cohort had closed, "
             f"{policy.evidence.max_late_share:.1%} is the most",
         )
     share = served_share(situation.arms, situation.epoch)
     if share is not None and share < rules.min_served_share:
-        return hold(
+        yield hold(
             "served_share",
             f"the candidate answered {share:.1%} of its requests itself, "
             f"{rules.min_served_share:.1%} are needed",
         )
-    return _too_early(situation, evidence, policy, now)
+    if situation.drill is not None:
+        # Before anything that only takes time, so that no order can spare it either.
+        yield hold("drill", f"a drill never gets more traffic ({situation.drill})")
 
 
 def _too_early(
     situation: Situation, evidence: Evidence, policy: DecisionPolicy, now: int
-) -> Verdict | None:
+) -> Iterator[Lack]:
     rules = policy.rollout
     soak = rules.ladder[situation.step].soak
     since = situation.soaking_since
     if since is None or now < since + soak:
-        return stay("soaking", "this split has not been in force long enough")
+        left = "" if since is None else f"this split stays for {span(since + soak - now)} more"
+        verdict = stay("soaking", "this split has not been in force long enough")
+        yield Lack(verdict=verdict, missing=left or "every gateway takes this split over")
     if rules.ladder[situation.step].weight == 0:
-        return _uncopied(situation, evidence, policy)
-    if situation.step > rules.last_step:
-        return None
-    exposed = {v.value: evidence.arm(v, situation.epoch).exposed for v in Variant}
-    if min(exposed.values()) < rules.min_exposed:
-        return stay(
-            "collecting",
-            f"units that met this split: {listed(exposed)}; {rules.min_exposed} of each arm "
-            "are needed",
-        )
-    return None
+        yield from _uncopied(situation, evidence, policy)
+    elif situation.step <= rules.last_step:
+        exposed = {v.value: evidence.arm(v, situation.epoch).exposed for v in Variant}
+        if min(exposed.values()) < rules.min_exposed:
+            verdict = stay(
+                "collecting",
+                f"units that met this split: {listed(exposed)}; {rules.min_exposed} of each arm "
+                "are needed",
+            )
+            yield Lack(verdict=verdict, missing=_few(exposed, rules.min_exposed, "units"))
 
 
-def _uncopied(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
+def _uncopied(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> Iterator[Lack]:
     """What copies lack before any user may meet the candidate."""
     rules, made = policy.rollout, copies(situation.arms)
     if made.made < rules.min_exposed:
-        return stay(
+        verdict = stay(
             "collecting",
             f"copies that the candidate got: {made.made}; {rules.min_exposed} are needed",
         )
+        yield Lack(verdict=verdict, missing=f"{made.made} of {rules.min_exposed} copies")
     if made.answered < rules.min_served_share * made.made:
-        return hold(
+        verdict = hold(
             "served_share",
             f"the candidate answered {made.answered / made.made:.1%} of its copies, "
             f"{rules.min_served_share:.1%} are needed",
         )
+        yield Lack(verdict=verdict)
     log_e = evidence.log_e[budget.SHADOW]
     if log_e > NEUTRAL and evidence.shadow_excess >= policy.evidence.min_error_excess:
-        return _leaning(budget.SHADOW, log_e)
-    return None
+        yield Lack(verdict=_leaning(budget.SHADOW, log_e))
 
 
 def grow(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> Verdict:
@@ -113,11 +169,7 @@ def grow(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> Ve
             reason=f"the candidate answered its copies; now {weight:.0%} of units meet it",
         )
     last = policy.rollout.last_step
-    lacking = None
-    if situation.step <= last:
-        check = _unproved if situation.step == last else _unready
-        lacking = check(situation, evidence, policy)
-    lacking = lacking or leaning(evidence, policy)
+    lacking = _first(_lacking(situation, evidence, policy))
     if lacking is not None:
         return lacking
     if situation.step > last:
@@ -135,9 +187,22 @@ def grow(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> Ve
     )
 
 
+def _lacking(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> Iterator[Lack]:
+    """What the evidence lacks for the next step; a step out of the shadow takes none."""
+    last = policy.rollout.last_step
+    if situation.step == 0 and policy.rollout.shadow:
+        return
+    if situation.step <= last:
+        check = _unproved if situation.step == last else _unready
+        yield from check(situation, evidence, policy)
+    lean = leaning(evidence, policy)
+    if lean is not None:
+        yield Lack(verdict=lean)
+
+
 def _proved(evidence: Evidence, policy: DecisionPolicy, weight: float) -> Verdict:
     """Promotion, or first all units but those that are held back."""
-    proof, log_e, limit = _proof(evidence, policy)
+    proof, log_e, limit = carrying(evidence, policy)
     reason = f"{reasons.BETTER[proof]}: {reached(log_e, limit)}"
     if policy.rollout.holdback:
         reason += f"; {1 - weight:.0%} of units are held back for comparison"
@@ -145,7 +210,7 @@ def _proved(evidence: Evidence, policy: DecisionPolicy, weight: float) -> Verdic
     return Verdict(action=Action.PROMOTE, code=reasons.PROMOTED[proof], reason=reason)
 
 
-def _proof(evidence: Evidence, policy: DecisionPolicy) -> tuple[str, float, float]:
+def carrying(evidence: Evidence, policy: DecisionPolicy) -> tuple[str, float, float]:
     """The test that carries a promotion, its log E and its threshold."""
     name = budget.main_proof(policy)
     if not heard_alike(evidence, policy):
@@ -154,46 +219,45 @@ def _proof(evidence: Evidence, policy: DecisionPolicy) -> tuple[str, float, floa
     return name, evidence.log_e[name], limit
 
 
-def _unproved(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
+def _unproved(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> Iterator[Lack]:
     """What promotion lacks."""
     outcomes = {v.value: evidence.arm(v, situation.epoch).outcomes for v in Variant}
     if min(outcomes.values()) < policy.rollout.min_outcomes:
-        return _collecting(outcomes, policy)
-    for gap in budget.missing(policy):
-        if gap.test in budget.proofs(policy):
-            return hold("cannot_compute", f"{gap.test} cannot be computed: {gap.reason}")
-    proof, log_e, limit = _proof(evidence, policy)
-    if log_e < limit:
-        return stay(
-            "undecided",
-            f"{reasons.UNPROVED[proof]}: E = {power(log_e)}, {power(limit)} is needed",
-        )
+        yield _collecting(outcomes, policy)
+    lost = {gap.test: gap.reason for gap in budget.missing(policy)}
     for test in budget.proofs(policy):
-        if evidence.log_e[test] < limit:
-            return _not_shown(test, evidence.log_e[test], limit)
-    return None
+        if test in lost:
+            reason = f"{test} cannot be computed: {lost[test]}"
+            yield Lack(verdict=hold("cannot_compute", reason))
+    proof, log_e, limit = carrying(evidence, policy)
+    if log_e < limit:
+        reason = f"{reasons.UNPROVED[proof]}: E = {power(log_e)}, {power(limit)} is needed"
+        yield Lack(verdict=stay("undecided", reason))
+    for test in budget.proofs(policy):
+        if test not in lost and evidence.log_e[test] < limit:
+            yield _not_shown(test, evidence.log_e[test], limit)
 
 
-def _unready(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
+def _unready(situation: Situation, evidence: Evidence, policy: DecisionPolicy) -> Iterator[Lack]:
     """What the next step lacks."""
     limits, log_e = budget.thresholds(policy), evidence.log_e
-    errors = "no_worse:errors"
+    errors, step = "no_worse:errors", "no_worse:step"
     if log_e[errors] < limits[errors]:
-        return _not_shown(errors, log_e[errors], limits[errors])
+        yield _not_shown(errors, log_e[errors], limits[errors])
     outcomes = {v.value: evidence.arm(v, situation.epoch).outcomes for v in Variant}
     enough = min(outcomes.values()) >= policy.rollout.min_outcomes
-    if enough or log_e["no_worse:step"] >= limits["no_worse:step"]:
-        return None
-    return _collecting(outcomes, policy)
+    if not enough and log_e[step] < limits[step]:
+        instead = (
+            f", or proof that its answers are no worse by {policy.rollout.step_margin:.0%}: "
+            f"E = {power(log_e[step])}, {power(limits[step])} is needed"
+        )
+        yield _collecting(outcomes, policy, instead)
 
 
 def leaning(evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
     """STAY where there is evidence of harm: not enough to roll back, too much to go on."""
     log_e = evidence.log_e
-    tests = [*quality_tests(policy), "errors"]
-    if not heard_alike(evidence, policy):
-        tests = ["intention", "errors"]
-    for test in tests:
+    for test in (*word_tests(evidence, policy), "errors"):
         if log_e[test] <= NEUTRAL:
             continue
         if test == "errors" and evidence.excess(budget.ERROR) < policy.evidence.min_error_excess:
@@ -210,17 +274,26 @@ def _leaning(test: str, log_e: float) -> Verdict:
     )
 
 
-def _not_shown(test: str, log_e: float, limit: float) -> Verdict:
+def _not_shown(test: str, log_e: float, limit: float) -> Lack:
     name = test.partition(":")[2]
-    return stay(
+    verdict = stay(
         "unproved",
         f"{name}: not shown to be no worse yet: E = {power(log_e)}, {power(limit)} is needed",
     )
+    return Lack(verdict=verdict)
 
 
-def _collecting(outcomes: Mapping[str, int], policy: DecisionPolicy) -> Verdict:
-    return stay(
+def _collecting(outcomes: Mapping[str, int], policy: DecisionPolicy, instead: str = "") -> Lack:
+    needed = policy.rollout.min_outcomes
+    verdict = stay(
         "collecting",
-        f"outcomes at this split: {listed(outcomes)}; {policy.rollout.min_outcomes} of each arm "
-        "are needed",
+        f"outcomes at this split: {listed(outcomes)}; {needed} of each arm are needed",
+    )
+    return Lack(verdict=verdict, missing=_few(outcomes, needed, "outcomes") + instead)
+
+
+def _few(counts: Mapping[str, int], needed: int, what: str) -> str:
+    """The arms that have too few."""
+    return ", ".join(
+        f"{count} of {needed} {what} of {arm}" for arm, count in counts.items() if count < needed
     )

@@ -40,12 +40,18 @@ class Delivery(Record, frozen=True, kw_only=True):
     seq: int
     """The ledger's entries up to this one are delivered, given up or of no interest."""
     attempts: int
-    """How often the entry after it was tried in vain."""
+    """How often in a row it has failed; while it does, this tells how long to wait."""
     next_at: int
     """When to try again, at the earliest."""
     error: str | None
     """What went wrong the last time; None: nothing."""
     at: int
+    since: int | None = None
+    """When the next message was first tried in vain; None: it was not."""
+    delivered: int = 0
+    """How many messages were delivered so far."""
+    given_up: int = 0
+    """How many were not, and never will be."""
 
 
 class StagingRecord(Record, frozen=True, kw_only=True):

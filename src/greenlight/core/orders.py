@@ -40,7 +40,8 @@ ORDERS = (
     Action.PROMOTE,
 )
 _GIVES = (Action.WIDEN, Action.PROMOTE)
-_TAKES = (Action.ROLLBACK, Action.WITHDRAW)
+TAKES = (Action.ROLLBACK, Action.WITHDRAW)
+"""Orders that take traffic away, against which nothing stands."""
 
 
 def forbidden(action: Action, person: Person, roles: Collection[str], initiator: str) -> str | None:
@@ -52,7 +53,7 @@ def forbidden(action: Action, person: Person, roles: Collection[str], initiator:
         roles: those of the task's quorum.
         initiator: who began the rollout.
     """
-    if action in (*_TAKES, Action.PAUSE):
+    if action in (*TAKES, Action.PAUSE):
         return None
     if not set(person.roles) & set(roles):
         return f"{person.name} has no role of the quorum: one of {', '.join(sorted(roles))}"
@@ -73,7 +74,7 @@ def refusal(
         policy: frozen at the start.
         now: microseconds since 1970-01-01 UTC.
     """
-    if action in _TAKES:
+    if action in TAKES:
         return None
     if situation.pending:
         return "it has not begun yet"

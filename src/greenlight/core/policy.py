@@ -12,21 +12,9 @@ from typing import Literal
 import msgspec
 
 from greenlight.core import fingerprint, windows
-from greenlight.core.errors import PolicyError
+from greenlight.core.alarms import AlarmRule, misnamed
+from greenlight.core.checked import Policy as Policy
 from greenlight.core.records import DAY, MINUTE, SECOND
-
-
-class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the policies."""
-
-    def problems(self) -> Iterable[str]:
-        """Every contradiction, as `field: what is wrong and what would be right`."""
-        return ()
-
-    def __post_init__(self) -> None:
-        found = list(self.problems())
-        if found:
-            raise PolicyError("; ".join(found))
 
 
 class GateRule(Policy, frozen=True, kw_only=True):
@@ -354,13 +342,15 @@ class DecisionPolicy(Policy, frozen=True, kw_only=True):
     rollout: RolloutPolicy = RolloutPolicy()
     evidence: EvidencePolicy = EvidencePolicy()
     metrics: dict[str, MetricPolicy] = msgspec.field(default_factory=dict)
+    alarms: dict[str, AlarmRule] = msgspec.field(default_factory=dict)
     latency_bars: dict[str, float] = msgspec.field(default_factory=dict)
     launch: int = 1
     release_window: str | None = None
     trigger: Literal["evidence", "alarm"] = "evidence"
 
     def problems(self) -> Iterable[str]:
-        return roles(self.metrics)
+        yield from roles(self.metrics)
+        yield from misnamed(self.alarms)
 
     @property
     def digest(self) -> str:

@@ -278,7 +278,8 @@ class Replica(Record, frozen=True, kw_only=True):
     Every inference and feedback that it received up to `flushed_through` is in the store.
     `epochs` maps a task to the epoch that this replica routes by, and `applied_at` to the moment
     since when. `open_since` maps the digest of a version to the moment since when its circuit
-    breaker has let no call succeed on this replica; a version that answers is not in it.
+    breaker has let no call succeed on this replica; a version that answers is not in it. `kills`
+    maps a task to the generation of the kill switch that is in force here.
     """
 
     id: str
@@ -287,6 +288,7 @@ class Replica(Record, frozen=True, kw_only=True):
     open_since: dict[str, int] = msgspec.field(default_factory=dict)
     flushed_through: int
     at: int
+    kills: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class JournalEntry(Record, frozen=True, kw_only=True):
@@ -296,10 +298,10 @@ class JournalEntry(Record, frozen=True, kw_only=True):
     the minutes of the rollout from 1. What `y` means depends on the test: see `core.evidence`.
     `at` is when the entry was written; the fold does not look at it.
 
-    `excluded` says why an entry is in no test: `late` (its cohort had closed when it arrived) or
-    `unit_source` (its unit was not named by the source that the task counts); None: it is in them.
-    `source` is the pseudonym of who gave the feedback, on entries of the test `quality`; it goes
-    when the unit is erased.
+    `excluded` says why an entry is in no test: `late` (its cohort had closed when it arrived),
+    `unit_source` (its unit was not named by the source that the task counts) or `epoch` (the store
+    lost its epoch); None: it is in them. `source` is the pseudonym of who gave the feedback, on
+    entries of the test `quality`; it goes when the unit is erased.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("rollout", "seq")

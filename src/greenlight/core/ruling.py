@@ -43,3 +43,9 @@ def quality_tests(policy: DecisionPolicy) -> tuple[str, ...]:
     """The tests of what people say, where feedback can be trusted."""
     metrics = (test for test in budget.harm_tests(policy) if test.startswith("metric:"))
     return ("quality", "early_harm", *metrics)
+
+
+def word_tests(evidence: Evidence, policy: DecisionPolicy) -> tuple[str, ...]:
+    """The tests of what people say that count: where feedback comes unequally often, only the one
+    over all units."""
+    return quality_tests(policy) if heard_alike(evidence, policy) else ("intention",)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from greenlight.core.alarms import Judgement
+from greenlight.core.alarms import Reading
 from greenlight.core.answers import ArmSummary, Copies
 from greenlight.core.states import Action, Variant
 
@@ -17,6 +17,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     action: Action
     by: str
     why: str
+    code: str = "order"
+    """Of the decision that it becomes."""
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,8 +39,8 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     unreachable_since: int | None = None
     """Since when a gateway's breaker lets nothing through to the candidate, while control is
     healthy there; None: nowhere."""
-    alarms: Mapping[str, Judgement] = {}
-    """The declared alarms by name, judged over both arms (`core.alarms`)."""
+    alarms: Mapping[str, Reading] = {}
+    """How the declared alarms stand, by name; those that do not apply now are absent."""
     control_down_since: int | None = None
     """Since when no live gateway's breaker lets anything through to control; None: one does."""
     pending: bool = False
@@ -47,6 +49,8 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     """Why the release window forbids more traffic now, if it does."""
     paused: str | None = None
     """Who has paused the rollout, and why."""
+    drill: str | None = None
+    """The fault that the rollout rehearses, in words; None: it is in earnest."""
     order: Order | None = None
 
 

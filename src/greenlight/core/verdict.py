@@ -4,7 +4,7 @@ Precedence, highest first; the first that applies is the verdict:
 
 | rule                                                         | verdict                       |
 |--------------------------------------------------------------|-------------------------------|
-| somebody said so                                             | what they said                |
+| somebody, or the kill switch, said so                        | what they said                |
 | control itself lets nothing through                          | HOLD `control_down`           |
 | nothing gets through to the candidate, but to control        | ROLLBACK `breaker`            |
 | more of its units meet failures, slow answers                | ROLLBACK `errors`, `latency_…`|
@@ -12,6 +12,7 @@ Precedence, highest first; the first that applies is the verdict:
 | the split, the feedback or who gives it cannot be trusted    | HOLD, in the end WITHDRAW     |
 | its answers are worse                                        | ROLLBACK `quality`, …         |
 | the horizon has passed                                       | INCONCLUSIVE                  |
+| a declared alarm: control breaches it as well                | HOLD `alarm_page`             |
 | approval, freshness, served share, an alarm forbid growth    | HOLD                          |
 | in the shadow, copies enough were answered as they should be  | WIDEN                         |
 | at the last step, better and no worse in everything else     | PROMOTE                       |
@@ -31,9 +32,9 @@ import math
 from greenlight.core import budget, growth
 from greenlight.core.evidence import Evidence
 from greenlight.core.policy import DecisionPolicy
-from greenlight.core.reasons import harm, reached
+from greenlight.core.reasons import alarms, harm, reached
 from greenlight.core.records import SECOND
-from greenlight.core.ruling import Verdict, heard_alike, hold, quality_tests, rollback
+from greenlight.core.ruling import Verdict, heard_alike, hold, rollback, word_tests
 from greenlight.core.situation import Situation
 from greenlight.core.states import Action, Variant
 
@@ -72,7 +73,7 @@ def _ordered(situation: Situation) -> Verdict | None:
     order = situation.order
     if order is None:
         return None
-    return Verdict(action=order.action, code="order", reason=f"{order.by}: {order.why}")
+    return Verdict(action=order.action, code=order.code, reason=f"{order.by}: {order.why}")
 
 
 def _without_control(situation: Situation) -> Verdict | None:
@@ -115,10 +116,8 @@ def _failing(evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
 
 
 def _alarmed(situation: Situation) -> Verdict | None:
-    for name, judgement in situation.alarms.items():
-        if judgement == "rollback":
-            return rollback("alarm", f"alarm {name}: the candidate breaches it, control does not")
-    return None
+    said = alarms(situation.alarms, "rollback")
+    return rollback("alarm", said) if said else None
 
 
 def _untrusted(
@@ -168,8 +167,7 @@ def _doubt(evidence: Evidence, policy: DecisionPolicy) -> tuple[str | None, str]
 
 def _worse(evidence: Evidence, policy: DecisionPolicy) -> Verdict | None:
     log_e, limits = evidence.log_e, budget.thresholds(policy)
-    tests = quality_tests(policy) if heard_alike(evidence, policy) else ("intention",)
-    for test in tests:
+    for test in word_tests(evidence, policy):
         if log_e[test] >= limits[test]:
             return rollback(test, f"{harm(test)}: {reached(log_e[test], limits[test])}")
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from greenlight.core.answers import Copies
+from greenlight.core.records import DAY, HOUR, MINUTE, SECOND
 
 DISPLAYED = 0.05
 """α of intervals that are shown: they cover at every look together with 95 %."""
@@ -33,3 +34,14 @@ def power(log_e: float) -> str:
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.4g}" if value >= 1 else f"{value:.2g}"
+
+
+def span(microseconds: int) -> str:
+    """A duration to wait for, in its two largest units: `4 min 10 s`; what is begun counts."""
+    left = max(0, -(-microseconds // SECOND) * SECOND)
+    parts: list[str] = []
+    for unit, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s")):
+        count, left = divmod(left, unit)
+        if count or parts:
+            parts.append(f"{count} {name}" if count else "")
+    return " ".join(part for part in parts[:2] if part) or "0 s"

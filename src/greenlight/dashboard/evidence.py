@@ -9,20 +9,7 @@ import msgspec
 from greenlight.core import budget
 from greenlight.dashboard import charts
 from greenlight.reporting.underway import Underway
-
-_NAMES = {
-    "quality": "answers are worse",
-    "early_harm": "more BAD soon after answering",
-    "intention": "more BAD and fewer GOOD, over all units",
-    "shadow": "copies that only the candidate fails",
-    "errors": "more failures",
-    budget.STRONG: "answers are better",
-    f"{budget.NO_WORSE}:quality": "answers are no worse",
-    f"{budget.NO_WORSE}:step": "answers are no worse, to widen",
-    f"{budget.NO_WORSE}:errors": "failures are no more",
-    budget.SAME_SPLIT: "units are not divided as they should be",
-    budget.SAME_VOICE: "feedback comes unequally often",
-}
+from greenlight.reporting.words import about
 
 
 class Test(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,10 +75,10 @@ def groups(found: Underway) -> list[Group]:
 
 
 def _promotes(found: Underway) -> str:
-    main = name(budget.main_proof(found.policy))
+    main = about(budget.main_proof(found.policy))
     return (
         f"At the last step it takes all of: {main}"
-        + "".join(f"; {name(test)}" for test in budget.proofs(found.policy))
+        + "".join(f"; {about(test)}" for test in budget.proofs(found.policy))
         + "."
     )
 
@@ -106,21 +93,5 @@ def _tests(
         log_e, limit = limits.get(id, (None, None))
         reach = 0.0 if limit is None else charts.evidence(log_e, limit)
         gap = gaps.get(id, "") if log_e is None else ""
-        tests.append(Test(id=id, name=name(id), log_e=log_e, limit=limit, reach=reach, gap=gap))
+        tests.append(Test(id=id, name=about(id), log_e=log_e, limit=limit, reach=reach, gap=gap))
     return tests
-
-
-def name(test: str) -> str:
-    """What a test is about, in plain words."""
-    if test in _NAMES:
-        return _NAMES[test]
-    kind, _, rest = test.partition(":")
-    if kind == "metric":
-        return f"{rest} is worse"
-    if kind == budget.NO_WORSE:
-        return f"{rest} is no worse"
-    return {
-        "latency_p95": "more answers slower than control's p95",
-        "latency_p99": "more answers slower than control's p99",
-        "latency_slo": "more answers slower than the objective",
-    }.get(test, test)

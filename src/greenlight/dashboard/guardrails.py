@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
+from greenlight.core.alarms import KINDS, ArmReading, Reading
 from greenlight.core.evidence import Evidence
-from greenlight.core.reasons import ALARM
-from greenlight.core.records import SECOND, Decision, Replica
+from greenlight.core.reasons import ALARM, meaning, measured
+from greenlight.core.records import SECOND, Replica
 from greenlight.core.states import Variant
 from greenlight.core.verdict import LOUD
 from greenlight.reporting.underway import Underway
@@ -34,7 +34,7 @@ def guardrails(found: Underway, gateways: Sequence[Replica], now: int) -> list[G
         gateways: those alive.
         now: microseconds since 1970-01-01 UTC.
     """
-    lasting = [_served(found), _late(found), _loudest(found), *_alarms(found.decision)]
+    lasting = [_served(found), _late(found), _loudest(found), *_alarms(found)]
     if found.rollout.ended_at is not None:
         return lasting
     reached, breaker = _reached(found, gateways), _breaker(found, gateways, now)
@@ -114,19 +114,33 @@ def _outcomes(evidence: Evidence) -> int:
     return sum(evidence.arm(variant).outcomes for variant in Variant)
 
 
-def _alarms(decision: Decision | None) -> list[Guardrail]:
-    """The declared alarms, as the newest decision saw them."""
-    situation: dict[str, Any] = {} if decision is None else decision.evidence.get("situation", {})
-    judged = situation.get("alarms", {})
-    if not judged:
+def _alarms(found: Underway) -> list[Guardrail]:
+    """The declared alarms: what each arm measures against the threshold, and what it comes to."""
+    if not found.policy.alarms:
         return [Guardrail(name="Alarms", state=OK, says="none is declared")]
     return [
-        Guardrail(
-            name=f"Alarm {name}",
-            state=OK if judgement == "ok" else WATCH,
-            says=ALARM.get(judgement, "the candidate breaches it, control does not")
-            if judgement != "ok"
-            else "below its threshold",
-        )
-        for name, judgement in judged.items()
+        _alarm(name, found.alarms[name]) if name in found.alarms else _idle(name)
+        for name in found.policy.alarms
     ]
+
+
+def _alarm(name: str, reading: Reading) -> Guardrail:
+    state = {"ok": OK, "no_data": UNKNOWN}.get(reading.judgement, WATCH)
+    minutes = reading.for_s // 60
+    arms = [
+        f"{arm.value} {_arm(name, one)}, over for {one.minutes_over} of {minutes} min "
+        f"({one.state.replace('_', ' ')})"
+        for arm, one in reading.both
+    ]
+    limit = f"more than {measured(name, reading.over)} for {minutes} min is too much"
+    says = f"{ALARM[meaning(reading)]}: {'; '.join(arms)}; {limit}"
+    return Guardrail(name=f"Alarm {name}", state=state, says=says)
+
+
+def _arm(name: str, one: ArmReading) -> str:
+    return "nothing yet" if one.value is None else measured(name, one.value)
+
+
+def _idle(name: str) -> Guardrail:
+    where = "only in the shadow" if KINDS[name].shadow else "only while users meet the candidate"
+    return Guardrail(name=f"Alarm {name}", state=UNKNOWN, says=f"watched {where}")

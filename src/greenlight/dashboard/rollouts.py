@@ -9,8 +9,11 @@ from typing import Any
 
 import msgspec
 
+from greenlight.core import aftermath
+from greenlight.core.incidents import Incident
 from greenlight.core.records import SECOND, Decision, Rollout
 from greenlight.core.states import Variant
+from greenlight.core.waiting import way
 from greenlight.core.words import told
 from greenlight.dashboard import charts
 from greenlight.dashboard.evidence import groups
@@ -18,6 +21,7 @@ from greenlight.dashboard.guardrails import guardrails
 from greenlight.dashboard.http import Answer, Page, Request
 from greenlight.dashboard.rendering import points
 from greenlight.dashboard.tasks import House
+from greenlight.lookout import Lookout
 from greenlight.lookup import find_by_id
 from greenlight.ports import Records
 from greenlight.reporting import latency
@@ -36,6 +40,7 @@ class Rollouts:
         """Know whom to ask."""
         self._house = house
         self._slow = Remembered(house.store)
+        self._lookout = Lookout()
 
     def one(self, request: Request) -> Answer:
         """GET: one rollout, by its id or the beginning of it."""
@@ -43,9 +48,10 @@ class Rollouts:
         rollout = find_by_id(store, Rollout, request.query["id"])
         live = rollout.task in self._house.kinds() and rollout.ended_at is None
         digest = self._house.digest(rollout.task) if live else ""
-        found = underway(store, rollout)
+        found = underway(store, rollout, lookout=self._lookout, now=now)
         decided = store.scan(Decision, {"rollout": rollout.id}, newest_first=True, limit=MOST + 1)
         end = now if rollout.ended_at is None else rollout.ended_at
+        incident = store.get(Incident, rollout.id)
         values: dict[str, Any] = {
             "topic": rollout.task,
             "digest": digest,
@@ -53,6 +59,11 @@ class Rollouts:
             "found": found,
             "rollout": rollout,
             "ending": ending(rollout, end),
+            "way": way(rollout.status, rollout.step, found.policy),
+            "ahead": self._house.ahead(rollout.task) if live else None,
+            "incident": incident,
+            "standing": "" if incident is None else aftermath.standing(incident),
+            "steps": [] if incident is None else list(aftermath.told(incident)),
             "splits": _splits(store, found, end),
             "groups": groups(found),
             "arms": [(variant, found.counts.get(variant, {})) for variant in Variant],

@@ -10,6 +10,7 @@ import msgspec
 from greenlight.core.approval import Quorum
 from greenlight.core.records import Decision, Epoch, Replica, Rollout, Run, RunProgress, Version
 from greenlight.core.states import VersionStatus
+from greenlight.core.waiting import Ahead
 from greenlight.dashboard.http import Answer, Page, Request
 from greenlight.lookup import everything
 from greenlight.ports import Clock, Store
@@ -33,6 +34,8 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     """The tasks of the configuration, each with its kind."""
     standing: Callable[[Version], Quorum]
     """What the approvals of a version amount to."""
+    ahead: Callable[[str], Ahead | None]
+    """What comes next for a task's rollout; None: there is none."""
     digest: Callable[[str], str]
     """Of a topic: a task, or all of them for an empty one; raises NotFound."""
 

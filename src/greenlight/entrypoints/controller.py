@@ -8,11 +8,12 @@ import threading
 from greenlight import wiring
 from greenlight.core.errors import Conflict, LostLease
 from greenlight.core.records import SECOND
+from greenlight.entrypoints.notices import tell
 
 log = logging.getLogger(__name__)
 
 _PATIENCE = 5.0
-"""Seconds to wait at the end for a head that is being published."""
+"""Seconds to wait at the end for a head that is being published, or a message on its way."""
 
 
 def control(app: wiring.App, holder: str, stop: threading.Event) -> None:
@@ -21,23 +22,64 @@ def control(app: wiring.App, holder: str, stop: threading.Event) -> None:
     A pass that loses a race writes nothing, and the next one sees what won. Anything else that
     goes wrong with one task is logged and does not keep the others from being looked at. The
     ledger's head is published as often, on a thread of its own: its file may lie on another
-    machine, and one that does not answer must not keep traffic from being withdrawn.
+    machine, and one that does not answer must not keep traffic from being withdrawn. So are people
+    told of what happens, so is the file of the kill switch looked at, and so is done what follows a
+    rollback.
     """
-    publishing = threading.Thread(target=_publish, args=(app, stop), name="heads", daemon=True)
-    publishing.start()
+    beside = [
+        threading.Thread(target=_publish, args=(app, stop), name="heads", daemon=True),
+        threading.Thread(target=tell, args=(app, holder, stop), name="notify", daemon=True),
+        threading.Thread(target=_watch, args=(app, stop), name="kill switch", daemon=True),
+        threading.Thread(target=_attend, args=(app, stop), name="incidents", daemon=True),
+    ]
+    with wiring.held_log():
+        for thread in beside:
+            thread.start()
+        while not stop.is_set():
+            _look(app, holder)
+            stop.wait(app.settings.controller.interval / SECOND)
+        for thread in beside:
+            thread.join(_PATIENCE)
+
+
+def _look(app: wiring.App, holder: str) -> None:
+    """One pass over every task."""
+    for task in app.settings.tasks:
+        try:
+            decision = wiring.look(app, task, holder)
+        except (Conflict, LostLease) as lost:
+            log.info("%s: %s; looking again", task, lost)
+        except Exception:
+            log.exception("%s: the look failed; traffic stays as it is", task)
+        else:
+            if decision is not None:
+                log.info("%s: %s (%s)", task, decision.action.value, decision.reason)
+
+
+def _attend(app: wiring.App, stop: threading.Event) -> None:
+    """Go on with what follows a rollback, whoever decided it and however far it got."""
+    while not stop.wait(app.settings.controller.interval / SECOND):
+        try:
+            wiring.attend(app, stopping=stop.is_set)
+        except (Conflict, LostLease) as lost:
+            log.info("incidents: %s; looking again", lost)
+        except Exception:
+            log.exception("incidents: this pass failed; the next one goes on")
+
+
+def _watch(app: wiring.App, stop: threading.Event) -> None:
+    """Look at the kill switch as often as gateways do."""
+    told: set[str] = set()
     while not stop.is_set():
-        for task in app.settings.tasks:
-            try:
-                decision = wiring.look(app, task, holder)
-            except (Conflict, LostLease) as lost:
-                log.info("%s: %s; looking again", task, lost)
-            except Exception:
-                log.exception("%s: the look failed; traffic stays as it is", task)
-            else:
-                if decision is not None:
-                    log.info("%s: %s (%s)", task, decision.action.value, decision.reason)
-        stop.wait(app.settings.controller.interval / SECOND)
-    publishing.join(_PATIENCE)
+        try:
+            faults = set(app.kills.look())
+        except Exception:
+            log.exception("kill switch: it could not be read; what is known stays in force")
+            faults = told
+        for fault in sorted(faults - told):
+            log.error("kill switch: %s", fault)
+        told = faults
+        stop.wait(app.settings.gateway.poll / SECOND)
 
 
 def _publish(app: wiring.App, stop: threading.Event) -> None:

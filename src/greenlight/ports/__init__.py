@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from greenlight.core.answers import ArmSummary, Event, Exposure, Lease, Said
+from greenlight.core.answers import ArmMinute, ArmSummary, Event, Exposure, Lease, Said
 from greenlight.core.curation import Row
 from greenlight.core.records import Feedback, Inference, Record, Replica, Shadow
 from greenlight.core.retention import Erasure
@@ -76,6 +76,10 @@ class Records(Protocol):
         """
         ...
 
+    def leased(self, name: str) -> Lease | None:
+        """The lease as it was given last, run out or not; None: it never was."""
+        ...
+
 
 class Events(Protocol):
     """What flows from the gateways, and the questions that evidence asks of it."""
@@ -142,6 +146,19 @@ class Events(Protocol):
 
     def summarise(self, rollout: str) -> list[ArmSummary]:
         """Counts per epoch and assigned variant; `good`/`bad` is the latest quality feedback."""
+        ...
+
+    def minutes(
+        self, task: str, rollout: str, *, since: int, until: int, labels: bool = False
+    ) -> list[ArmMinute]:
+        """What was received in each minute of [since, until), by arm of a rollout.
+
+        Minutes are counted from `since`. Ordered by (at, variant); a minute in which an arm had
+        nothing is absent. Labels are only counted where they are asked for.
+
+        Raises:
+            StoreError: it could not be told.
+        """
         ...
 
     def answers(

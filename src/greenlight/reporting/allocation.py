@@ -164,8 +164,8 @@ def _make_room(axes: Axes, places: Sequence[float], widths: Sequence[float]) -> 
 
 def _words(decision: Decision, item: History) -> str:
     candidate = style.plain(item.candidate)
-    made = decision.epoch_seen + 1
-    weight = next((period.weight for period in item.periods if period.number == made), 0.0)
+    began = (period.weight for period in item.periods if period.decision == decision.id)
+    weight = next(began, 0.0)
     return {
         Action.START: f"{candidate} starts at {weight:.0%}",
         Action.WIDEN: f"widen to {weight:.0%}",

@@ -49,6 +49,15 @@ def pictures(
     return drawn
 
 
+def pictures_of(item: History, colours: Mapping[str, str]) -> list[Picture]:
+    """Draw one rollout: its evidence, its splits, what was said."""
+    return [
+        Picture("evidence", figures.evidence(item), _evidence(item)),
+        Picture("split", figures.allocation([item], colours), _ALLOCATION),
+        Picture("rates", figures.rates(item, colours), _rates(item)),
+    ]
+
+
 _ALLOCATION = (
     "Who answered. The height of a colour is the share of users that a version was given; each "
     "flag is a decision of the controller (or the start of a rollout by a person)."

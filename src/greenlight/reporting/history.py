@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -17,7 +17,16 @@ from greenlight.core.answers import ArmSummary, Exposure
 from greenlight.core.budget import thresholds
 from greenlight.core.evidence import Evidence, begin, fold, outcome
 from greenlight.core.policy import DecisionPolicy
-from greenlight.core.records import MINUTE, Decision, Epoch, JournalEntry, Record, Rollout, Version
+from greenlight.core.records import (
+    MINUTE,
+    Decision,
+    Epoch,
+    EvidenceState,
+    JournalEntry,
+    Record,
+    Rollout,
+    Version,
+)
 from greenlight.core.states import Action, Variant
 from greenlight.core.stats.sequential import bernoulli_interval
 from greenlight.core.words import DISPLAYED
@@ -175,22 +184,26 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         return next((moment for moment in self.moments if moment.log_e[test] >= limit), None)
 
 
-def history(store: Store, rollout: Rollout) -> History:
+def history(store: Store, rollout: Rollout, *, most: int | None = None) -> History:
     """Replay a rollout, running or ended.
 
     Args:
         store: records and events; only read.
         rollout: the rollout as the store holds it.
+        most: about so many moments are kept, those of the decisions among them, however long it
+            was; None keeps one for every look.
     """
     policy = msgspec.convert(rollout.policy, DecisionPolicy)
     periods = rollout_periods(store, rollout)
     weights = {period.number: period.weight for period in periods if period.rollout == rollout.id}
-    entries = list(everything(store, JournalEntry, {"rollout": rollout.id}))
     decisions = sorted(
         everything(store, Decision, {"rollout": rollout.id}), key=lambda item: (item.at, item.id)
     )
-    moments = _replay(rollout, policy, entries, weights)
-    exposed, first = _exposed(store, rollout, entries)
+    met = _Met()
+    entries = met.noting(everything(store, JournalEntry, {"rollout": rollout.id}))
+    looks = _looks(entries, [decision.at for decision in decisions], _stride(store, rollout, most))
+    moments = _replay(rollout, policy, looks, weights)
+    exposed, first = _exposed(store, rollout, met)
     return History(
         rollout=rollout,
         policy=policy,
@@ -217,8 +230,8 @@ def histories(store: Store, task: str) -> list[History]:
 def rollout_periods(store: Records, rollout: Rollout) -> list[Period]:
     """The epochs of a task from a rollout's first one to the one that ended it, in order."""
     epochs = task_periods(store, rollout.task)
-    own = {period.number for period in epochs if period.rollout == rollout.id}
-    return [p for p in epochs if p.number in own or p.number - 1 in own]
+    own = [place for place, period in enumerate(epochs) if period.rollout == rollout.id]
+    return epochs[own[0] : own[-1] + 2] if own else []
 
 
 def task_periods(store: Records, task: str) -> list[Period]:
@@ -246,17 +259,60 @@ def label(store: Records, digest: str) -> str:
     return digest if version is None else version.label
 
 
+class _Met:
+    """The units that a journal says have met the candidate, noted while it passes by."""
+
+    def __init__(self) -> None:
+        self.units: set[str] = set()
+        self.first: JournalEntry | None = None
+
+    def noting(self, entries: Iterable[JournalEntry]) -> Iterator[JournalEntry]:
+        """The same entries."""
+        for entry in entries:
+            if entry.test == "exposure" and entry.arm == Variant.CANDIDATE:
+                self.units.add(entry.unit)
+                self.first = self.first or entry
+            yield entry
+
+
+def _stride(store: Records, rollout: Rollout, most: int | None) -> int:
+    """How many entries make a moment at least."""
+    state = store.get(EvidenceState, rollout.id)
+    return 1 if most is None or state is None else math.ceil(state.last_seq / most)
+
+
+def _looks(
+    entries: Iterable[JournalEntry], decided: Sequence[int], stride: int
+) -> Iterator[list[JournalEntry]]:
+    """The entries look by look; several looks at once where one has fewer than `stride` entries,
+    but none from both sides of a decision."""
+    waiting = list(decided)
+    held: list[JournalEntry] = []
+    for at, look in itertools.groupby(entries, key=lambda entry: entry.at):
+        if held and waiting and waiting[0] < at:
+            yield held
+            held = []
+        while waiting and waiting[0] < at:
+            waiting.pop(0)
+        held = [*held, *look]
+        if len(held) >= stride:
+            yield held
+            held = []
+    if held:
+        yield held
+
+
 def _replay(
     rollout: Rollout,
     policy: DecisionPolicy,
-    entries: Sequence[JournalEntry],
+    looks: Iterable[Sequence[JournalEntry]],
     weights: Mapping[int, float],
 ) -> list[Moment]:
     evidence = begin(policy)
     moments = [_moment(rollout.at, evidence)]
-    for at, look in itertools.groupby(entries, key=lambda entry: entry.at):
+    for look in looks:
         evidence = fold(evidence, look, policy, weights)
-        moments.append(_moment(at, evidence))
+        moments.append(_moment(look[-1].at, evidence))
     return moments
 
 
@@ -280,24 +336,20 @@ def _agrees(decision: Decision, moments: Sequence[Moment]) -> bool:
     )
 
 
-def _exposed(
-    store: Store, rollout: Rollout, entries: Sequence[JournalEntry]
-) -> tuple[int, int | None]:
+def _exposed(store: Store, rollout: Rollout, met: _Met) -> tuple[int, int | None]:
     """How many units met the candidate and when the first did, the latest events included.
 
     The journal names the units but not the moments; exposures that came after its last look are
     not in it yet. Of what was erased the journal still has the minute.
     """
-    own = [e for e in entries if e.test == "exposure" and e.arm == Variant.CANDIDATE]
     late = store.exposures(rollout.id, lacking="exposure", until=FOREVER, limit=FOREVER)
-    met: list[Exposure] = [exposure for exposure in late if exposure.variant == Variant.CANDIDATE]
-    moments = [exposure.at for exposure in met]
-    if own:
-        past = store.past(rollout.id, [own[0].unit]).get(own[0].unit, [])
+    fresh: list[Exposure] = [one for one in late if one.variant == Variant.CANDIDATE]
+    moments = [exposure.at for exposure in fresh]
+    if met.first is not None:
+        past = store.past(rollout.id, [met.first.unit]).get(met.first.unit, [])
         known = [exposure.at for exposure in past if exposure.variant == Variant.CANDIDATE]
-        moments += known or [rollout.at + (own[0].minute - 1) * MINUTE]
-    units = {entry.unit for entry in own} | {exposure.unit for exposure in met}
-    return len(units), min(moments, default=None)
+        moments += known or [rollout.at + (met.first.minute - 1) * MINUTE]
+    return len(met.units | {exposure.unit for exposure in fresh}), min(moments, default=None)
 
 
 def _after(store: Store, rollout: str, policy: DecisionPolicy) -> Iterator[Outcome]:

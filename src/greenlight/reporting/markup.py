@@ -22,13 +22,13 @@ Cell = str | tuple[str, str]
 """A cell's text, or (its class, its text)."""
 
 
-def document(title: str, parts: Iterable[str]) -> str:
-    """A whole page of parts that are HTML; empty ones are left out."""
+def document(title: str, parts: Iterable[str], more: str = "") -> str:
+    """A whole page of parts that are HTML; empty ones are left out. `more` is more of its style."""
     css = resources.files("greenlight.reporting").joinpath("report.css").read_text("utf-8")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{css}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{css}{more}</style>\n</head>\n"
         "<body>\n<main>\n" + "\n".join(part for part in parts if part) + "\n</main>\n</body>\n"
         "</html>\n"
     )
@@ -71,7 +71,7 @@ def table(caption: str, head: Sequence[Cell], rows: Sequence[Sequence[Cell]]) ->
         for row in rows
     )
     return (
-        f'<div class="scroll"><table>\n<caption>{escape(caption)}</caption>\n'
+        f'<div class="scroll" tabindex="0"><table>\n<caption>{escape(caption)}</caption>\n'
         f"<thead><tr>{top}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>"
     )
 

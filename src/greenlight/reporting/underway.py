@@ -6,16 +6,21 @@ every second.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import msgspec
 
+from greenlight.core.alarms import Reading
 from greenlight.core.answers import Copies
 from greenlight.core.budget import CannotCompute, missing, thresholds
 from greenlight.core.evidence import Evidence
 from greenlight.core.policy import DecisionPolicy
-from greenlight.core.records import SECOND, Decision, Replica, Rollout
+from greenlight.core.records import SECOND, Decision, Epoch, Replica, Rollout
 from greenlight.core.situation import copies, served_share
 from greenlight.core.states import Variant
 from greenlight.core.words import DISPLAYED
+from greenlight.lookout import Lookout
 from greenlight.lookup import everything, evidence_of
 from greenlight.ports import Records, Store
 from greenlight.reporting.history import Period, Proportion, Tally, label, rollout_periods
@@ -54,6 +59,8 @@ class Underway(msgspec.Struct, frozen=True, kw_only=True):
     """Share of its requests in the newest split that the candidate answered itself."""
     decision: Decision | None
     """The newest one."""
+    alarms: Mapping[str, Reading]
+    """How the declared alarms stand; those that do not apply now are absent."""
 
     @property
     def weight(self) -> float:
@@ -83,12 +90,17 @@ class Underway(msgspec.Struct, frozen=True, kw_only=True):
         return Tally(outcomes=arm.outcomes, good=arm.good).rate
 
 
-def underway(store: Store, rollout: Rollout) -> Underway:
+def underway(
+    store: Store, rollout: Rollout, *, lookout: Lookout | None = None, now: int | None = None
+) -> Underway:
     """Look at a rollout.
 
     Args:
         store: records and events; only read.
         rollout: the rollout as the store holds it.
+        lookout: what was seen of the alarms before.
+        now: microseconds since 1970-01-01 UTC; without it, and of a rollout that has ended, alarms
+            are as the newest decision saw them.
     """
     policy = msgspec.convert(rollout.policy, DecisionPolicy)
     evidence, _ = evidence_of(store, rollout, policy)
@@ -101,6 +113,10 @@ def underway(store: Store, rollout: Rollout) -> Underway:
             arm[field] += getattr(summary, field)
     newest = max((p.number for p in periods if p.rollout == rollout.id), default=0)
     last = store.scan(Decision, {"rollout": rollout.id}, newest_first=True, limit=1)
+    if now is None or rollout.ended_at is not None:
+        alarms = _judged(last[0].evidence) if last else {}
+    else:
+        alarms = (lookout or Lookout()).look(store, rollout, policy, now)
     return Underway(
         rollout=rollout,
         policy=policy,
@@ -112,9 +128,21 @@ def underway(store: Store, rollout: Rollout) -> Underway:
         copies=copies(counted),
         served=served_share(counted, newest),
         decision=last[0] if last else None,
+        alarms=alarms,
     )
+
+
+def _judged(evidence: Mapping[str, Any]) -> dict[str, Reading]:
+    """The alarms that a decision rests on."""
+    found = evidence.get("situation", {}).get("alarms", {})
+    return msgspec.convert(found, dict[str, Reading])
 
 
 def alive(records: Records, now: int) -> list[Replica]:
     """The gateways that have told of themselves lately."""
     return [replica for replica in everything(records, Replica) if now - replica.at <= ALIVE]
+
+
+def reached(gateways: Iterable[Replica], epoch: Epoch) -> int:
+    """How many gateways have taken over an epoch, or a later one."""
+    return sum(replica.epochs.get(epoch.task, 0) >= epoch.number for replica in gateways)

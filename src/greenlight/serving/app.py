@@ -20,6 +20,7 @@ from greenlight.core import ids
 from greenlight.core.errors import GreenlightError, NotFound
 from greenlight.core.records import SECOND, Replica
 from greenlight.ports import Clock, Events, Records
+from greenlight.ports.kill_switch import KillSwitch
 from greenlight.recording import head
 from greenlight.serving import openapi
 from greenlight.serving.admin import PREFIX, Admin
@@ -31,6 +32,7 @@ from greenlight.serving.flags import PREFIX as FLAGS
 from greenlight.serving.flags import Flags, refusal
 from greenlight.serving.follow import Authorise, Follower, OpenRuntime, PlanOf
 from greenlight.serving.gatekeeper import Caller, Gatekeeper
+from greenlight.serving.heartbeat import Heartbeat
 from greenlight.serving.http import (
     Disconnected,
     MethodNotAllowed,
@@ -44,6 +46,7 @@ from greenlight.serving.http import (
     read_body,
     send_response,
 )
+from greenlight.serving.kill_watch import KillWatch
 from greenlight.serving.meters import Meters
 from greenlight.serving.pipeline_meters import Views
 from greenlight.serving.predict import Predictor
@@ -110,6 +113,7 @@ class Gateway:
         pages: Pages | None = None,
         pipeline: Views | None = None,
         plan: PlanOf = lambda task: Plan(),
+        kill_switch: KillSwitch | None = None,
         luck: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """Put the parts together; nothing is opened before the start.
@@ -129,6 +133,7 @@ class Gateway:
             pages: what answers at paths that are no endpoint; without it nothing is there.
             pipeline: the newest run of each task, for /metrics.
             plan: how a task is served.
+            kill_switch: what is obeyed before anything that the store says.
             luck: a number from [0, 1), by which it is drawn whose texts are kept.
         """
         self.settings = settings or Settings()
@@ -138,7 +143,6 @@ class Gateway:
         self._admin = admin
         self._pages = pages
         self.table = RoutingTable()
-        self._events = events
         self._clock = clock
         self._replica = replica
         self._arrivals = Arrivals(clock)
@@ -162,6 +166,7 @@ class Gateway:
             self._spool,
             self._arrivals,
             self.meters,
+            killed=lambda task: self.table.standing(task).killed,
             waiting=self.settings.copies_waiting,
             at_once=self.settings.copies_at_once,
         )
@@ -186,9 +191,11 @@ class Gateway:
             remembered=self.settings.remembered,
             max_batch=self.settings.max_batch,
         )
+        self._kill_watch = KillWatch(kill_switch, self.table, self.meters, self.settings.poll)
+        self._heartbeat = Heartbeat(
+            events, lambda: self._sign(at=clock.now()), self.settings.heartbeat
+        )
         self._tasks: list[asyncio.Task[None]] = []
-        self._heard = True
-        self._beating: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop  # from the start on
 
     def hear(self, item: FeedbackItem) -> None:
@@ -205,13 +212,14 @@ class Gateway:
         self._loop = asyncio.get_running_loop()
         self._spool.start()
         self._shadows.start()
+        await self._kill_watch.start(self.settings.kill_patience / SECOND)
         await self._gatekeeper.refresh()
         await self._follower.look()
         # Before the first request: no cohort may close without waiting for this gateway's events.
-        await self._beat(self._sign(at=self._clock.now()))
+        await self._heartbeat.beat(self._sign(at=self._clock.now()))
         self._tasks = [
             asyncio.create_task(self._follower.run(), name="follow"),
-            asyncio.create_task(self._live(), name="heartbeat"),
+            asyncio.create_task(self._heartbeat.run(), name="heartbeat"),
             asyncio.create_task(self._follow_keys(), name="keys"),
         ]
 
@@ -234,8 +242,9 @@ class Gateway:
         sign = self._sign(at=self._clock.now())
         if await self._spool.stop(self.settings.drain):
             sign = self._sign(at=0)
-        await self._beat(sign)
+        await self._heartbeat.beat(sign)
         await self._follower.close()
+        self._kill_watch.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI 3)."""
@@ -339,11 +348,6 @@ class Gateway:
         await self.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _live(self) -> None:
-        while True:
-            await self._beat(self._sign(at=self._clock.now()))
-            await asyncio.sleep(self.settings.heartbeat / SECOND)
-
     async def _follow_keys(self) -> None:
         while True:
             known = self._gatekeeper.known
@@ -357,30 +361,10 @@ class Gateway:
             epochs=self.table.epochs(),
             applied_at=self.table.applied_at(),
             open_since=self.table.open_since(),
+            kills=self.table.kills(),
             flushed_through=self._spool.flushed_through(),
             at=at,
         )
-
-    async def _beat(self, sign: Replica) -> None:
-        if self._beating is not None:
-            # One that was cancelled is still on its way, and must not come after this one.
-            await asyncio.wait((self._beating,))
-        try:
-            self._beating = asyncio.ensure_future(asyncio.to_thread(self._events.heartbeat, sign))
-            self._beating.add_done_callback(_heeded)
-            await asyncio.shield(self._beating)
-            self._heard = True
-        except Exception:
-            # Silence is what the controller must see then; the next sign of life may get through.
-            if self._heard:
-                log.exception("heartbeat: the store does not hear this gateway")
-            self._heard = False
-
-
-def _heeded(beat: asyncio.Future[None]) -> None:
-    """Nobody may be left to see what a cancelled one raises."""
-    if not beat.cancelled():
-        beat.exception()
 
 
 def _endpoint(path: str) -> str:

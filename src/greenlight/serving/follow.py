@@ -4,6 +4,11 @@ The gateway itself refuses what is not authorised. A refused candidate gets no t
 control answers everybody); a refused control closes the task. Neither is final: versions in use or
 refused are looked at again every `recheck`, so that a revoked approval takes effect, and a late
 one too.
+
+An epoch that was written before a kill is older than what is in force, and is left alone until the
+controller has caught up. Only a gateway that starts in between has nothing else to go by: it routes
+by that epoch's control alone. Where a promotion came after the kill, and is about to be undone,
+that is the version that was promoted: what was live before it is retired and may not serve.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from collections.abc import Callable
 
 from greenlight.core.errors import DataError, NotFound, StoreError, UserError
 from greenlight.core.records import SECOND, Epoch, Version
+from greenlight.core.routing import Standing, barred, newer, place
 from greenlight.core.states import Variant
 from greenlight.ports import Clock, Records, Runtime
 from greenlight.ports.chat import Chat
@@ -55,6 +61,7 @@ class Follower:
         self._plan = plan
         self._served: dict[str, Served] = {}
         self._checked_at: dict[str, int] = {}
+        self._under: dict[str, Standing] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._failing = False
         self.caught_up = False
@@ -100,35 +107,51 @@ class Follower:
 
     def _is_due(self, epoch: Epoch) -> bool:
         entry = self._table.get(epoch.task)
-        if entry is None or epoch.number > entry.epoch:
+        if entry is None:
+            return True
+        if epoch.number != entry.epoch:
+            return self._table.admits(epoch.task, place(epoch))
+        if self._under.get(epoch.task) != self._table.standing(epoch.task):
             return True
         since = self._clock.now() - self._checked_at.get(epoch.task, 0)
-        return epoch.number == entry.epoch and since >= self._settings.recheck
+        return since >= self._settings.recheck
 
     async def _apply(self, epoch: Epoch) -> None:
+        standing = self._table.standing(epoch.task)
         entry = await self._entry(epoch)
         if isinstance(entry, Closed) and await self._is_over(epoch):
             return
+        if not self._table.admits(epoch.task, place(epoch)):
+            return  # the kill switch was used meanwhile
         now = self._clock.now()
         self._checked_at[epoch.task] = now
+        self._under[epoch.task] = standing
         before = self._table.get(epoch.task)
         self._table.apply(entry, now)
         if before is None or before.epoch != epoch.number:
             log.info("routing: %s is in epoch %d", epoch.task, epoch.number)
+            if epoch.kill < standing.generation:
+                log.warning(
+                    "routing: %s: epoch %d was written before the kill switch was used; its "
+                    "control answers alone until the controller has caught up",
+                    epoch.task,
+                    epoch.number,
+                )
 
     async def _is_over(self, epoch: Epoch) -> bool:
         """Whether a newer epoch follows: a promotion retires control in the same moment, and who
         asks for control's approvals just then must not close the task for it."""
         newest = await asyncio.to_thread(current_epoch, self._records, epoch.task)
-        return newest is not None and newest.number > epoch.number
+        return newest is not None and newer(place(newest), place(epoch))
 
     async def _entry(self, epoch: Epoch) -> Route | Closed:
         """The route of an epoch, as far as its versions may serve."""
         control = await self._admit(epoch.task, epoch.control, Variant.CONTROL)
         if control is None:
-            return Closed(task=epoch.task, epoch=epoch.number, reason="its version may not serve")
+            reason = "its version may not serve"
+            return Closed(task=epoch.task, epoch=epoch.number, reason=reason, kill=epoch.kill)
         candidate = None
-        if epoch.candidate is not None:
+        if epoch.candidate is not None and not barred(epoch.kill, self._table.standing(epoch.task)):
             candidate = await self._admit(epoch.task, epoch.candidate, Variant.CANDIDATE)
         return Route(
             task=epoch.task,
@@ -139,6 +162,7 @@ class Follower:
             control=control,
             candidate=candidate,
             plan=self._plan(epoch.task),
+            kill=epoch.kill,
         )
 
     async def _admit(self, task: str, version: str, variant: Variant) -> Served | None:

@@ -11,9 +11,11 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from greenlight.core.chat import Tokens
 from greenlight.core.metrics import GOOD
+from greenlight.core.routing import Standing
 from greenlight.core.states import Variant
 from greenlight.serving.ledger_meter import LedgerMeter, Newest
 from greenlight.serving.pipeline_meters import PipelineMeters, Views
@@ -145,6 +147,25 @@ class Meters:
             registry=self.registry,
             multiprocess_mode="livemax",
         )
+        self._killed = Gauge(
+            "greenlight_killed",
+            "1 while the kill switch keeps a task's candidates out of traffic here, 0 once lifted",
+            ("task",),
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
+        self._kill_generation = Gauge(
+            "greenlight_kill_generation",
+            "Generation of the kill switch that is in force here; of several processes the lowest",
+            ("task",),
+            registry=self.registry,
+            multiprocess_mode="livemin",
+        )
+        self.kills_refused = Counter(
+            "greenlight_kill_refused",
+            "Faults of the kill file: entries that were not taken, or no file that can be read",
+            registry=self.registry,
+        )
         self.sync_errors = Counter(
             "greenlight_sync_errors",
             "Failed looks for new routing; the old routes stay",
@@ -154,6 +175,10 @@ class Meters:
         self._times: dict[str, tuple[Histogram, Histogram]] = {}
         self._codes: dict[tuple[str, int], Counter] = {}
         self._spent: dict[tuple[str, str], tuple[Counter, Counter, Counter]] = {}
+
+    def show(self, collector: Collector) -> None:
+        """Show what another part of the installation tells as well."""
+        self._shown.register(collector)
 
     def inference(self, task: str, version: str, variant: Variant, outcome: str, n: int) -> None:
         """Count `n` inferences of one request."""
@@ -204,6 +229,11 @@ class Meters:
     def refused(self, task: str, version: str, refused: bool) -> None:
         """Note whether a version is kept out of traffic here."""
         self._refused.labels(task, version).set(float(refused))
+
+    def killed(self, task: str, standing: Standing) -> None:
+        """Note what the kill switch says of a task."""
+        self._killed.labels(task).set(float(standing.killed))
+        self._kill_generation.labels(task).set(standing.generation)
 
     def copied(self, task: str, version: str, outcome: str, n: int) -> None:
         """Count what became of `n` copies for a candidate in the shadow."""

@@ -1,5 +1,7 @@
 """Where a task's requests go: an immutable route per task, replaced as a whole.
 
+What the kill switch says goes before any route, however new (`core.routing` says how).
+
 A version in use is counted (`Served.hold`), so that one taken out of traffic is closed after the
 last request that had begun with it, not under its feet.
 """
@@ -16,6 +18,7 @@ import msgspec
 from greenlight.core.errors import NotFound, Refused
 from greenlight.core.percentile import Percentile
 from greenlight.core.records import SECOND
+from greenlight.core.routing import NEVER, Place, Standing, barred, newer
 from greenlight.ports import Runtime
 from greenlight.ports.chat import Chat
 from greenlight.serving.http import NotReady
@@ -116,6 +119,12 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     control: Served
     candidate: Served | None
     plan: Plan = Plan()
+    kill: int = 0
+    """The generation of the kill switch that it is routed under."""
+
+    def alone(self) -> Route:
+        """The route with control alone, outside of any rollout."""
+        return msgspec.structs.replace(self, rollout=None, salt="", weight=0.0, candidate=None)
 
     @property
     def in_shadow(self) -> bool:
@@ -152,29 +161,52 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True):
     task: str
     epoch: int
     reason: str
+    kill: int = 0
+    """The generation of the kill switch that it is closed under."""
 
 
 class RoutingTable:
-    """The routes by task. Never goes back to an older epoch."""
+    """The routes by task. Never goes back to an older place, nor past the kill switch."""
 
     def __init__(self) -> None:
         self._entries: dict[str, Route | Closed] = {}
         self._applied_at: dict[str, int] = {}
+        self._standings: dict[str, Standing] = {}
 
     def apply(self, entry: Route | Closed, now: int) -> None:
-        """Route a task by this entry from now on.
+        """Route a task by this entry from now on, as far as the kill switch allows.
 
         Raises:
-            Refused: the entry's epoch is older than the one in force.
+            Refused: the entry is older than the one in force.
         """
         current = self._entries.get(entry.task)
-        if current is not None and entry.epoch < current.epoch:
+        if current is not None and not self.admits(entry.task, (entry.kill, entry.epoch)):
+            under = "" if entry.kill == current.kill else f" under kill {current.kill}"
             raise Refused(
-                f"{entry.task}: epoch {entry.epoch} is older than {current.epoch}, now in force"
+                f"{entry.task}: epoch {entry.epoch} is older than {current.epoch}, now in "
+                f"force{under}"
             )
-        self._entries[entry.task] = entry
-        if current is None or entry.epoch > current.epoch:
+        self._entries[entry.task] = _under(self.standing(entry.task), entry)
+        if current is None or entry.epoch != current.epoch:
             self._applied_at[entry.task] = now
+
+    def admits(self, task: str, place: Place) -> bool:
+        """Whether a routing at this place goes before the one in force, or is the same epoch."""
+        current = self._entries.get(task)
+        if current is None or place[1] == current.epoch:
+            return True
+        return newer(place, (current.kill, current.epoch))
+
+    def obey(self, task: str, standing: Standing) -> None:
+        """Route a task as the kill switch says from now on: what it bars leaves at once."""
+        self._standings[task] = standing
+        current = self._entries.get(task)
+        if current is not None:
+            self._entries[task] = _under(standing, current)
+
+    def standing(self, task: str) -> Standing:
+        """What the kill switch says of a task."""
+        return self._standings.get(task, NEVER)
 
     def get(self, task: str) -> Route | Closed | None:
         """The entry in force, or None for a task without any."""
@@ -227,12 +259,22 @@ class RoutingTable:
         """The epoch in force, by task."""
         return {task: entry.epoch for task, entry in self._entries.items()}
 
+    def kills(self) -> dict[str, int]:
+        """The generation of the kill switch that is in force, by task; where it was ever used."""
+        return {task: standing.generation for task, standing in self._standings.items()}
+
     def applied_at(self) -> dict[str, int]:
         """Since when each task's epoch is in force, in microseconds since 1970-01-01 UTC."""
         return dict(self._applied_at)
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def _under(standing: Standing, entry: Route | Closed) -> Route | Closed:
+    """What is left of an entry under the kill switch."""
+    left = entry.alone() if isinstance(entry, Route) and barred(entry.kill, standing) else entry
+    return msgspec.structs.replace(left, kill=max(entry.kill, standing.generation))
 
 
 class _Model(msgspec.Struct, frozen=True, omit_defaults=True):

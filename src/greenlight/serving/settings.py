@@ -44,6 +44,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How often the gateway says that it lives."""
     recheck: int = 5 * SECOND
     """How often a version in use is checked for its approvals again."""
+    kill_patience: int = 2 * SECOND
+    """How long a gateway that starts waits for the kill switch to be read."""
     pending: int = 60 * SECOND
     """Feedback on an unknown inference younger than this waits for it; on an older one is 404."""
     remembered: int = 100_000

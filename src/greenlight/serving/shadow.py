@@ -58,7 +58,14 @@ class Shadows:
     """Makes the copies of one gateway. `start` and `stop` it inside the event loop."""
 
     def __init__(
-        self, spool: Spool, arrivals: Arrivals, meters: Meters, *, waiting: int, at_once: int
+        self,
+        spool: Spool,
+        arrivals: Arrivals,
+        meters: Meters,
+        *,
+        killed: Callable[[str], bool] = lambda task: False,
+        waiting: int,
+        at_once: int,
     ) -> None:
         """Prepare; nothing runs yet.
 
@@ -66,12 +73,14 @@ class Shadows:
             spool: takes the records.
             arrivals: gives the times at which they are written.
             meters: where to count.
+            killed: whether a task is killed, so that copies that wait are not made any more.
             waiting: most copies that wait to be made.
             at_once: most copies that are being made.
         """
         self._spool = spool
         self._arrivals = arrivals
         self._meters = meters
+        self._killed = killed
         self._queue: asyncio.Queue[Copy[Any]] = asyncio.Queue(waiting)
         self._at_once = at_once
         self._workers: list[asyncio.Task[None]] = []
@@ -104,7 +113,10 @@ class Shadows:
         while True:
             copy = await self._queue.get()
             try:
-                await self._make(copy, _candidate(copy.route))
+                if self._killed(copy.route.task):
+                    self._count(copy, DROPPED)
+                else:
+                    await self._make(copy, _candidate(copy.route))
             except Exception:
                 log.exception("a copy for %s could not be made", copy.route.task)
                 self._count(copy, DROPPED)

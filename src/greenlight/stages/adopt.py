@@ -12,9 +12,10 @@ from typing import Any
 
 import msgspec
 
-from greenlight.core import approval, ids, ledger
+from greenlight.core import approval, ids, killing, ledger
 from greenlight.core.approval import Person
 from greenlight.core.errors import BadInput, Conflict, Refused
+from greenlight.core.killing import KillEntry
 from greenlight.core.lifecycle import FIRST_VERSION_STATUS, Event, next_status
 from greenlight.core.policy import ApprovalPolicy
 from greenlight.core.records import Approval, Epoch, Version
@@ -73,6 +74,7 @@ def adopt(
     why: str,
     policy: ApprovalPolicy,
     sign: Callable[[bytes], str],
+    kill: KillEntry | None = None,
     now: int,
     random: Callable[[int], bytes],
 ) -> tuple[Version, Approval]:
@@ -88,6 +90,7 @@ def adopt(
         why: the reason, for those who read it later.
         policy: the quorum, of which the signer holds a role.
         sign: signs with the signer's key.
+        kill: what the kill file says of the task, if anything.
         now: microseconds since 1970-01-01 UTC.
         random: gives that many random bytes (for the id).
 
@@ -101,6 +104,7 @@ def adopt(
         raise BadInput("an adoption needs a reason: say why with -m", "why")
     roles = _roles(signer, newcomer.task, policy)
     _refuse_second(records, newcomer.task)
+    killing.check_may_start(newcomer.task, kill, None)
     _refuse_trained(records, newcomer)
     before = records.get(Version, newcomer.digest)
     there = before or _registered(records, newcomer, signer.name, now)
@@ -117,6 +121,7 @@ def adopt(
         salt="",
         decision=word.id,
         at=now,
+        kill=0 if kill is None else kill.generation,
     )
     said = {
         "task": live.task,
@@ -135,6 +140,7 @@ def adopt(
                 ("approval", ledger.body_of(word)),
                 ("adopt", said),
                 ledger.moved(there, live, f"adopted by {signer.name}"),
+                *killing.words(kill, None),
                 ("epoch", ledger.body_of(epoch)),
             ],
             append=[*([] if before else [live]), word, epoch],

@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from greenlight.core import budget, ids, ledger, routing
+from greenlight.core import budget, ids, killing, ledger, routing
 from greenlight.core import evidence as ev
 from greenlight.core.answers import Lease
 from greenlight.core.incidents import Incident
+from greenlight.core.killing import KillEntry
 from greenlight.core.lifecycle import Event, allowed, check_rollout, next_status, phase_of
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
@@ -51,6 +52,7 @@ def decide(
     closed: Mapping[str, int],
     situation: Situation,
     acknowledged: int = 0,
+    kill: KillEntry | None = None,
     fence: Lease | None,
     now: int,
     random: Callable[[int], bytes],
@@ -66,6 +68,7 @@ def decide(
         situation: where the rollout stands; for how long its evidence has been untrusted is looked
             up here.
         acknowledged: the highest epoch of the task that any gateway routes by.
+        kill: the last word of the kill switch on the task; what it wants is in the situation.
         fence: the leader's lease; None where there can be only one (tests).
         now: microseconds since 1970-01-01 UTC.
         random: gives that many random bytes (for ids).
@@ -84,7 +87,7 @@ def decide(
     evidence = ev.fold(before, entries, policy, splits(store, rollout))
     evidence.closed = dict(closed)
     situation = msgspec.structs.replace(
-        situation, untrusted_since=_untrusted_since(store, rollout.id)
+        situation, untrusted_since=untrusted_since(store, rollout.id)
     )
     verdict = judge(situation, evidence, policy, now)
     last_seq = entries[-1].seq if entries else seen
@@ -116,16 +119,21 @@ def decide(
         appends.append(decision)
         words.append(("decision", ledger.body_of(decision)))
         if verdict.action == Action.ROLLBACK:
-            appends.append(_incident(rollout, decision))
+            appends.append(incident(rollout, decision))
         moves = _moves(store, rollout, verdict, now)
         swaps.extend(moves)
         words += [ledger.moved(old, new, verdict.reason) for old, new in moves]
         following = routing.successor(
-            epoch, acknowledged=acknowledged, kill=0, decision=decision.id, at=now
+            epoch,
+            acknowledged=acknowledged,
+            kill=0 if kill is None else kill.generation,
+            decision=decision.id,
+            at=now,
         )
         changed = routing.routed(following, verdict.action, rollout, policy)
         if changed is not None:
             appends.append(changed)
+            words += killing.words(kill, epoch)
             words.append(("epoch", ledger.body_of(changed)))
     record(store, words, append=appends, swap=swaps, fence=fence, now=now)
     return decision if news else None
@@ -156,7 +164,7 @@ def grounds(
     }
 
 
-def _untrusted_since(store: Records, rollout: str) -> int | None:
+def untrusted_since(store: Records, rollout: str) -> int | None:
     """When the unbroken row of holds of untrusted evidence began that the last decision is in."""
     since = None
     for decision in store.scan(Decision, {"rollout": rollout}, newest_first=True, limit=LOOK_BACK):
@@ -171,14 +179,20 @@ def _is_news(store: Store, decision: Decision) -> bool:
     last = store.scan(Decision, {"rollout": decision.rollout}, newest_first=True, limit=1)
     if not last:
         return True
-    return (last[0].action, last[0].code, last[0].epoch_seen) != (
-        decision.action,
-        decision.code,
-        decision.epoch_seen,
-    )
+    return _gist(last[0]) != _gist(decision)
 
 
-def _incident(rollout: Rollout, decision: Decision) -> Incident:
+def _gist(decision: Decision) -> tuple[Any, ...]:
+    """What makes a decision news; of an alarm it is how it stands, and not what was measured."""
+    readings = decision.evidence.get("situation", {}).get("alarms", {})
+    alarms = {
+        name: (reading["judgement"], {arm: one["state"] for arm, one in reading["arms"].items()})
+        for name, reading in readings.items()
+    }
+    return decision.action, decision.code, decision.epoch_seen, alarms
+
+
+def incident(rollout: Rollout, decision: Decision) -> Incident:
     """What is to be done about a rollback goes on from here (`stages.aftermath`)."""
     return Incident(
         rollout=rollout.id,

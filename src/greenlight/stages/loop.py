@@ -3,6 +3,7 @@
 collect → curate → train → sanity → register → evaluate → gate    a turn: from data to a version
 (approve, roll_out: people)
 observe → decide                                                  a look: from evidence to routing
+                   (or catch_up: from what gateways obey already)
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from greenlight.core import killing, routing
 from greenlight.core.answers import Lease
 from greenlight.core.errors import NotFound
 from greenlight.core.gates import GateResult
+from greenlight.core.killing import KillEntry
 from greenlight.core.policy import GateRule
 from greenlight.core.records import (
     SECOND,
@@ -28,17 +31,19 @@ from greenlight.core.records import (
     StageResult,
     Version,
 )
+from greenlight.lookout import Lookout
 from greenlight.ports import Blobs, Clock, Model, Progress, Records, Source, Store, Trainer
 from greenlight.recording import Step
 from greenlight.remembering import Predictor
 from greenlight.stages import roll_out
+from greenlight.stages.catch_up import catch_up, last_word
 from greenlight.stages.collect import collect
 from greenlight.stages.curate import curate
 from greenlight.stages.decide import decide
 from greenlight.stages.evaluate import Case, evaluate, protocol
 from greenlight.stages.register import gate, register
 from greenlight.stages.sanity import sanity
-from greenlight.stages.survey import survey
+from greenlight.stages.survey import Survey, survey
 from greenlight.stages.train import train
 
 STAGES = ("collect", "curate", "train", "sanity", "register", "evaluate", "gate")
@@ -286,16 +291,22 @@ def reconcile(
     task: str,
     *,
     authorise: Callable[[Rollout], None],
+    kill: KillEntry | None = None,
+    lookout: Lookout | None = None,
     fence: Lease | None,
     now: int,
     random: Callable[[int], bytes],
 ) -> Decision | None:
     """One pass over a task: fold what is new, judge, and change the routing if need be.
 
+    What the kill switch wants goes before what the evidence says.
+
     Args:
         store: records and events.
         task: the task's name.
         authorise: raises unless the rollout's candidate is (still) approved, and genuine.
+        kill: what the kill file says of the task, if anything.
+        lookout: what this process has seen of the alarms.
         fence: the leader's lease.
         now: microseconds since 1970-01-01 UTC.
         random: gives that many random bytes (for ids).
@@ -307,11 +318,18 @@ def reconcile(
         Conflict: the routing changed meanwhile; the next pass sees it.
         LostLease: another controller leads now.
     """
-    found = survey(store, task, authorise, now)
-    if found is None:
-        return None
+    kill = last_word(store, task, kill)
+    found = survey(store, task, authorise, now, lookout)
+    if found is not None and kill is not None:
+        found = _killed(found, kill)
+    if found is None or (
+        found.situation.order is None and found.seen.acknowledged > found.epoch.number
+    ):
+        return catch_up(store, task, kill=kill, fence=fence, now=now, random=random)
     overdue = now >= found.rollout.at + found.policy.rollout.horizon
-    if found.situation.pending and not overdue:
+    if found.situation.pending and not overdue and found.situation.order is None:
+        if not _in_touch(found, now):
+            return None
         return roll_out.begin(
             store, found.rollout, authorise=authorise, fence=fence, now=now, random=random
         )
@@ -322,11 +340,27 @@ def reconcile(
         entries=found.seen.entries,
         closed=found.seen.closed,
         acknowledged=found.seen.acknowledged,
+        kill=kill,
         situation=found.situation,
         fence=fence,
         now=now,
         random=random,
     )
+
+
+def _killed(found: Survey, kill: KillEntry) -> Survey:
+    """What the kill switch wants done with a rollout, if it has anything against it."""
+    if not routing.barred(found.epoch.kill, kill.standing):
+        return found
+    situation = msgspec.structs.replace(found.situation, order=killing.order(kill))
+    return msgspec.structs.replace(found, situation=situation)
+
+
+def _in_touch(found: Survey, now: int) -> bool:
+    """Whether the gateways are there and their clocks agree with this one: a controller whose clock
+    has jumped into a release window must not let anything begin."""
+    until = found.situation.complete_until
+    return until is not None and abs(now - until) <= found.policy.rollout.stale_after
 
 
 def _fit(dataset: str, plan: Plan) -> dict[str, Any]:

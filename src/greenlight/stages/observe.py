@@ -7,7 +7,7 @@ has fallen silent holds up what needs complete evidence (widening, promotion), n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -18,14 +18,13 @@ from greenlight.core.evidence import outcome
 from greenlight.core.metrics import BAD
 from greenlight.core.policy import DecisionPolicy, RolloutPolicy
 from greenlight.core.records import MINUTE, Epoch, JournalEntry, Replica, Rollout
-from greenlight.lookup import everything, evidence_of
+from greenlight.lookout import heard
+from greenlight.lookup import everything, evidence_of, splits
 from greenlight.ports import Store
-
-GONE = 10
-"""A replica silent for this many times `stale_after` has been taken down, not delayed."""
 
 LATE = "late"
 OTHER_SOURCE = "unit_source"
+LOST_EPOCH = "epoch"
 
 _PAGE = 5000
 """How many exposures or events one look takes in; the next look takes the rest."""
@@ -73,7 +72,12 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def observe(
-    store: Store, rollout: Rollout, epoch: Epoch, policy: DecisionPolicy, now: int
+    store: Store,
+    rollout: Rollout,
+    epoch: Epoch,
+    policy: DecisionPolicy,
+    now: int,
+    page: int | None = None,
 ) -> Observation:
     """Look at a running rollout; nothing is written.
 
@@ -83,24 +87,25 @@ def observe(
         epoch: the task's newest epoch, which belongs to it.
         policy: the rollout's frozen policy.
         now: microseconds since 1970-01-01 UTC.
+        page: how many exposures or events to take in, for who only wants to know how it stands.
     """
-    rules = policy.rollout
-    replicas = _heard_since(store, now - GONE * rules.stale_after)
+    rules, most = policy.rollout, _PAGE if page is None else page
+    replicas = heard(store, rules.stale_after, now)
     live = [replica for replica in replicas if replica.at > now - rules.stale_after]
     found = []
     if live:
         until = min(replica.flushed_through for replica in live)
         found = [
-            _first_events(store, rollout.id, policy, until),
-            _early(store, rollout.id, rules, until),
-            *([_shadowed(store, rollout.id, rules, until)] if rules.shadow else []),
-            _matured(store, rollout.id, policy, until),
+            _first_events(store, rollout.id, policy, until, most),
+            _early(store, rollout.id, rules, until, most),
+            *([_shadowed(store, rollout.id, rules, until, most)] if rules.shadow else []),
+            _matured(store, rollout.id, policy, until, most),
         ]
     seen = [replica.flushed_through for replica in replicas] + [part.until for part in found]
     known, last_seq = evidence_of(store, rollout, policy)
-    closed = known.closed
+    closed, epochs = known.closed, {epoch.number, *splits(store, rollout)}
     entries = [
-        _entry(rollout, row, closed.get(part.group), rules, now)
+        _entry(rollout, row, closed.get(part.group), epochs, rules, now)
         for part in found
         for row in part.rows
     ]
@@ -120,15 +125,23 @@ def observe(
 
 
 def _entry(
-    rollout: Rollout, row: Row, closed: int | None, rules: RolloutPolicy, now: int
+    rollout: Rollout,
+    row: Row,
+    closed: int | None,
+    epochs: Collection[int],
+    rules: RolloutPolicy,
+    now: int,
 ) -> JournalEntry:
     """The journal entry of a row; its number comes later.
 
     What came after its cohort had closed would enter out of order, and the order may depend on
-    what it says: it is kept, and enters no test.
+    what it says: it is kept, and enters no test. So is what comes from an epoch that the store lost
+    when it was restored from a backup.
     """
     excluded = None
-    if closed is not None and row.at <= closed:
+    if row.exposure.epoch not in epochs:
+        excluded = LOST_EPOCH
+    elif closed is not None and row.at <= closed:
         excluded = LATE
     elif rules.unit_source not in (None, row.exposure.unit_source):
         excluded = OTHER_SOURCE
@@ -152,10 +165,6 @@ def pseudonym(rollout: Rollout, reviewer: str) -> str:
     """What a reviewer is called in a rollout's journal: the same all through it, and only there."""
     name = fingerprint.digest({"salt": rollout.salt, "reviewer": reviewer})
     return name.removeprefix("sha256:")[:16]
-
-
-def _heard_since(store: Store, moment: int) -> list[Replica]:
-    return [replica for replica in everything(store, Replica) if replica.at > moment]
 
 
 def _soaking_since(replicas: Sequence[Replica], epoch: Epoch) -> int | None:
@@ -185,20 +194,22 @@ def _control_down_since(live: Sequence[Replica], epoch: Epoch) -> int | None:
     return max(known) if known and len(known) == len(since) else None
 
 
-def _first_events(store: Store, rollout: str, policy: DecisionPolicy, until: int) -> Rows:
+def _first_events(
+    store: Store, rollout: str, policy: DecisionPolicy, until: int, most: int
+) -> Rows:
     """Exposures and first events, interleaved in time: an event must find only the units that
     were at risk before it, and all of them."""
     kinds = budget.event_kinds(policy)
-    exposed = store.exposures(rollout, lacking="exposure", until=until, limit=_PAGE)
-    pages = [store.first_events(rollout, kind=k, until=until, limit=_PAGE) for k in kinds]
+    exposed = store.exposures(rollout, lacking="exposure", until=until, limit=most)
+    pages = [store.first_events(rollout, kind=k, until=until, limit=most) for k in kinds]
     closed = until
     for page in pages:
-        if len(page) == _PAGE and page[-1].at <= until:
+        if len(page) == most and page[-1].at <= until:
             # More may have come in the very same moment.
             until, closed = page[-1].at, page[-1].at - 1
     exposed = [exposure for exposure in exposed if exposure.at <= until]
     events: list[Event] = [event for page in pages for event in page if event.at <= until]
-    if len(exposed) == _PAGE:
+    if len(exposed) == most:
         until, closed = exposed[-1].at, exposed[-1].at - 1
         events = [event for event in events if event.at < until]
     units = {exposure.unit for exposure in exposed} | {event.unit for event in events}
@@ -216,23 +227,23 @@ def _first_events(store: Store, rollout: str, policy: DecisionPolicy, until: int
     return Rows(group="events", rows=rows, until=until, closed=closed)
 
 
-def _shadowed(store: Store, rollout: str, rules: RolloutPolicy, until: int) -> Rows:
+def _shadowed(store: Store, rollout: str, rules: RolloutPolicy, until: int, most: int) -> Rows:
     """First copies that one arm failed alone; a copy may be as much later than its request as
     `grace` allows."""
-    alone = store.first_events(rollout, kind=budget.SHADOW, until=until - rules.grace, limit=_PAGE)
+    alone = store.first_events(rollout, kind=budget.SHADOW, until=until - rules.grace, limit=most)
     past = store.past(rollout, sorted({event.unit for event in alone}))
     rows = []
     for event in alone:
         own = next(item for item in past[event.unit] if item.epoch == event.epoch)
         failed = msgspec.structs.replace(own, variant=event.variant)
         rows.append(Row(test=budget.SHADOW, exposure=failed, pi=0.5, y=0.0, at=event.at))
-    return _cohorts("shadow", rows, alone, until, rules.grace)
+    return _cohorts("shadow", rows, alone, until, rules.grace, most)
 
 
-def _early(store: Store, rollout: str, rules: RolloutPolicy, until: int) -> Rows:
+def _early(store: Store, rollout: str, rules: RolloutPolicy, until: int, most: int) -> Rows:
     """What became of exposures within the fast window: was there a BAD, did an attempt fail?"""
     window = rules.fast_window
-    exposed = store.exposures(rollout, lacking="fast", until=until - window, limit=_PAGE)
+    exposed = store.exposures(rollout, lacking="fast", until=until - window, limit=most)
     said = store.feedback_on(rollout, "quality", exposed, window)
     failed = store.failed_within(rollout, exposed, window)
     past = store.past(rollout, [exposure.unit for exposure in exposed])
@@ -243,14 +254,14 @@ def _early(store: Store, rollout: str, rules: RolloutPolicy, until: int) -> Rows
         values = [word.value for word in said.get(place, ())]
         for test, bad in (("fast", BAD in values), ("healthy", place in failed)):
             rows.append(Row(test=test, exposure=exposure, pi=pi, y=1.0 - bad, at=exposure.at))
-    return _cohorts("fast", rows, exposed, until, window)
+    return _cohorts("fast", rows, exposed, until, window, most)
 
 
-def _matured(store: Store, rollout: str, policy: DecisionPolicy, until: int) -> Rows:
+def _matured(store: Store, rollout: str, policy: DecisionPolicy, until: int, most: int) -> Rows:
     """What was said of exposures within the feedback window, metric by metric."""
     window = policy.rollout.feedback_window
     closing = window + policy.rollout.grace
-    exposed = store.exposures(rollout, lacking="presence", until=until - closing, limit=_PAGE)
+    exposed = store.exposures(rollout, lacking="presence", until=until - closing, limit=most)
     said = store.feedback_on(rollout, "quality", exposed, window)
     secondary = {
         name: (metric, store.feedback_on(rollout, name, exposed, window))
@@ -281,14 +292,19 @@ def _matured(store: Store, rollout: str, policy: DecisionPolicy, until: int) -> 
             if value is not None:
                 y = metric.scaled(value.value)
                 rows.append(Row(test=f"metric:{name}", exposure=exposure, pi=pi, y=y, at=at))
-    return _cohorts("matured", rows, exposed, until, closing)
+    return _cohorts("matured", rows, exposed, until, closing, most)
 
 
 def _cohorts(
-    group: str, rows: list[Row], found: Sequence[Exposure | Event], until: int, closing: int
+    group: str,
+    rows: list[Row],
+    found: Sequence[Exposure | Event],
+    until: int,
+    closing: int,
+    most: int,
 ) -> Rows:
     """Rows of exposures (or events) that close so long after they came, as far as a page went."""
-    if len(found) < _PAGE:
+    if len(found) < most:
         return Rows(group=group, rows=rows, until=until, closed=until - closing)
     last = found[-1].at
     return Rows(group=group, rows=rows, until=last + closing, closed=last - 1)

@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from greenlight.core import ids, ledger, routing
+from greenlight.core import drill as drills
+from greenlight.core import ids, killing, ledger, routing
 from greenlight.core.answers import Lease
 from greenlight.core.errors import DataError, Refused, UserError
+from greenlight.core.killing import KillEntry
 from greenlight.core.lifecycle import Event, check_rollout, next_status, phase_of
 from greenlight.core.policy import DecisionPolicy, Step
 from greenlight.core.records import (
@@ -45,13 +47,14 @@ def go_live(
     *,
     authorise: Authorise,
     initiator: str,
+    kill: KillEntry | None = None,
     now: int,
     random: Callable[[int], bytes],
 ) -> Epoch:
     """Give all traffic of a task that has nothing live yet to its first version.
 
     Raises:
-        Refused: something is live already, or the version is not approved.
+        Refused: something is live already, the version is not approved, or the task is killed.
     """
     live = current_epoch(records, version.task)
     if live is not None:
@@ -59,6 +62,9 @@ def go_live(
             f"{version.task}: a version is live already ({live.control}); a new one earns its "
             f"traffic: greenlight rollout start {version.task} {version.label}"
         )
+    if drills.is_drill(version.runtime):
+        raise Refused(f"{version.label} rehearses a fault, and never goes live")
+    killing.check_may_start(version.task, kill, None)
     authorise(version.digest)
     epoch = Epoch(
         task=version.task,
@@ -71,6 +77,7 @@ def go_live(
         salt="",
         decision=ids.fresh(now, random),
         at=now,
+        kill=0 if kill is None else kill.generation,
     )
     live_now = _moved(version, "go_live")
     record(
@@ -78,6 +85,7 @@ def go_live(
         [
             ("live", {"task": version.task, "version": version.digest, "initiator": initiator}),
             ledger.moved(version, live_now, "the first of its task to go live"),
+            *killing.words(kill, None),
             ("epoch", ledger.body_of(epoch)),
         ],
         append=[epoch],
@@ -96,6 +104,7 @@ def start(
     initiator: str,
     aa: bool = False,
     drill: str | None = None,
+    kill: KillEntry | None = None,
     now: int,
     random: Callable[[int], bytes],
 ) -> Rollout:
@@ -110,14 +119,17 @@ def start(
         authorise: checks the approvals of both versions.
         initiator: who starts it.
         aa: ask for an A/A test, in which both arms may serve the same bundle.
-        drill: the fault that it rehearses, in words.
+        drill: the fault that it rehearses, in words. A drill has no time in the shadow, never
+            waits for a release window, and is its pair's first launch however often it is held.
+        kill: the last word of the kill switch on the task (`stages.catch_up.last_word`).
         now: microseconds since 1970-01-01 UTC.
         random: gives that many bytes from a cryptographic generator (the salt).
 
     Raises:
         NotFound: no such version.
-        Refused: nothing is live, a rollout is running, a version is not approved, or both arms
-            would serve the same bundle without `aa`.
+        Refused: nothing is live, a rollout is running, a version is not approved, both arms would
+            serve the same bundle without `aa`, something that is no drill is started as one or
+            the other way round, a drill outside the release window, or the task is killed.
         Conflict: somebody changed the routing meanwhile.
     """
     task = candidate.task
@@ -125,6 +137,7 @@ def start(
     live = current_epoch(records, task)
     if live is None:
         raise Refused(f"{task}: nothing is live, so there is nothing to compare with")
+    killing.check_may_start(task, kill, live)
     running = active(records, task)
     if running is not None:
         raise Refused(
@@ -133,9 +146,18 @@ def start(
         )
     authorise(live.control)
     authorise(candidate.digest)
-    _refuse_twins(records, live.control, candidate, aa)
+    control = find_version(records, live.control)
+    unfit = drills.unfit(control, candidate, policy, held=drill is not None)
+    if unfit is not None:
+        raise Refused(unfit)
+    if drill is None:
+        _refuse_twins(control, candidate, aa)
+    else:
+        policy = drills.before_users(policy)
     policy = freeze(records, task, live.control, candidate.digest, policy)
     waits = release_windows.closed(policy.release_window, now)
+    if waits is not None and drill is not None:
+        raise Refused(f"{waits}: a drill before users is held while it is open")
     rollout = Rollout(
         id=ids.fresh(now, random),
         task=task,
@@ -271,7 +293,7 @@ def _first_split(
     following = routing.successor(
         live,
         acknowledged=routing.acknowledged(everything(records, Replica), rollout.task),
-        kill=0,
+        kill=live.kill,
         decision=decision.id,
         at=decision.at,
     )
@@ -311,7 +333,8 @@ def freeze(
             found = answered[min(len(answered) - 1, math.ceil(share * len(answered)) - 1)]
             bars[name] = max(found, own.latency_floor_ms)
     pair = {"task": task, "control": control, "candidate": candidate}
-    earlier = sum(1 for _ in everything(records, Rollout, pair))
+    # A drill wins nothing by being held again, so nothing is to be paid for it.
+    earlier = sum(found.drill is None for found in everything(records, Rollout, pair))
     return msgspec.structs.replace(
         policy,
         rollout=msgspec.structs.replace(rules, unit_source=source),
@@ -336,10 +359,8 @@ def _where(first: Step) -> str:
     return f"at {first.weight:.0%}" if first.weight else "in the shadow"
 
 
-def _refuse_twins(records: Records, control: str, candidate: Version, aa: bool) -> None:
-    live = records.get(Version, control)
-    same = live is not None and live.bundle == candidate.bundle
-    if same and not aa:
+def _refuse_twins(live: Version, candidate: Version, aa: bool) -> None:
+    if live.bundle == candidate.bundle and not aa:
         raise Refused(
             f"{candidate.label} serves the same bundle as what is live ({candidate.bundle}): two "
             "names for one model are no experiment; ask for an A/A test with --aa if you mean it"

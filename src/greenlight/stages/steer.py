@@ -11,17 +11,17 @@ from collections.abc import Callable, Collection
 
 import msgspec
 
-from greenlight.core import evidence as ev
-from greenlight.core import orders
+from greenlight.core import killing, orders, routing
 from greenlight.core.approval import Person
 from greenlight.core.errors import BadInput, Refused
+from greenlight.core.killing import KillEntry
 from greenlight.core.records import Decision, Rollout
 from greenlight.core.situation import Order
 from greenlight.core.states import Action
-from greenlight.lookup import evidence_of, splits
 from greenlight.ports import Store
+from greenlight.stages.catch_up import last_word
 from greenlight.stages.decide import decide
-from greenlight.stages.survey import Survey, survey
+from greenlight.stages.survey import known, survey
 
 
 def steer(
@@ -33,6 +33,7 @@ def steer(
     why: str,
     roles: Collection[str],
     authorise: Callable[[Rollout], None],
+    kill: KillEntry | None = None,
     now: int,
     random: Callable[[int], bytes],
 ) -> Decision:
@@ -46,6 +47,7 @@ def steer(
         why: the reason, on record.
         roles: those of the task's quorum.
         authorise: raises unless the rollout's candidate is approved, and genuine.
+        kill: what the kill file says of the task, if anything.
         now: microseconds since 1970-01-01 UTC.
         random: gives that many random bytes (for ids).
 
@@ -59,9 +61,13 @@ def steer(
     found = survey(store, task, authorise, now)
     if found is None:
         raise Refused(f"{task}: no rollout is running, so there is nothing to {action}")
+    kill = last_word(store, task, kill)
     reason = orders.forbidden(action, person, roles, found.rollout.initiator)
+    if reason is None and kill is not None and action not in orders.TAKES:
+        barred = routing.barred(found.epoch.kill, kill.standing)
+        reason = killing.refusal(task, kill) if barred else None
     if reason is None:
-        reason = orders.refusal(action, found.situation, _known(store, found), found.policy, now)
+        reason = orders.refusal(action, found.situation, known(store, found), found.policy, now)
     if reason is not None:
         raise Refused(f"{task}: {action} is refused: {reason}")
     order = Order(action=action, by=f"{person.name} ({', '.join(person.roles)})", why=why.strip())
@@ -72,6 +78,7 @@ def steer(
         entries=found.seen.entries,
         closed=found.seen.closed,
         acknowledged=found.seen.acknowledged,
+        kill=kill,
         situation=msgspec.structs.replace(found.situation, order=order),
         fence=None,
         now=now,
@@ -79,9 +86,3 @@ def steer(
     )
     assert made is not None, "an order is news"
     return made
-
-
-def _known(store: Store, found: Survey) -> ev.Evidence:
-    """The evidence with what this look adds to it."""
-    evidence, _ = evidence_of(store, found.rollout, found.policy)
-    return ev.fold(evidence, found.seen.entries, found.policy, splits(store, found.rollout))

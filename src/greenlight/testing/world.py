@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,6 +25,7 @@ from greenlight.core.records import (
     Replica,
     Shadow,
 )
+from greenlight.core.routing import NEVER, barred, newer, place
 from greenlight.core.shadowing import failed_alone
 from greenlight.core.states import Status, Variant
 from greenlight.ports import Store
@@ -41,6 +43,10 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     """How much likelier a BAD is said than a GOOD (above 1 as far as probabilities go)."""
     lost: float = 0.0
     """Share of its inferences that never reach the store."""
+    says: str = ""
+    """The label that it gives, whatever it is asked."""
+    differs: float = 0.0
+    """Share of its copies to which it says something else than control."""
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +85,8 @@ class WorldSimulator:
         self._made = 0
         self._routing: Epoch | None = None
         self._applied_at = 0
+        self.standing = NEVER
+        """What the kill switch says of the task."""
 
     def tick(self, duration: int) -> None:
         """Let users live for a while; everything they did is stored at the end of it."""
@@ -101,6 +109,7 @@ class WorldSimulator:
                 id="simulated",
                 epochs={self._task: self._epoch.number},
                 applied_at={self._task: self._applied_at},
+                kills={self._task: self.standing.generation},
                 flushed_through=end - 1,
                 at=end,
             )
@@ -113,9 +122,21 @@ class WorldSimulator:
         return self._routing
 
     def _poll(self, now: int) -> None:
-        newest = current_epoch(self._store, self._task)
-        if newest != self._routing:
-            self._routing, self._applied_at = newest, now
+        """Take over what is newer, as far as the kill switch allows: as a gateway does."""
+        newest, held = current_epoch(self._store, self._task), self._obeying(self._routing)
+        if newest is not None and (held is None or newer(place(newest), place(held))):
+            held = self._obeying(newest)
+            self._applied_at = now
+        self._routing = held
+
+    def _obeying(self, epoch: Epoch | None) -> Epoch | None:
+        """What is left of a routing under the kill switch."""
+        if epoch is None or self.standing == NEVER:
+            return epoch
+        changed: dict[str, Any] = {"kill": max(epoch.kill, self.standing.generation)}
+        if barred(epoch.kill, self.standing):
+            changed |= {"rollout": None, "candidate": None, "weight": 0.0, "salt": ""}
+        return msgspec.structs.replace(epoch, **changed)
 
     def _request(self, at: int, unit: str) -> Inference:
         epoch = self._epoch
@@ -138,7 +159,7 @@ class WorldSimulator:
             unit=unit,
             unit_source="body",
             input="",
-            output="",
+            output=self._of(served).says,
             score=None,
             oos=None,
             latency_ms=self._of(assigned).latency_ms,
@@ -173,7 +194,7 @@ class WorldSimulator:
             latency_ms=own.latency_ms,
             status=status,
             alone=failed_alone(inference.status, status),
-            agreed=True if both else None,
+            agreed=not (own.differs and self._rng.random() < own.differs) if both else None,
             at=inference.at,
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from greenlight.stages.evaluate import MEASURED
 from greenlight.wiring.admin import newest_runs
+from greenlight.wiring.aftermath import attend, write_evidence
 from greenlight.wiring.app import (
     App,
     authorise,
@@ -26,13 +27,22 @@ from greenlight.wiring.audit import (
     verify_ledger,
 )
 from greenlight.wiring.caching import open_cache
-from greenlight.wiring.control import go_live, look, start_rollout, steer
+from greenlight.wiring.control import ahead, go_live, look, start_rollout, steer
 from greenlight.wiring.data import (
     export_rows,
     import_file,
     label_answer,
     load_public,
     relabel_queue,
+)
+from greenlight.wiring.drilling import (
+    add_drill,
+    add_to_incident,
+    drills,
+    file_drill,
+    judge_for_drill,
+    measure_drill,
+    start_drill,
 )
 from greenlight.wiring.evaluating import (
     compare_versions,
@@ -42,7 +52,17 @@ from greenlight.wiring.evaluating import (
     warnings_of,
 )
 from greenlight.wiring.keys import check_exposed, create_key, revoke_key
+from greenlight.wiring.killing import Killed, kill, within
 from greenlight.wiring.ledger import Random, new_ledger_key
+from greenlight.wiring.logs import held_log
+from greenlight.wiring.notifying import (
+    Channel,
+    Trial,
+    backlogs,
+    deliver,
+    open_channels,
+    try_channel,
+)
 from greenlight.wiring.papers import write_card
 from greenlight.wiring.pipeline import find_encoder, open_pipeline, turn
 from greenlight.wiring.registry import Origin, add_version, adopt
@@ -53,27 +73,42 @@ from greenlight.wiring.worker import times, work
 __all__ = [
     "MEASURED",
     "App",
+    "Channel",
+    "Killed",
     "Origin",
     "Random",
+    "Trial",
     "Verification",
+    "add_drill",
+    "add_to_incident",
     "add_version",
     "adopt",
+    "ahead",
+    "attend",
     "authorise",
+    "backlogs",
     "build_gateway",
     "check_exposed",
     "compare_versions",
     "create_key",
+    "deliver",
+    "drills",
     "erasure_order",
     "evaluation_of",
     "export_ledger",
     "export_rows",
+    "file_drill",
     "find_encoder",
     "go_live",
+    "held_log",
     "import_file",
+    "judge_for_drill",
+    "kill",
     "label_answer",
     "load_public",
     "look",
     "look_for",
+    "measure_drill",
     "measure_parts",
     "mentions",
     "new_ledger_key",
@@ -81,6 +116,7 @@ __all__ = [
     "newest_runs",
     "open_app",
     "open_cache",
+    "open_channels",
     "open_pipeline",
     "person_of",
     "public_key",
@@ -91,13 +127,17 @@ __all__ = [
     "sign_off",
     "signed_head",
     "standing",
+    "start_drill",
     "start_rollout",
     "steer",
     "times",
+    "try_channel",
     "turn",
     "verify_export",
     "verify_ledger",
     "warnings_of",
+    "within",
     "work",
     "write_card",
+    "write_evidence",
 ]

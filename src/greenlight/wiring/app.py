@@ -6,7 +6,7 @@ import functools
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from greenlight import lookup
@@ -15,14 +15,18 @@ from greenlight.adapters.blobs import FolderBlobs
 from greenlight.adapters.clock import SystemClock
 from greenlight.adapters.stores.sql import SqlStore
 from greenlight.config import Settings
+from greenlight.core import drill
 from greenlight.core.approval import Person, Quorum
 from greenlight.core.errors import Refused
 from greenlight.core.records import Approval, Version
 from greenlight.core.states import VersionStatus
+from greenlight.lookout import Lookout
 from greenlight.ports import Blobs, Clock, Store
 from greenlight.ports.cache import Cache
+from greenlight.ports.kill_switch import KillSwitch
 from greenlight.stages import approve
 from greenlight.wiring.caching import open_cache
+from greenlight.wiring.killing import open_kill_switch
 from greenlight.wiring.ledger import Publisher, Random, note_configuration
 
 
@@ -43,6 +47,10 @@ class App:
     """Publishes the ledger's head when it has moved."""
     cache: Callable[[], Cache]
     """The cache, opened when it is first asked for."""
+    kills: KillSwitch
+    """The kill switch, looked at when all else was opened. Who runs on looks again."""
+    lookout: Lookout = field(default_factory=Lookout)
+    """What this process has seen of the alarms."""
 
     def act(self) -> None:
         """Put the configuration on the ledger, where it is news: this process is about to act."""
@@ -72,6 +80,7 @@ def open_app(settings: Settings) -> Iterator[App]:
                 bundles=FolderBlobs(settings.state / "bundles"),
                 publisher=publisher,
                 cache=functools.cache(lambda: stack.enter_context(open_cache(settings))),
+                kills=open_kill_switch(settings),
             )
         finally:
             publisher.publish()
@@ -178,6 +187,11 @@ def authorise(
         Refused: its approvals are not enough; the message says what is missing.
     """
     version = lookup.genuine(lookup.find_version(app.store, digest))
+    if as_control and drill.is_drill(version.runtime):
+        raise Refused(
+            f"{version.label} rehearses a fault ({drill.told(version.runtime)}): it never serves "
+            "as control"
+        )
     quorum = standing(app, version, expires=expires, initiator=initiator, as_control=as_control)
     if not quorum.ok:
         hints = "".join(f"; {problem}" for problem in quorum.problems)

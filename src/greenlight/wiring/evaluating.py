@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from greenlight.core.gates import GateResult
 from greenlight.core.records import Evaluation, StageResult, Version
 from greenlight.lookup import everything
 from greenlight.models import elsewhere, prompt
-from greenlight.ports import Progress
+from greenlight.ports import Model, Progress
+from greenlight.ports.cache import Cache
 from greenlight.remembering import Predictor
 from greenlight.stages.compare import Duel, compare
 from greenlight.stages.evaluate import MEASURED, Case, measure
@@ -40,12 +41,23 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
 
 
-def predictor(app: App) -> Predictor:
-    """Asks the versions of this installation offline, and remembers what they said."""
+def predictor(
+    app: App,
+    *,
+    cache: Cache | None = None,
+    open_model: Callable[[App, Version], Model] = load_model,
+) -> Predictor:
+    """Asks the versions of this installation offline, and remembers what they said.
+
+    Args:
+        app: the open store and settings.
+        cache: remembers predictions; by default the installation's.
+        open_model: opens a version.
+    """
     return Predictor(
         app.bundles,
-        lambda version: load_model(app, version),
-        app.cache(),
+        lambda version: open_model(app, version),
+        app.cache() if cache is None else cache,
         code=code(),
         packages=fingerprint.digest(packages()),
         elsewhere=frozenset({prompt.KIND, elsewhere.KIND}),

@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+import msgspec
+
 from greenlight import artifacts, lookup
+from greenlight.core import drill
 from greenlight.core.errors import BadInput, ConfigError
 from greenlight.core.records import SECOND, Version
 from greenlight.ports import Model, Runtime
@@ -36,6 +39,12 @@ def open_runtime(
         ConfigError: the variable that holds a provider's key is not set.
     """
     lookup.genuine(version)
+    if drill.is_drill(version.runtime):
+        return _faulty(app, version, environ)
+    return _open(app, version, environ)
+
+
+def _open(app: App, version: Version, environ: Mapping[str, str]) -> Runtime | Chat:
     timeout = app.settings.task(version.task).runtime.timeout
     kind = version.runtime.get("kind")
     if kind == "in_process":
@@ -70,6 +79,31 @@ def open_runtime(
     )
 
 
+def _faulty(app: App, version: Version, environ: Mapping[str, str]) -> Runtime:
+    """A drill: the version as it is run in earnest, behind the fault that is rehearsed."""
+    import numpy as np
+
+    from greenlight.adapters.runtimes.faulty import FaultyRuntime
+
+    inner = _open(app, _in_earnest(version), environ)
+    if isinstance(inner, Chat):
+        raise BadInput(f"{version.label}: no fault can be rehearsed on a chat yet")
+    manifest = artifacts.unseal(app.bundles.path(version.bundle), version.bundle)
+    return FaultyRuntime(
+        inner,
+        version.runtime["fault"],
+        version.runtime["intensity"],
+        labels=manifest.get("labels", ()),
+        timeout=app.settings.task(version.task).runtime.timeout,
+        rng=np.random.default_rng(int.from_bytes(app.random(16))),
+    )
+
+
+def _in_earnest(version: Version) -> Version:
+    """The version without the fault that is rehearsed on it, if any."""
+    return msgspec.structs.replace(version, runtime=dict(drill.in_earnest(version.runtime)))
+
+
 def _talking(app: App, version: Version, folder: str, environ: Mapping[str, str]) -> Chat:
     from greenlight.adapters.runtimes.openai_proxy import OpenAIProxyRuntime, Prices
     from greenlight.models import chat
@@ -88,12 +122,14 @@ def _talking(app: App, version: Version, folder: str, environ: Mapping[str, str]
 def load_model(app: App, version: Version, environ: Mapping[str, str] = os.environ) -> Model:
     """Open a version for being judged: from its bundle, or where it is, if only that is known.
 
+    A fault that is rehearsed on it belongs to how it is served, and is not met here.
+
     Raises:
         Tampered, NotFound, BadInput, ConfigError: as `open_runtime`.
     """
     from greenlight.models import bundle, chat, elsewhere, prompt
 
-    lookup.genuine(version)
+    version = _in_earnest(lookup.genuine(version))
     folder = app.bundles.path(version.bundle)
     kind = artifacts.unseal(folder, version.bundle).get("kind")
     if kind == chat.KIND:

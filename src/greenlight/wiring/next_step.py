@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from greenlight.core import drill
 from greenlight.core.records import Version
 from greenlight.core.states import VersionStatus
 from greenlight.lookup import everything
@@ -33,7 +34,10 @@ def next_step(app: App, task: str) -> str | None:
     """
     if active(app.store, task) is not None:
         return None
-    made = sorted(everything(app.store, Version, {"task": task}), key=lambda version: version.at)
+    versions = everything(app.store, Version, {"task": task})
+    # A drill is nobody's next step: it is held when people want one.
+    earnest = (version for version in versions if not drill.is_drill(version.runtime))
+    made = sorted(earnest, key=lambda version: version.at)
     step = _step_of(app, made[-1]) if made else None
     if step is not None or current_epoch(app.store, task) is not None:
         return step
@@ -64,6 +68,27 @@ def _missing(app: App, version: Version) -> str | None:
             if role in person.roles and person.name not in done:
                 return person.name
     return None
+
+
+def signatures(app: App, version: Version, why: str, *, but: str) -> list[str]:
+    """The commands by which those sign whose word a version lacks, one for each role.
+
+    Args:
+        app: the open store and settings.
+        version: what is to be signed.
+        why: the reason to give.
+        but: who cannot sign.
+    """
+    quorum = standing(app, version, initiator=but)
+    done = {version.initiator, but, *(person for _, person in quorum.counted)}
+    found = []
+    for role, _ in quorum.missing:
+        able = (one.name for one in app.settings.people.values() if role in one.roles)
+        who = next((name for name in able if name not in done), None)
+        done.add(who or "")
+        said = "" if who else f"      # nobody else is {role}: add somebody in [people]"
+        found.append(f'{_by(app, who)}greenlight approve {version.label} -m "{why}"{said}')
+    return found
 
 
 def _anybody(app: App, task: str) -> str | None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from greenlight.core.records import Rollout
+from greenlight.ports import Clock
 from greenlight.wiring.app import App, standing
+from greenlight.wiring.control import ahead
 
 if TYPE_CHECKING:
     from greenlight.dashboard.http import Request
@@ -58,7 +61,29 @@ def build_pages(app: App, hear: Hear, *, alone: bool = True) -> Site:
     )
 
 
-def _house(app: App) -> House:
+def rollout_page(app: App, rollout: Rollout) -> bytes:
+    """The page of a rollout that has ended, as one file that stands alone."""
+    from greenlight.dashboard.alone import rollout_alone
+
+    project = app.settings.project
+    # Ages count to its end, so that the page is the same whenever it is made.
+    clock = _Standing(rollout.ended_at or app.clock.now())
+    shared = {"project": project.name, "environment": project.environment}
+    return rollout_alone(_house(app, clock), rollout.id, shared)
+
+
+class _Standing:
+    """A clock that stands still."""
+
+    def __init__(self, at: int) -> None:
+        self._at = at
+
+    def now(self) -> int:
+        """Microseconds since 1970-01-01 UTC."""
+        return self._at
+
+
+def _house(app: App, clock: Clock | None = None) -> House:
     from greenlight.dashboard.digest import digest
     from greenlight.dashboard.tasks import House
 
@@ -71,9 +96,10 @@ def _house(app: App) -> House:
 
     return House(
         store=app.store,
-        clock=app.clock,
+        clock=clock or app.clock,
         kinds=kinds,
         standing=lambda version: standing(app, version),
+        ahead=lambda task: ahead(app, task),
         digest=digest_of,
     )
 

@@ -88,6 +88,7 @@ def adopt(
         why=why,
         policy=app.settings.task(task).approval,
         sign=lambda data: signing.sign(secret, data),
+        kill=app.kills.entries().get(task),
         now=app.clock.now(),
         random=app.random,
     )

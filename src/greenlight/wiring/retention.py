@@ -14,6 +14,7 @@ from greenlight.stages import purge as stage
 from greenlight.stages import traces
 from greenlight.stages.purge import Findings, Purged
 from greenlight.wiring.app import App
+from greenlight.wiring.filing import FOLDER
 
 PATIENCE = 20 * SECOND
 """How long to wait for gateways to store what they have received."""
@@ -42,14 +43,15 @@ def look_for(app: App, order: Order, progress: Progress) -> Findings:
 
 
 def mentions(app: App, order: Order) -> list[str]:
-    """Files that somebody has brought in or taken out, or whose rows the next run would collect
-    again, and in which the unit's name stands.
+    """Files that somebody has brought in or taken out, whose rows the next run would collect
+    again, or that are kept as evidence, and in which the unit's name stands.
 
     Nobody can tell whether they speak of the same person, so they are for people to look at.
     """
     if order.unit is None:
         return []
     places = [_data(app) / name for name in ("imported", "exported")]
+    places.append(Path(app.settings.root, FOLDER))  # a person's reason may name somebody
     task = app.settings.tasks.get(order.task)
     configured = (task.dataset.path, task.dataset.base) if task is not None else ()
     places += [Path(app.settings.root, file) for file in configured if file and Path(file).suffix]

@@ -33,8 +33,10 @@ def build_gateway(
         Unwritable: there is no place for its spool.
     """
     from greenlight.serving.app import Gateway
+    from greenlight.serving.notify_meter import NotifyMeter
     from greenlight.serving.settings import Settings, SpoolSettings
     from greenlight.wiring.admin import build_admin, newest_of_each
+    from greenlight.wiring.notifying import backlogs
     from greenlight.wiring.pages import build_pages
 
     settings = app.settings
@@ -61,6 +63,7 @@ def build_gateway(
         ),
         pipeline=lambda: newest_of_each(app),
         plan=functools.partial(plan_of, app),
+        kill_switch=app.kills,
         luck=lambda: int.from_bytes(app.random(4), "big") / 2**32,
         settings=Settings(
             poll=settings.gateway.poll,
@@ -70,6 +73,7 @@ def build_gateway(
             ),
         ),
     )
+    gateway.meters.show(NotifyMeter(lambda: backlogs(app)))
     return gateway
 
 

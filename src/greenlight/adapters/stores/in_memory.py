@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from greenlight.adapters.stores import common
+from greenlight.adapters.stores.minutes import Minutes, kept
 from greenlight.core import ids
-from greenlight.core.records import Feedback, Inference
+from greenlight.core.answers import ArmMinute
+from greenlight.core.records import MILLISECOND, Feedback, Inference, Shadow
 
 Words = dict[str, list[Feedback]]
 """Inference id → what was said of it."""
@@ -46,3 +48,34 @@ def said_before(feedback: Iterable[Feedback], until: int) -> Words:
         if word.at < until:
             said[word.inference_id].append(word)
     return said
+
+
+def minutes(
+    made: Mapping[tuple[str | int, ...], Inference],
+    feedback: Iterable[Feedback],
+    shadows: Iterable[Shadow],
+    whose: tuple[str, str],
+    when: tuple[int, int],
+    labels: bool,
+) -> list[ArmMinute]:
+    """See `ports.Events.minutes`; `whose` is (task, rollout) and `when` (since, until)."""
+    since, until = when
+    first, end = ids.floor(max(since, 0)), ids.floor(max(until, 0) + MILLISECOND)
+
+    def counts(one: Inference | Shadow) -> bool:
+        ours = (one.task, one.rollout) == whose
+        return ours and first <= one.id < end and since <= one.at < until
+
+    found = Minutes(since)
+    for one in filter(counts, made.values()):
+        label = kept(one) if labels else ""
+        found.call(one.at, one.variant.value, one.status.value, one.latency_ms, label)
+    for word in feedback:
+        of = made.get((word.inference_id,))
+        heard = word.metric == common.QUALITY and since <= word.at < until
+        if heard and of is not None and (of.task, of.rollout) == whose:
+            found.word(word.at, of.variant.value, word.value)
+    for copy in filter(counts, shadows):
+        if copy.agreed is not None:
+            found.copy(copy.at, copy.agreed)
+    return found.all()

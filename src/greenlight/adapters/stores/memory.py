@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 from greenlight.adapters.stores import common, in_memory
 from greenlight.adapters.stores.common import Arm, E, UnitKey
 from greenlight.adapters.stores.forgetting import Evidence, Forgetting, Key, evidence_of
-from greenlight.core.answers import ArmSummary, Event, Exposure, Lease, Said
+from greenlight.core.answers import ArmMinute, ArmSummary, Event, Exposure, Lease, Said
 from greenlight.core.budget import ERROR
 from greenlight.core.errors import Conflict, LostLease
 from greenlight.core.metrics import BAD, GOOD
@@ -150,6 +150,11 @@ class MemoryStore(Forgetting):
             if taken is not None:
                 self._leases[name] = taken
             return taken
+
+    def leased(self, name: str) -> Lease | None:
+        """See `ports.Records.leased`."""
+        with self._lock:
+            return self._leases.get(name)
 
     # Events
 
@@ -335,6 +340,20 @@ class MemoryStore(Forgetting):
 
     def compact(self) -> None:
         """Do nothing: what was taken away is gone."""
+
+    def minutes(
+        self, task: str, rollout: str, *, since: int, until: int, labels: bool = False
+    ) -> list[ArmMinute]:
+        """See `ports.Events.minutes`."""
+        with self._lock:
+            return in_memory.minutes(
+                cast(dict[Key, Inference], self._records[Inference]),
+                cast(Iterable[Feedback], self._records[Feedback].values()),
+                cast(Iterable[Shadow], self._records[Shadow].values()),
+                (task, rollout),
+                (since, until),
+                labels,
+            )
 
     def answers(
         self, task: str, *, since: int, until: int, after: str | None = None, limit: int = 1000

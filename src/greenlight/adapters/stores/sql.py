@@ -11,11 +11,19 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Table, and_, delete, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from greenlight.adapters.stores import common, firsts, ingesting, purging, questions, tables
+from greenlight.adapters.stores import (
+    common,
+    firsts,
+    ingesting,
+    purging,
+    questions,
+    questions_minutes,
+    tables,
+)
 from greenlight.adapters.stores.migrations import migrate
 from greenlight.adapters.stores.sqlite import compact, engine_for, explain
 from greenlight.adapters.stores.tables import INSERT, codec, execute_many
-from greenlight.core.answers import ArmSummary, Event, Exposure, Lease, Said
+from greenlight.core.answers import ArmMinute, ArmSummary, Event, Exposure, Lease, Said
 from greenlight.core.errors import Conflict, LostLease, StoreError
 from greenlight.core.records import (
     Epoch,
@@ -124,6 +132,11 @@ class SqlStore:
                 connection.execute(update(leases).where(leases.c.name == name), row)
             return taken
 
+    def leased(self, name: str) -> Lease | None:
+        """See `ports.Records.leased`."""
+        with self._reading() as connection:
+            return _lease(connection, name)
+
     # Events
 
     def ingest(
@@ -185,6 +198,13 @@ class SqlStore:
         """See `ports.Events.summarise`."""
         with self._reading() as connection:
             return questions.summarise(connection, rollout)
+
+    def minutes(
+        self, task: str, rollout: str, *, since: int, until: int, labels: bool = False
+    ) -> list[ArmMinute]:
+        """See `ports.Events.minutes`."""
+        with self._reading() as connection:
+            return questions_minutes.minutes(connection, task, rollout, since, until, labels)
 
     def answers(
         self, task: str, *, since: int, until: int, after: str | None = None, limit: int = 1000

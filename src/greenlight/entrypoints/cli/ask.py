@@ -27,16 +27,30 @@ url_option = click.option(
 @click.argument("task")
 @click.argument("text")
 @click.option("--unit", help="Who asks, such as user-7; the same unit meets the same version.")
+@click.option("-q", "--id-only", is_flag=True, help="Print the id for feedback alone, for scripts.")
 @url_option
 @json_option
 @click.pass_context
 def predict(
-    context: click.Context, task: str, text: str, unit: str | None, url: str | None, as_json: bool
+    context: click.Context,
+    task: str,
+    text: str,
+    unit: str | None,
+    id_only: bool,
+    url: str | None,
+    as_json: bool,
 ) -> None:
     """Ask the gateway for a prediction."""
     body = {"input": text} | ({"unit": unit} if unit else {})
     base = url or settings(context).gateway_url
     answer = _post(base, f"/v1/tasks/{task}/predict", body)
+    if id_only and not answer["id"]:
+        raise GreenlightError(
+            "the answer has no id: it is not recorded, so nothing can be said of it"
+        )
+    if id_only:
+        click.echo(answer["id"])
+        return
     if as_json:
         show_json(answer)
         return

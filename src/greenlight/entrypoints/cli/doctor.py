@@ -23,8 +23,8 @@ def doctor(context: click.Context, fail_on_warn: bool, as_json: bool) -> None:
     """Try everything that is needed, and say how to mend what does not work.
 
     Configuration, disk, store, cache, keys, encoder, data sets, the gateway's port, providers and
-    model servers, clock. It changes nothing, fetches nothing and spends no tokens. Exits with 1 if
-    there is a fault.
+    model servers, channels of notifications, clock. It changes nothing, fetches nothing, sends
+    nothing and spends no tokens. Exits with 1 if there is a fault.
     """
     from greenlight.wiring.doctor import examine
 

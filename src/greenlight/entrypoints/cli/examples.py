@@ -72,15 +72,31 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "rollout resume": ('greenlight rollout resume intent -m "back again"',),
     "rollout widen": ('greenlight rollout widen intent -m "few users, no harm for a week"',),
     "rollout promote": ('greenlight rollout promote intent -m "as good, and half the cost"',),
+    "kill": (
+        'greenlight kill intent -m "support is flooded"',
+        'greenlight kill intent --lift -m "the cause is found"   # a new rollout may start',
+    ),
+    "drill": (
+        "greenlight drill intent --fault errors",
+        "greenlight drill intent --fault latency --trigger alarm    # takes some six minutes",
+        "GREENLIGHT_PERSON_KEY=$(cat keys/kim) greenlight drill intent --fault quality --live",
+    ),
+    "drills": ("greenlight drills list",),
+    "drills list": ("greenlight drills list intent --limit 5", "greenlight drills list --json"),
     "rollout start": (
         "greenlight rollout start intent intent@2",
         "greenlight rollout start intent intent@3 --aa",
+        "greenlight rollout start intent intent@2 --wait    # in a script: 0 if it is promoted",
     ),
     "staging": ("greenlight staging list",),
     "staging record": ("greenlight staging record intent@2 -o intent@2.staging.json",),
     "staging accept": ("greenlight staging accept intent@2.staging.json",),
     "staging list": ("greenlight staging list", "greenlight staging list --json"),
-    "status": ("greenlight status", "greenlight status intent --watch"),
+    "status": (
+        "greenlight status",
+        "greenlight status intent --watch",
+        "greenlight status --watch --json      # a line of JSON every second",
+    ),
     "versions": ("greenlight versions list", "greenlight versions show intent@2"),
     "versions list": ("greenlight versions list", "greenlight versions list intent --json"),
     "versions show": (
@@ -101,6 +117,13 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "rollouts": ("greenlight rollouts list", "greenlight rollouts show 0199d2f8"),
     "rollouts list": ("greenlight rollouts list", "greenlight rollouts list intent --limit 5"),
     "rollouts show": ("greenlight rollouts show 0199d2f8",),
+    "rollouts evidence": (
+        "greenlight rollouts evidence intent",
+        "greenlight rollouts evidence 0199d2f8 -o case-0199d2f8",
+    ),
+    "incidents": ("greenlight incidents list", "greenlight incidents show intent"),
+    "incidents list": ("greenlight incidents list", "greenlight incidents list intent --open"),
+    "incidents show": ("greenlight incidents show 0199d2f8",),
     "decisions": ("greenlight decisions list", "greenlight decisions replay 0199d2f8"),
     "decisions list": (
         "greenlight decisions list intent",
@@ -122,6 +145,9 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "keys list": ("greenlight keys list",),
     "keys revoke": ('greenlight keys revoke shop -m "it stood in a log"',),
+    "notify": ("greenlight notify test", "greenlight notify list"),
+    "notify test": ("greenlight notify test", "greenlight notify test oncall --json"),
+    "notify list": ("greenlight notify list",),
     "import": (
         "greenlight import tickets.csv --task intent --text body --label topic",
         "greenlight import https://data.example/rows.jsonl --task intent",
@@ -133,7 +159,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "relabel": ("greenlight relabel list intent", "greenlight relabel label 0199d2f4 card"),
     "relabel list": ("greenlight relabel list intent --limit 10",),
     "relabel label": ('greenlight relabel label 0199d2f4 card -m "read the whole chat"',),
-    "predict": ('greenlight predict intent "my card has not arrived" --unit user-7',),
+    "predict": (
+        'greenlight predict intent "my card has not arrived" --unit user-7',
+        'greenlight feedback "$(greenlight predict intent "where is it?" -q)" GOOD',
+    ),
     "feedback": (
         "greenlight feedback 0199d2f4 GOOD",
         "greenlight feedback 0199d2f4 BAD --correction card_delivery_estimate",

@@ -32,6 +32,7 @@ from greenlight.entrypoints.cli.common import (
     show_json,
     table,
 )
+from greenlight.entrypoints.cli.incidents import write_evidence
 from greenlight.entrypoints.cli.registry import add_version, show_lineage
 from greenlight.lookup import everything, find_by_id, find_version
 from greenlight.ports import Records
@@ -143,7 +144,10 @@ def show_version(context: click.Context, version: str, lineage: bool, as_json: b
 
 @click.group()
 def rollouts() -> None:
-    """List rollouts, or show one."""
+    """List rollouts, show one, or write its evidence."""
+
+
+rollouts.add_command(write_evidence)
 
 
 @rollouts.command("list")
@@ -210,6 +214,7 @@ def show_rollout(context: click.Context, rollout: str, as_json: bool) -> None:
         ("candidate", name_of(found.candidate, known)),
         ("control", name_of(found.control, known)),
         ("A/A", "yes" if found.aa else "no"),
+        *([("drill", found.drill)] if found.drill else []),
         ("started", f"{moment(found.at)} by {found.initiator}"),
         ("ended", moment(found.ended_at)),
         ("policy", found.policy_digest),

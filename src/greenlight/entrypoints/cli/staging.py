@@ -82,7 +82,6 @@ def show(context: click.Context, as_json: bool) -> None:
         click.echo("no record of staging; greenlight staging record VERSION makes one there")
         return
     rows = [
-        (made.label, fingerprint.short(made.bundle), made.person, moment(made.at))
-        for made in found
+        (made.label, fingerprint.short(made.bundle), made.person, moment(made.at)) for made in found
     ]
     click.echo(table(("VERSION THERE", "BUNDLE", "SIGNED BY", "AT"), rows))

@@ -1,35 +1,39 @@
-"""`status`: what is live now, and how the evidence stands."""
+"""`status`: what is live now, how the evidence stands, and what the next step waits for."""
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Sequence
 from typing import Any
 
 import click
 import msgspec
 
 from greenlight import wiring
-from greenlight.core.answers import Copies
-from greenlight.core.records import Decision, Rollout, Version
-from greenlight.core.states import Variant, VersionStatus
-from greenlight.core.words import power, told
+from greenlight.core import aftermath
+from greenlight.core.incidents import Incident
+from greenlight.core.killing import KillEntry
+from greenlight.core.lifecycle import phase_of
+from greenlight.core.records import Decision, Replica, Rollout, Version
+from greenlight.core.states import VersionStatus
+from greenlight.core.waiting import way
 from greenlight.entrypoints.cli.common import (
     json_option,
     labels,
-    moment,
     name_of,
     opened,
     public,
     show_json,
-    table,
 )
+from greenlight.entrypoints.cli.looking import follow
+from greenlight.entrypoints.cli.watching import text
 from greenlight.lookup import everything
 from greenlight.ports import Records
-from greenlight.reporting.underway import Underway, alive, underway
+from greenlight.reporting.purposes import bars
+from greenlight.reporting.underway import Underway, alive, reached, underway
+from greenlight.stages.catch_up import last_word
+from greenlight.stages.release_windows import opens_at
 from greenlight.stages.roll_out import active, current_epoch
 from greenlight.wiring.next_step import next_step
-
-WATCH_S = 1.0
 
 _WAITING = (VersionStatus.EVALUATED, VersionStatus.APPROVED)
 
@@ -40,40 +44,37 @@ _WAITING = (VersionStatus.EVALUATED, VersionStatus.APPROVED)
 @json_option
 @click.pass_context
 def status(context: click.Context, task: str | None, watch: bool, as_json: bool) -> None:
-    """Show what is live, the running rollout and its evidence.
+    """Show what is live, the running rollout, its evidence, and what its next step waits for.
 
     Evidence is log E, the natural logarithm, against the threshold at which its test acts.
     """
     with opened(context) as app:
         names = [app.settings.task(task).name] if task else sorted(app.settings.tasks)
-        while True:
-            found = _look(app, names)
-            if watch and not as_json:
-                click.clear()
-            if as_json:
-                show_json(found)
-            else:
-                click.echo(_text(found))
-            if not watch:
-                return
-            threading.Event().wait(WATCH_S)
+        if watch:
+            follow(lambda: look(app, names), app.clock.now, as_json=as_json)
+        elif as_json:
+            show_json(look(app, names))
+        else:
+            click.echo(text(look(app, names)))
 
 
-def _look(app: wiring.App, names: list[str]) -> dict[str, Any]:
+def look(app: wiring.App, names: Sequence[str]) -> dict[str, Any]:
     """Everything that status shows, as plain values."""
     now = app.clock.now()
     settings = app.settings
+    app.kills.look()
+    gateways = alive(app.store, now)
     return {
         "project": settings.project.name,
         "environment": settings.project.environment,
         "at": now,
-        "gateways": len(alive(app.store, now)),
+        "gateways": len(gateways),
         "gateway": settings.gateway_url,
-        "tasks": {name: _task(app, name) for name in names},
+        "tasks": {name: _task(app, name, gateways, now) for name in names},
     }
 
 
-def _task(app: wiring.App, name: str) -> dict[str, Any]:
+def _task(app: wiring.App, name: str, gateways: Sequence[Replica], now: int) -> dict[str, Any]:
     store = app.store
     known = labels(store)
     epoch = current_epoch(store, name)
@@ -86,11 +87,23 @@ def _task(app: wiring.App, name: str) -> dict[str, Any]:
     return {
         "live": name_of(epoch.control, known) if epoch else None,
         "epoch": epoch.number if epoch else None,
-        "rollout": _rollout(underway(store, running)) if running else None,
+        "gateways_reached": reached(gateways, epoch) if epoch else 0,
+        "kill": _kill(last_word(store, name, app.kills.entries().get(name)), gateways),
+        "rollout": _under_way(app, running, now) if running else None,
         "ended": None if running else _ended(store, name, known),
         "waiting": waiting,
         "next": next_step(app, name),
     }
+
+
+def _kill(entry: KillEntry | None, gateways: Sequence[Replica]) -> dict[str, Any] | None:
+    """What the kill switch last said of a task, and how many gateways obey; None: nothing yet."""
+    if entry is None:
+        return None
+    obeying = sum(replica.kills.get(entry.task, 0) >= entry.generation for replica in gateways)
+    said = msgspec.structs.asdict(entry)
+    del said["signature"]
+    return {**said, "gateways_reached": obeying}
 
 
 def _ended(store: Records, task: str, known: dict[str, str]) -> dict[str, Any] | None:
@@ -100,117 +113,65 @@ def _ended(store: Records, task: str, known: dict[str, str]) -> dict[str, Any] |
         return None
     [rollout] = newest
     last = store.scan(Decision, {"rollout": rollout.id}, newest_first=True, limit=1)
+    incident = store.get(Incident, rollout.id)
     return {
         "id": rollout.id,
         "candidate": name_of(rollout.candidate, known),
         "status": rollout.status,
         "at": rollout.ended_at,
         "decision": public(last[0]) if last else None,
+        "incident": None
+        if incident is None
+        else {**public(incident), "standing": aftermath.standing(incident)},
+    }
+
+
+def _under_way(app: wiring.App, rollout: Rollout, now: int) -> dict[str, Any]:
+    """A rollout that has not ended, and what comes next for it."""
+    found = underway(app.store, rollout, lookout=app.lookout, now=now)
+    ahead = wiring.ahead(app, rollout.task)
+    return {
+        **_rollout(found),
+        "window_opens_at": opens_at(found.policy.release_window, now),
+        # It may have ended since it was read; then the next look says so.
+        "next_step": None if ahead is None else ahead.step,
+        "waits_for": [] if ahead is None else msgspec.to_builtins(ahead.waits_for),
+        "ends": [] if ahead is None else msgspec.to_builtins(ahead.ends),
     }
 
 
 def _rollout(found: Underway) -> dict[str, Any]:
     rollout, policy = found.rollout, found.policy
+    rules = policy.rollout
     return {
         "id": rollout.id,
         "candidate": found.candidate,
         "control": found.control,
         "aa": rollout.aa,
+        "drill": rollout.drill,
         "since": rollout.at,
+        "phase": phase_of(rollout.status, rollout.step, rules),
+        "way": msgspec.to_builtins(way(rollout.status, rollout.step, policy)),
         "step": rollout.step + 1,
-        "steps": len(policy.rollout.ladder) - 1,
+        "steps": len(rules.ladder) - 1,
         "weight": found.weight,
         "arms": {variant.value: counts for variant, counts in found.counts.items()},
         "copies": msgspec.to_builtins(found.copies),
         "evidence": {
-            test: {"log_e": log_e, "log_threshold": limit}
-            for test, (log_e, limit) in found.tests.items()
+            bar.test: {
+                "log_e": bar.log_e,
+                "log_threshold": bar.log_threshold,
+                "purpose": bar.purpose,
+                "counts": bar.counts,
+            }
+            for bar in bars(found)
         },
+        "alarms": msgspec.to_builtins(found.alarms),
         "difference": found.difference,
         "cannot_compute": {gap.test: gap.reason for gap in found.missing},
         "excluded": found.evidence.excluded,
         "launch": policy.launch,
+        "trigger": policy.trigger,
+        "paused": rollout.paused,
         "decision": public(found.decision) if found.decision else None,
     }
-
-
-def _text(found: dict[str, Any]) -> str:
-    gateways = f"{found['gateways']} gateway" + ("" if found["gateways"] == 1 else "s")
-    head = f"{found['project']} ({found['environment']})  {moment(found['at'])}  {gateways} alive"
-    parts = [head]
-    for name, task in found["tasks"].items():
-        live = task["live"] or "nothing yet"
-        parts.append(f"{name}: live {live}" + (f", epoch {task['epoch']}" if task["epoch"] else ""))
-        if task["rollout"]:
-            parts.append(_rollout_text(task["rollout"]))
-        if task["ended"]:
-            parts.append(_ended_text(task["ended"]))
-        for version in task["waiting"]:
-            parts.append(f"{version['version']} is {version['status']}: {version['sign_off']}")
-        if task["next"]:
-            parts.append(f"next: {task['next']}")
-    return "\n\n".join(parts)
-
-
-def _ended_text(ended: dict[str, Any]) -> str:
-    decision = ended["decision"]
-    why = f" ({decision['code']}): {decision['reason']}" if decision else ""
-    word = str(ended["status"]).replace("_", " ")
-    return f"{ended['candidate']} was {word} at {moment(ended['at'])}{why}"
-
-
-def _rollout_text(rollout: dict[str, Any]) -> str:
-    kind = "A/A test" if rollout["aa"] else "rollout"
-    lines = [
-        f"{kind} {rollout['id']}: {rollout['candidate']} against {rollout['control']} since "
-        f"{moment(rollout['since'])}",
-        f"step {rollout['step']} of {rollout['steps']}, "
-        f"{rollout['weight']:.0%} of units on the candidate",
-    ]
-    made = msgspec.convert(rollout["copies"], Copies)
-    if made.made or not rollout["weight"]:
-        lines.append(f"in the shadow: {told(made)}")
-    decision = rollout["decision"]
-    if decision:
-        lines.append(
-            f"{moment(decision['at'])}  {decision['action']} ({decision['code']}): "
-            f"{decision['reason']}"
-        )
-    arms = [(arm, rollout["arms"].get(arm, {})) for arm in Variant]
-    fields = ("units", "requests", "served", "failed", "good", "bad")
-    rows = [[arm, *(counts.get(f, 0) for f in fields), _share(counts)] for arm, counts in arms]
-    lines += ["", table(("ARM", *(f.upper() for f in fields), "GOOD RATE"), rows)]
-    if any(counts.get("input_tokens") for _, counts in arms):
-        spent = [
-            (arm, *(counts.get(f, 0) for f in ("input_tokens", "output_tokens")), _cost(counts))
-            for arm, counts in arms
-        ]
-        lines += ["", table(("ARM", "TOKENS READ", "WRITTEN", "COST"), spent)]
-    tests = [
-        (test, power(e["log_e"]), power(e["log_threshold"]))
-        for test, e in rollout["evidence"].items()
-        if e["log_e"] is not None
-    ]
-    lines += ["", table(("EVIDENCE", "E", "ACTS AT"), tests)]
-    if rollout["difference"]:
-        low, high = rollout["difference"]
-        lines.append(f"better answers by {low:+.1%} to {high:+.1%} (95 %, may be watched)")
-    gaps = rollout["cannot_compute"].items()
-    lines += [f"{test}: cannot be computed, because {reason}" for test, reason in gaps]
-    counted = rollout["excluded"].items()
-    lines += [f"{count} exposures entered no test: {reason}" for reason, count in counted]
-    if rollout["launch"] > 1:
-        lines.append(f"launch {rollout['launch']} of this pair: every threshold is higher for it")
-    return "\n".join(lines)
-
-
-def _cost(counts: dict[str, float]) -> str:
-    """What an arm cost in all, and per request."""
-    requests = counts.get("requests", 0)
-    each = f" ({counts['cost'] / requests:.6f} each)" if requests else ""
-    return f"{counts.get('cost', 0.0):.4f}{each}"
-
-
-def _share(counts: dict[str, float]) -> str:
-    total = counts.get("good", 0) + counts.get("bad", 0)
-    return f"{counts['good'] / total:.3f}" if total else "–"

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import functools
+
 import click
 
 from greenlight import wiring
-from greenlight.core.errors import Refused
+from greenlight.config import Settings
+from greenlight.core.errors import Conflict, LostLease, Refused, StoreError
+from greenlight.core.killing import CODE
+from greenlight.core.records import Decision
 from greenlight.core.states import Action
 from greenlight.entrypoints.cli.common import (
     KEY_VARIABLE,
     json_option,
-    opened,
     own_secret,
     public,
+    settings,
     show_json,
 )
+from greenlight.entrypoints.cli.killing import as_values, told
+
+PATIENCE_S = 5.0
+"""How long the store may take over a rollback before the kill switch takes its place."""
 
 DONE = {
     Action.ROLLBACK: "control answers everybody",
@@ -38,26 +47,54 @@ def _order(action: Action, words: str, name: str | None = None) -> click.Command
     def command(
         context: click.Context, task: str, why: str, name: str | None, as_json: bool
     ) -> None:
-        secret = own_secret()
-        with opened(context) as app:
-            person = wiring.person_of(app.settings, secret)
-            if name is not None and name != person.name:
-                raise Refused(f"the key in {KEY_VARIABLE} is {person.name}'s, not {name}'s")
-            decision = wiring.steer(app, task, action, secret=secret, why=why)
-        if as_json:
-            show_json(public(decision))
+        secret, found = own_secret(), settings(context)
+        person = wiring.person_of(found, secret)
+        if name is not None and name != person.name:
+            raise Refused(f"the key in {KEY_VARIABLE} is {person.name}'s, not {name}'s")
+        if action is Action.ROLLBACK:
+            _roll_back(found, task, secret, why, as_json)
         else:
-            click.echo(f"{task}: {decision.action} by {decision.reason}")
-            click.echo(DONE[action])
+            _show(task, _steer(found, task, action, secret, why), as_json)
 
     return command
+
+
+def _steer(found: Settings, task: str, action: Action, secret: str, why: str) -> Decision:
+    with wiring.open_app(found) as app:
+        return wiring.steer(app, task, action, secret=secret, why=why)
+
+
+def _show(task: str, decision: Decision, as_json: bool) -> None:
+    if as_json:
+        show_json(public(decision))
+    else:
+        click.echo(f"{task}: {decision.action} by {decision.reason}")
+        click.echo(DONE[decision.action])
+
+
+def _roll_back(found: Settings, task: str, secret: str, why: str, as_json: bool) -> None:
+    """Roll back through the store; where that cannot be reached, by the kill switch."""
+    try:
+        if not found.store_path.exists():
+            raise StoreError(f"{found.store_path} is not there")
+        order = functools.partial(_steer, found, task, Action.ROLLBACK, secret, why)
+        _show(task, wiring.within(PATIENCE_S, order), as_json)
+    except (Conflict, LostLease):
+        raise
+    except (StoreError, TimeoutError) as error:
+        made = wiring.kill(found, task, secret=secret, why=why)
+        if as_json:
+            show_json({"action": Action.ROLLBACK, "code": CODE, **as_values(made)})
+        else:
+            click.echo(f"the store cannot be reached ({error}): the kill switch was used instead")
+            click.echo(told(found, made))
 
 
 COMMANDS = (
     _order(
         Action.ROLLBACK,
         "Take the candidate of TASK out of traffic, at once. It needs neither controller nor "
-        "gateway, and everybody in [people] may.",
+        "gateway, and where the store is away it uses the kill switch. Everybody in [people] may.",
     ),
     _order(
         Action.WITHDRAW,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from greenlight import wiring
 from greenlight.core import fingerprint
 from greenlight.core.gates import exit_code, passed
+from greenlight.core.records import Rollout
 from greenlight.core.states import RolloutStatus, VersionStatus
 from greenlight.entrypoints.cli import steering
 from greenlight.entrypoints.cli.common import (
@@ -136,10 +138,19 @@ for _command in steering.COMMANDS:
 @click.argument("task")
 @click.argument("version")
 @click.option("--aa", is_flag=True, help="An A/A test: both arms may serve the same bundle.")
+@click.option(
+    "--wait", is_flag=True, help="Wait for its end; exit code 0 only if the version is promoted."
+)
 @json_option
 @click.pass_context
-def start(context: click.Context, task: str, version: str, aa: bool, as_json: bool) -> None:
-    """Roll VERSION out on TASK. The first version of a task goes live at once."""
+def start(
+    context: click.Context, task: str, version: str, aa: bool, wait: bool, as_json: bool
+) -> None:
+    """Roll VERSION out on TASK. The first version of a task goes live at once.
+
+    With --wait it shows what `greenlight status --watch` shows; with --json too, nothing but the
+    rollout as it ended. Ctrl-C ends the waiting, not the rollout.
+    """
     with opened(context) as app:
         app.settings.task(task)
         found = find_version(app.store, version)
@@ -155,17 +166,32 @@ def start(context: click.Context, task: str, version: str, aa: bool, as_json: bo
                 click.echo("next: greenlight up, if no gateway runs yet")
             return
         begun = wiring.start_rollout(app, found, initiator=by, aa=aa)
-        if as_json:
-            show_json(public(begun))
-            return
-        if begun.status == RolloutStatus.PENDING:
+        if not as_json:
             window = app.settings.task(task).approval.release_window
-            click.echo(f"rollout {begun.id} of {found.label} waits for its window ({window})")
-        else:
-            click.echo(
-                f"rollout {begun.id} of {found.label} has begun; from here the evidence decides"
-            )
+            pending = begun.status == RolloutStatus.PENDING
+            how = f"waits for its window ({window})" if pending else "has begun"
+            then = "" if pending else "; from here the evidence decides"
+            click.echo(f"rollout {begun.id} of {found.label} {how}{then}")
+        stands = _wait(app, begun, quiet=as_json) if wait else begun
+    if as_json:
+        show_json(public(stands))
+    elif stands.ended_at is None:
         click.echo(f"next: greenlight status {task} --watch")
+    if wait and stands.status != RolloutStatus.PROMOTED:
+        context.exit(NOT_OK)
+
+
+def _wait(app: wiring.App, begun: Rollout, *, quiet: bool) -> Rollout:
+    """Show how a rollout fares until it has ended or somebody has seen enough; how it stands."""
+    from greenlight.entrypoints.cli.looking import follow
+    from greenlight.entrypoints.cli.status import look
+
+    def is_over(seen: dict[str, Any]) -> bool:
+        running = seen["tasks"][begun.task]["rollout"]
+        return running is None or running["id"] != begun.id
+
+    follow(lambda: look(app, [begun.task]), app.clock.now, quiet=quiet, until=is_over)
+    return app.store.get(Rollout, begun.id) or begun
 
 
 @click.command()

@@ -6,7 +6,6 @@ import json
 import secrets
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,25 +15,23 @@ import msgspec
 
 from greenlight import artifacts, config, wiring
 from greenlight.core import fingerprint
-from greenlight.core.budget import thresholds
 from greenlight.core.errors import GreenlightError, Refused
 from greenlight.core.gates import passed
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import SECOND, Decision, Rollout, Version
-from greenlight.core.states import Action, RolloutStatus, Variant
 from greenlight.entrypoints.demo.apart import finished, made_by
 from greenlight.entrypoints.demo.plan import choose
-from greenlight.entrypoints.demo.processes import Processes, free_port
 from greenlight.entrypoints.demo.project import PEOPLE, TASK, Bar, prepare, write_config
-from greenlight.entrypoints.demo.show import Look, Stage, stopwatch
-from greenlight.lookup import everything, evidence_of
+from greenlight.entrypoints.demo.show import tables
+from greenlight.entrypoints.processes import Processes, free_port
+from greenlight.entrypoints.showing import Stage, stopwatch
+from greenlight.entrypoints.watching import looks
+from greenlight.lookup import everything
 from greenlight.reporting import report
 from greenlight.reporting.summary import Summary
 from greenlight.stages.loop import Turn
-from greenlight.stages.roll_out import current_epoch
 
 INITIATOR = "demo"
-LOOK_S = 0.5
 PATIENCE_S = 60
 """How long past its horizon a rollout may take to end before the demo gives up on it."""
 ACKNOWLEDGED = "acknowledged.jsonl"
@@ -86,7 +83,7 @@ def run(options: Options, processes: Callable[[Path], Processes] = Processes) ->
         traffic = demo.play(started)
     with demo.app() as app:
         summary, paths = demo.write_papers(app)
-    stage.summary(summary)
+    stage.tables(*tables(summary))
     stage.paths(paths)
     return Result(
         summary=summary,
@@ -288,17 +285,15 @@ class _Demo:
 
     def _watch(self, app: wiring.App, processes: Processes, rollout: Rollout) -> Rollout:
         policy = msgspec.convert(rollout.policy, DecisionPolicy)
-        deadline = stopwatch()
         patience = policy.rollout.horizon / SECOND + PATIENCE_S
         with self._stage.watching() as show:
-            while deadline() < patience:
-                time.sleep(LOOK_S)
+            for found, look in looks(app, rollout):
                 processes.check()
-                # Read before the look, so that the last look has the decision that ended it.
-                found = app.store.get(Rollout, rollout.id)
-                show(_look(app, rollout, policy, deadline()))
-                if found is not None and found.status != RolloutStatus.RUNNING:
+                show(look)
+                if found.ended_at is not None:
                     return found
+                if look.seconds > patience:
+                    break
         raise GreenlightError(
             f"rollout {rollout.id} did not end {PATIENCE_S} s past its horizon; "
             f"see {self._folder / 'logs' / 'controller.log'}"
@@ -339,20 +334,3 @@ def _command() -> str:
     """How to call greenlight from this shell."""
     beside = Path(sys.executable).with_name("greenlight")
     return "greenlight" if shutil.which("greenlight") or not beside.exists() else str(beside)
-
-
-def _look(app: wiring.App, rollout: Rollout, policy: DecisionPolicy, seconds: float) -> Look:
-    store = app.store
-    # In this order: a decision that is seen is carried out in what is read after it.
-    decisions = list(everything(store, Decision, {"rollout": rollout.id}))
-    epoch = current_epoch(store, rollout.task)
-    assert epoch is not None
-    evidence, _ = evidence_of(store, rollout, policy)
-    return Look(
-        weight=epoch.weight,
-        decisions=tuple(d for d in decisions if d.action is not Action.START),
-        log_e=evidence.log_e,
-        log_threshold=thresholds(policy),
-        outcomes={v.value: evidence.arm(v).outcomes for v in Variant},
-        seconds=seconds,
-    )

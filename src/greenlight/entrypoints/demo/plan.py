@@ -7,7 +7,7 @@ import msgspec
 from greenlight import wiring
 from greenlight.core.errors import MissingData
 from greenlight.entrypoints.demo.project import Bar
-from greenlight.entrypoints.demo.show import Stage
+from greenlight.entrypoints.showing import Stage
 
 GATES = {"banking77": (0.85, 0.92, 0.88), "sample": (0.65, 0.76, 0.68)}
 """Least accuracy of v1, of v2 with the encoder, and of v2 without it, on each data set."""

@@ -17,7 +17,7 @@ from greenlight import config
 from greenlight.adapters.clock import SystemClock
 from greenlight.core.errors import ConfigError, GreenlightError, StoreError
 from greenlight.ports import Store
-from greenlight.wiring.doctor import cache, data, gateway, machine, people, providers, store
+from greenlight.wiring.doctor import cache, data, gateway, machine, notify, people, providers, store
 from greenlight.wiring.doctor.finding import Finding, Subject, fault, ok, warning
 
 __all__ = ["Finding", "Subject", "examine"]
@@ -38,6 +38,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("data", data.datasets),
     ("gateway", gateway.gateway),
     ("providers", providers.providers),
+    ("notify", notify.channels),
     ("clock", machine.clock),
 )
 """Name → check, in the order in which they are told."""

@@ -24,6 +24,7 @@ def upgrade() -> None:
         op.add_column(
             "epochs", sa.Column(name, sa.BigInteger(), nullable=False, server_default="0")
         )
+    op.add_column("replicas", sa.Column("kills", sa.Text(), nullable=False, server_default="{}"))
     op.execute("UPDATE epochs SET follows = number - 1")
     op.create_index("uq_epochs_follows", "epochs", ["task", "follows"], unique=True)
     op.create_table(
@@ -42,6 +43,8 @@ def upgrade() -> None:
         *_columns("seq attempts next_at", sa.BigInteger),
         sa.Column("error", sa.Text(), nullable=True),
         *_columns("at", sa.BigInteger),
+        sa.Column("since", sa.BigInteger(), nullable=True),
+        *_columns("delivered given_up", sa.BigInteger),
         sa.PrimaryKeyConstraint("channel"),
     )
     op.create_table(
@@ -60,4 +63,5 @@ def downgrade() -> None:
     op.drop_index("uq_epochs_follows", "epochs")
     for name in ("kill", "follows"):
         op.drop_column("epochs", name)
+    op.drop_column("replicas", "kills")
     op.drop_column("rollouts", "drill")

@@ -1,4 +1,4 @@
-"""The demo's processes: each a real one, with its log beside it, and none left behind."""
+"""Processes of a demo or a drill: each a real one, its log beside it, and none left behind."""
 
 from __future__ import annotations
 
@@ -16,15 +16,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from greenlight import config
 from greenlight.core.errors import GreenlightError
 
 READY_WITHIN_S = 60.0
 STOPS_WITHIN_S = 20.0
 LOOK_S = 0.1
+_OTHERS = frozenset(
+    {
+        "PYTHONDONTWRITEBYTECODE",
+        "GREENLIGHT_API_KEY",
+        "GREENLIGHT_CONFIG",
+        "GREENLIGHT_PERSON_KEY",
+        *config.overrides(),
+    }
+)
+"""Variables meant for another installation than the one that a process is started for: they would
+make it write there, or speak for somebody whom it does not know."""
 
 
 class DidNotStart(GreenlightError):
-    """A process of the demo ended or stayed silent; the message quotes the end of its log."""
+    """A process ended or stayed silent; the message quotes the end of its log."""
 
 
 class Processes:
@@ -64,7 +76,7 @@ class Processes:
 
     def restart(self, name: str) -> None:
         """Begin a process that has ended again, as it was started; its log goes on."""
-        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        environment = {k: v for k, v in os.environ.items() if k not in _OTHERS}
         with (
             self._lock,
             self._log(name).open("ab") as log,

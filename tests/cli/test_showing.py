@@ -6,7 +6,7 @@ import pytest
 
 from greenlight.core.records import Decision
 from greenlight.core.states import Action
-from greenlight.entrypoints.demo.show import Look, Stage
+from greenlight.entrypoints.showing import Look, Stage
 
 
 def decision(id: str, action: Action) -> Decision:

@@ -1,0 +1,1 @@
+"""Channels for messages to people and programs."""

@@ -1,0 +1,1 @@
+"""The case of a rollout by itself: a folder for somebody who was not there."""
