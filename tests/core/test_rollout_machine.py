@@ -45,6 +45,10 @@ def events() -> dict[str, Do]:
 EVENTS = events()
 
 
+LIKE_OTHERS = {"silent", "unserved", "worse at night", "worse and revoked"}
+"""Skies under which orders are not tried: like `stale`, `worse`, `shut` and `revoked`."""
+
+
 class Step:
     """One event under one sky, in one state."""
 
@@ -101,11 +105,15 @@ class World:
 def due(before: Machine) -> Iterator[tuple[str, str]]:
     """What to try in a state: everything under a clear sky, and under each of the others whatever
     depends on it: while nothing runs a start, else passes, and the orders of who has a say."""
-    runs = before.rollout is not None and before.rollout.ended_at is None
     yield from (("clear", event) for event in EVENTS)
+    runs = before.rollout is not None and before.rollout.ended_at is None
     for sky in list(SKIES)[1:]:
-        wanted = ("look", "ben") if runs else ("start",)
-        yield from ((sky, event) for event in EVENTS if event.endswith(wanted))
+        if not runs:
+            yield sky, "start"
+            continue
+        yield sky, "look"
+        orders = ORDERS if sky not in LIKE_OTHERS else ()
+        yield from ((sky, f"{order.value} by ben") for order in orders)
 
 
 WORLDS: dict[str, World] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import pages, summary
+from benchmarks.drills import page as drills
 from benchmarks.evidence import page as evidence
 from benchmarks.gateway import page as performance
 from benchmarks.rollback import page as rollback
@@ -17,7 +18,9 @@ def test_the_page_is_what_the_results_say() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", (evidence.PAGE, performance.PAGE, rollback.PAGE), ids=lambda page: page.name
+    "page",
+    (drills.PAGE, evidence.PAGE, performance.PAGE, rollback.PAGE),
+    ids=lambda page: page.name,
 )
 def test_a_page_and_its_figures_are_what_the_results_say(page: pages.Page) -> None:
     made = page.made()
@@ -26,4 +29,4 @@ def test_a_page_and_its_figures_are_what_the_results_say(page: pages.Page) -> No
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is stale: run {page.command}"
     assert page.images() == made.keys() - {page.path}, "a figure that no results give: delete it"
     shown = page.path.read_text(encoding="utf-8")
-    assert all(f"(images/{path.name})" in shown for path in page.images())
+    assert all(f"images/{path.name})" in shown for path in page.images())

@@ -39,7 +39,7 @@ SMALL: dict[str, tuple[Any, ...]] = {
     "killed beside two controllers": ((2, 0), Left(epochs=4, kills=1), LAST),
     "killed, and a gateway restarts": ((1, 0), Left(epochs=4, kills=1, restarts=1), LAST),
     "restored from a backup": ((1, 1), Left(epochs=5, backups=1), LAST),
-    "restored, nobody heard yet": ((1, 0), Left(epochs=5, backups=1), 0, UNHEARD),
+    "restored, nobody heard yet": ((1, 0), Left(epochs=4, backups=1), 0, UNHEARD),
 }
 LARGE: dict[str, tuple[Any, ...]] = {
     "two controllers and two starts": ((2, 1), Left(epochs=5, starts=2, waits=1)),
@@ -47,6 +47,7 @@ LARGE: dict[str, tuple[Any, ...]] = {
     "killed twice": ((1, 0), Left(epochs=5, kills=2, lifts=1), LAST),
     "killed and restored": ((1, 0), Left(epochs=4, kills=1, backups=1), LAST),
     "killed, restored, restarted": ((1, 0), Left(epochs=4, kills=1, backups=1, restarts=1), LAST),
+    "restored, nobody heard yet": ((1, 1), Left(epochs=5, backups=1), 0, UNHEARD),
     "restored beside two controllers": ((2, 0), Left(epochs=5, backups=1), 0, UNHEARD),
 }
 HAPPENS = {

@@ -8,8 +8,8 @@ users who are made for it. With `--live` it is the running installation and its 
 from __future__ import annotations
 
 from greenlight.entrypoints.drill.before_users import NotYet, before_users
-from greenlight.entrypoints.drill.options import Options, lines
+from greenlight.entrypoints.drill.options import Options
 from greenlight.entrypoints.drill.papers import show
 from greenlight.entrypoints.drill.rehearsal import rehearse
 
-__all__ = ["NotYet", "Options", "before_users", "lines", "rehearse", "show"]
+__all__ = ["NotYet", "Options", "before_users", "rehearse", "show"]

@@ -11,6 +11,7 @@ from greenlight import wiring
 from greenlight.core.alarms import Reading
 from greenlight.core.drill import Findings
 from greenlight.core.policy import DecisionPolicy
+from greenlight.core.reasons import measured
 from greenlight.core.records import SECOND, Rollout
 from greenlight.core.states import Action, Variant
 from greenlight.entrypoints.showing import Stage
@@ -99,7 +100,7 @@ class Course:
         for name, reading in found.items():
             if reading.at is not None and reading.at != self._said.get(name):
                 self._said[name] = reading.at
-                yield f"alarm {name}: {_minute(reading)}"
+                yield _minute(name, reading)
 
     def _call_off(self, why: str) -> None:
         """End the rollout, unless it has ended meanwhile."""
@@ -119,14 +120,13 @@ class Course:
         return wiring.measure_drill(self._app, self._rollout, user_errors=user_errors)
 
 
-def _minute(reading: Reading) -> str:
+def _minute(name: str, reading: Reading) -> str:
+    """How an alarm stands after a minute."""
     arms = ", ".join(
-        f"{arm.value} {'–' if one.value is None else f'{one.value:.4g}'}"
+        f"{arm.value} {'–' if one.value is None else measured(name, one.value)}"
         for arm in (Variant.CANDIDATE, Variant.CONTROL)
         if (one := reading.arms.get(arm)) is not None
     )
     over = reading.arms[Variant.CANDIDATE].minutes_over
-    return (
-        f"{arms} (more than {reading.over:g} for {reading.for_s // 60} min is an alarm; the "
-        f"candidate: {over} so far)"
-    )
+    limit = f"{over} of {reading.for_s // 60} minutes over {measured(name, reading.over)}"
+    return f"alarm {name}: candidate {limit} ({arms})"

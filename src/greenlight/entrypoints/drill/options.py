@@ -9,6 +9,7 @@ import msgspec
 
 from greenlight.core.drill import FAULTS, Fault, Findings, Trigger, limit
 from greenlight.core.policy import DecisionPolicy
+from greenlight.core.reasons import measured
 from greenlight.core.records import MILLISECOND, MINUTE, SECOND, Rollout
 
 
@@ -67,9 +68,10 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
 def warning(task: str, declared: dict[str, Any]) -> str:
     """What to say where an alarm was declared for the drill."""
+    name = declared["name"]
     return (
-        f"{task} declares no alarm that sees this; for the drill alone: {declared['name']} over "
-        f"{declared['over']:g} for {declared['for'] // MINUTE} minutes"
+        f"{task} declares no alarm that sees this; for the drill alone: {name} over "
+        f"{measured(name, declared['over'])} for {declared['for'] // MINUTE} minutes"
     )
 
 

@@ -80,7 +80,7 @@ class _Rehearsal:
     def hold(self) -> dict[str, Any]:
         """Furnish the installation, let it run, and file what came of it."""
         task, house = self._options.task, self._house
-        self._stage.headline(f"{task}: a drill of its own, in {house.folder}")
+        self._stage.headline(f"{task}: a drill in an installation of its own")
         with house.app() as app:
             control = house.furnish(app)
         with Processes(house.folder / "logs") as processes, house.app() as app:
