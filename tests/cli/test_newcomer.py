@@ -42,6 +42,7 @@ OPTIONS = {
     "--format": ["csv"],
     "--task": ["intent"],
     "--unit": ["ana"],
+    "--fault": ["errors"],
     "--yes": [],
 }
 """Options without which a command does not begin to look."""
@@ -155,7 +156,7 @@ def test_a_name_that_the_file_would_not_take(project: Project, name: str) -> Non
     [
         ("unknown command", ["statis"], "did you mean 'status'?"),
         ("unknown subcommand", ["versions", "lst"], "Did you mean 'list'?"),
-        ("unknown subcommand", ["rollout", "begin"], "There are: rollback, pause"),
+        ("unknown subcommand", ["rollout", "begin"], "There are: rollback, abort, pause"),
         ("unknown option", ["run", "intent", "--forse"], "--force"),
     ],
 )

@@ -109,7 +109,7 @@ def test_outside_its_release_window_a_rollout_waits(evaluated: Project) -> None:
     )
     said = evaluated.ok("rollout", "start", "intent", "intent@2")
     assert f"of intent@2 waits for its window ({window})" in said
-    assert epoch(evaluated) == 1, "nobody meets it"
+    assert epoch(evaluated) == 2, "a place in the line, with the routing of before: nobody meets it"
     [listed] = evaluated.json("rollouts", "list")
     assert listed["status"] == "pending"
     assert "is pending, and one runs at a time" in evaluated.refused(

@@ -46,6 +46,13 @@ def test_a_drill_is_rolled_back_like_any_rollout_and_never_grows(
     assert (verdict.action, verdict.code) == (action, code)
 
 
+def test_what_a_drill_says_of_itself() -> None:
+    """Who reads its evidence knows why a test past its threshold did nothing."""
+    runtime = drill.runtime_of(HERE, "errors", 0.05)
+    assert drill.told(runtime) == WORDS
+    assert drill.told(runtime, "alarm") == f"{WORDS}; only an alarm may roll it back"
+
+
 @given(
     step=st.integers(0, 1),
     soaked=st.booleans(),

@@ -252,11 +252,6 @@ def test_whatever_a_verdict_says_the_table_has_the_last_word(
     assert tried >= 7 * len(MOVES) - 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=pytest.fail.Exception,
-    reason="phase_of calls the promotion's own rung `holdback`",
-)
 def test_nobody_is_widened_to_everybody_where_nobody_is_held_back(
     skies: Callable[[Machine], None],
 ) -> None:

@@ -26,16 +26,22 @@ LAST = 1
 """The step from which a promotion is the next."""
 
 
-def found(actors: tuple[int, int], left: Left, step: int = 0, rules: Rules = KEPT) -> Found:
+def found(
+    actors: tuple[int, int],
+    left: Left,
+    step: int = 0,
+    rules: Rules = KEPT,
+    gateways: int = 2,
+) -> Found:
     """What is found with so many controllers and people."""
-    return explore(begin(left, sum(actors), step=step), Actors(*actors), rules)
+    return explore(begin(left, sum(actors), gateways, step), Actors(*actors), rules)
 
 
 SMALL: dict[str, tuple[Any, ...]] = {
     "two controllers and a person": ((2, 1), Left(epochs=5)),
     "two people who start rollouts": ((1, 2), Left(epochs=4, starts=2)),
-    "a rollout that waits for its window": ((1, 1), Left(epochs=4, starts=1, waits=1)),
-    "killed and lifted": ((1, 0), Left(epochs=4, kills=1, lifts=1), LAST),
+    "a rollout that waits for its window": ((1, 1), Left(epochs=5, starts=1, waits=1)),
+    "killed and lifted": ((1, 0), Left(epochs=3, kills=1, lifts=1), LAST),
     "killed beside two controllers": ((2, 0), Left(epochs=4, kills=1), LAST),
     "killed, and a gateway restarts": ((1, 0), Left(epochs=4, kills=1, restarts=1), LAST),
     "restored from a backup": ((1, 1), Left(epochs=5, backups=1), LAST),
@@ -43,7 +49,8 @@ SMALL: dict[str, tuple[Any, ...]] = {
 }
 LARGE: dict[str, tuple[Any, ...]] = {
     "two controllers and two starts": ((2, 1), Left(epochs=5, starts=2, waits=1)),
-    "killed, lifted, started anew": ((1, 1), Left(epochs=5, kills=1, lifts=1, starts=1), LAST),
+    "killed, lifted, started anew": ((1, 1), Left(epochs=4, kills=1, lifts=1, starts=1), LAST),
+    "killed and lifted at leisure": ((1, 0), Left(epochs=4, kills=1, lifts=1), LAST),
     "killed twice": ((1, 0), Left(epochs=5, kills=2, lifts=1), LAST),
     "killed and restored": ((1, 0), Left(epochs=4, kills=1, backups=1), LAST),
     "killed, restored, restarted": ((1, 0), Left(epochs=4, kills=1, backups=1, restarts=1), LAST),
@@ -78,7 +85,7 @@ def test_every_interleaving_of_small_worlds(capsys: pytest.CaptureFixture[str]) 
         with capsys.disabled():
             print(f"\n  {name}: {ended}", end="")
         assert ended.fault is None, f"{name}\n{ended}"
-        assert ended.states > 1000
+        assert ended.states > 500
         kinds |= ended.kinds
     assert kinds >= HAPPENS
 
@@ -179,7 +186,6 @@ def test_the_limit_after_a_restore_is_known() -> None:
     assert ended.fault is not None and ended.fault.startswith("two gateways differ at one place")
 
 
-@pytest.mark.xfail(strict=True, reason="a start that waits writes no epoch, so nothing is compared")
 def test_two_people_who_start_at_once_outside_the_window() -> None:
     """O0: one rollout of a task at a time, those that wait included."""
     ended = found((1, 2), Left(epochs=4, starts=2, waits=2))

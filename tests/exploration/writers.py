@@ -88,7 +88,8 @@ def _by_person(look: Look) -> Iterator[Change]:
         row = Row(look.seen.newest.control, f"v{len(look.seen.rollouts) + 2}", "running", 0)
         yield _begun(look, row, "start")._replace(append=row)
         waits = row._replace(status="pending")
-        yield Change("start, to wait", None, None, waits, look.seen.word)
+        same = look.following("start, to wait", look.seen.newest.kill)
+        yield Change("start, to wait", intern(same), None, waits, look.seen.word)
 
 
 def _by_controller(look: Look) -> Iterator[Change]:

@@ -52,7 +52,7 @@ def test_a_rollout_outside_its_window_waits_and_begins_once_that_opens() -> None
     assert it.now().status == RolloutStatus.PENDING
     assert "the release window is Mon-Thu 09:00-16:00 Europe/Berlin" in it.newest().reason
     it.run(4 * SECOND)
-    assert (it.codes(), met(it), it.routing().number) == (["pending"], 0, 1)
+    assert (it.codes(), met(it), it.routing().number) == (["pending"], 0, 2)
     assert it.status("intent@2") == VersionStatus.APPROVED
     it.run(2 * SECOND)
     assert it.codes()[:2] == ["pending", "start"]
@@ -183,4 +183,4 @@ def test_a_clock_that_jumps_into_the_window_begins_nothing(ahead: int) -> None:
     for _ in range(8):
         it.world.tick(TICK)
         it.look(ahead=ahead)
-    assert (it.now().status, it.routing().number) == (RolloutStatus.PENDING, 1)
+    assert (it.now().status, it.routing().number) == (RolloutStatus.PENDING, 2)

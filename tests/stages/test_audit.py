@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from greenlight import artifacts, lookup
+from greenlight.adapters import signing
 from greenlight.adapters.blobs import FolderBlobs
 from greenlight.core import ledger
+from greenlight.core.incidents import StagingRecord
 from greenlight.core.policy import DecisionPolicy, RolloutPolicy, Step
 from greenlight.core.records import (
     MILLISECOND,
@@ -31,10 +33,11 @@ from greenlight.core.records import (
     StageResult,
     Version,
 )
+from greenlight.core.staging import statement
 from greenlight.core.states import VersionStatus
 from greenlight.recording import finish_dataset, record
 from greenlight.stages import audit as stage
-from greenlight.stages import keys, roll_out
+from greenlight.stages import keys, roll_out, staging
 from greenlight.stages.audit import audit, audit_export
 from greenlight.stages.loop import lead, reconcile
 from greenlight.testing.world import Quality, World, WorldSimulator
@@ -86,7 +89,35 @@ def office() -> Office:
         office.store, name="shop", scopes=["predict"], random=office.random, **said
     )
     keys.revoke(office.store, key, why="leaked", **said)
+    staged(office, live)
     return office
+
+
+def staged(office: Office, version: Version) -> None:
+    """A record of staging is accepted."""
+    unsigned = StagingRecord(
+        id="s-1",
+        task="intent",
+        bundle=version.bundle,
+        label=version.label,
+        document={
+            "gates_passed": True,
+            "load": {"p95_ms": 14.8, "error_rate": 0.0, "whole": True},
+            "drill": {"passed": True},
+        },
+        person="ana",
+        signature="",
+        at=office.clock.now(),
+    )
+    signature = signing.sign(office.secrets["ana"], statement(unsigned))
+    staging.accept(
+        office.store,
+        msgspec.json.encode(msgspec.structs.replace(unsigned, signature=signature)),
+        people=office.people,
+        roles=lambda task: ["ml_lead"],
+        verify=signing.verify,
+        now=office.clock.now(),
+    )
 
 
 def dataset(office: Office, blobs: FolderBlobs, folder: Path) -> Dataset:
@@ -148,6 +179,8 @@ class TestRecords:
             (ApiKey, {"digest": "sha256:mine"}, "key .* was changed: it is not as"),
             (ApiKey, {"scopes": "predict admin"}, "key .* was changed: it is not as"),
             (ApiKey, {"revoked_at": None}, "key .* was changed: its revoked_at is None"),
+            (Rollout, {"paused": "ben: why not"}, "rollout .* its paused is ben"),
+            (StagingRecord, {"document": {}}, "staging s-1 was changed"),
         ],
     )
     def test_a_change_is_found(

@@ -13,7 +13,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -24,6 +25,7 @@ HIGHEST = 12_000
 """A page is cut off there."""
 PATIENCE = 20.0
 """Seconds that a browser may take, each time that it is asked."""
+_LOOK = 0.1
 
 _FLAGS = (
     "--headless",
@@ -51,13 +53,19 @@ def find(environ: Mapping[str, str] = os.environ) -> str | None:
     return next((path for path in found if path), None)
 
 
-def take(page: bytes, target: Path, environ: Mapping[str, str] = os.environ) -> str | None:
+def take(
+    page: bytes,
+    target: Path,
+    environ: Mapping[str, str] = os.environ,
+    check: Callable[[], None] = lambda: None,
+) -> str | None:
     """Take a picture of a whole page.
 
     Args:
         page: HTML that needs no other file.
         target: where the PNG file goes.
         environ: where PATH is.
+        check: called all the while; what it raises ends the browser, and is raised.
 
     Returns:
         Why there is no picture; None: it is there.
@@ -68,7 +76,7 @@ def take(page: bytes, target: Path, environ: Mapping[str, str] = os.environ) -> 
     with tempfile.TemporaryDirectory(prefix="greenlight-picture-") as folder:
         shown, told = Path(folder, "page.html"), Path(folder, "dom.html")
         shown.write_bytes(page + _MEASURE)
-        given = (browser, environ.get("PATH", os.defpath), shown, Path(folder), told)
+        given = (browser, environ.get("PATH", os.defpath), shown, Path(folder), told, check)
         fault = _ask(*given, "--dump-dom", f"--window-size={WIDTH},900")
         found = None if fault else _HEIGHT.search(told.read_bytes())
         if found is None:
@@ -82,7 +90,13 @@ def take(page: bytes, target: Path, environ: Mapping[str, str] = os.environ) -> 
 
 
 def _ask(
-    browser: str, search: str, shown: Path, folder: Path, told: Path, *flags: str
+    browser: str,
+    search: str,
+    shown: Path,
+    folder: Path,
+    told: Path,
+    check: Callable[[], None],
+    *flags: str,
 ) -> str | None:
     """Run the browser on a page, with what it says into a file; why it did not, or None."""
     # A browser that runs as root has no sandbox; the page is our own and has no script.
@@ -100,7 +114,7 @@ def _ask(
         try:
             with contextlib.suppress(OSError):  # whatever else runs here comes first
                 os.setpriority(os.PRIO_PGRP, process.pid, 10)
-            status = process.wait(PATIENCE)
+            status = _wait(process, check)
         except BaseException as error:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
@@ -109,3 +123,20 @@ def _ask(
                 raise
             return f"{browser} took longer than {PATIENCE:g} s"
     return None if status == 0 else f"{browser} ended with status {status}"
+
+
+def _wait(process: subprocess.Popen[bytes], check: Callable[[], None]) -> int:
+    """The status with which the browser ends.
+
+    Raises:
+        TimeoutExpired: it takes longer than `PATIENCE`.
+    """
+    until = time.monotonic() + PATIENCE
+    while True:
+        check()
+        left = until - time.monotonic()
+        try:
+            return process.wait(max(0.0, min(left, _LOOK)))
+        except subprocess.TimeoutExpired:
+            if left <= 0:
+                raise

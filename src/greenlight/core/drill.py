@@ -146,11 +146,17 @@ def in_earnest(runtime: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def told(runtime: Mapping[str, Any]) -> str:
-    """The fault of a drill's runtime in words, as `Rollout.drill` holds it."""
+def told(runtime: Mapping[str, Any], trigger: str = "evidence") -> str:
+    """The fault of a drill's runtime in words, as `Rollout.drill` holds it.
+
+    Args:
+        runtime: the drill's.
+        trigger: what may roll it back; whatever the evidence shows does not, if that is `alarm`.
+    """
     fault = FAULTS[runtime["fault"]]
     intensity = runtime["intensity"]
-    return f"{fault.name}: {fault.words.format(intensity * 100 if fault.share else intensity)}"
+    words = f"{fault.name}: {fault.words.format(intensity * 100 if fault.share else intensity)}"
+    return words if trigger == "evidence" else f"{words}; only an alarm may roll it back"
 
 
 def unfit(live: Version, candidate: Version, policy: DecisionPolicy, *, held: bool) -> str | None:

@@ -180,7 +180,10 @@ def phase_of(status: RolloutStatus, step: int, policy: RolloutPolicy) -> Phase:
         return Phase.SHADOW
     if step < policy.last_step:
         return Phase.CANARY
-    return Phase.LAST_STEP if step == policy.last_step else Phase.HOLDBACK
+    if step == policy.last_step:
+        return Phase.LAST_STEP
+    # Where nobody is held back the rung above is the promotion, and no step leads there.
+    return Phase.HOLDBACK if policy.holdback else Phase.PROMOTED
 
 
 def check_rollout(before: Phase, event: str, after: Phase) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from greenlight import wiring
 from greenlight.core.errors import Conflict, LostLease
@@ -12,12 +13,17 @@ from greenlight.entrypoints.notices import tell
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = 5.0
-"""Seconds to wait at the end for a head that is being published, or a message on its way."""
+_PATIENCE = 10.0
+"""Seconds to wait at the end, in all, for a head that is being published, a message on its way, or
+what follows a rollback: the next controller goes on with what is left."""
 
 
-def control(app: wiring.App, holder: str, stop: threading.Event) -> None:
+def control(app: wiring.App, holder: str, stop: threading.Event) -> bool:
     """Decide until told to stop; only the holder of the lease decides.
+
+    Returns:
+        Whether all is at an end. If not, a remote that does not answer keeps a thread: the process
+        must end without waiting for it.
 
     A pass that loses a race writes nothing, and the next one sees what won. Anything else that
     goes wrong with one task is logged and does not keep the others from being looked at. The
@@ -38,8 +44,10 @@ def control(app: wiring.App, holder: str, stop: threading.Event) -> None:
         while not stop.is_set():
             _look(app, holder)
             stop.wait(app.settings.controller.interval / SECOND)
+        until = time.monotonic() + _PATIENCE
         for thread in beside:
-            thread.join(_PATIENCE)
+            thread.join(max(0.0, until - time.monotonic()))
+    return not any(thread.is_alive() for thread in beside)
 
 
 def _look(app: wiring.App, holder: str) -> None:

@@ -244,7 +244,7 @@ class Gateway:
             sign = self._sign(at=0)
         await self._heartbeat.beat(sign)
         await self._follower.close()
-        self._kill_watch.stop()
+        await self._kill_watch.stop(self.settings.kill_patience / SECOND)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI 3)."""

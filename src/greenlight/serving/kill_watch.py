@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -18,6 +19,8 @@ from greenlight.serving.meters import Meters
 from greenlight.serving.routing import RoutingTable
 
 log = logging.getLogger(__name__)
+
+_LOOK = 0.01
 
 
 class KillWatch:
@@ -39,6 +42,7 @@ class KillWatch:
         self._meters = meters
         self._poll = poll / SECOND
         self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
         self._faults: frozenset[str] = frozenset()
 
     async def start(self, within: float) -> None:
@@ -47,17 +51,22 @@ class KillWatch:
             return
         loop, looked = asyncio.get_running_loop(), asyncio.Event()
         # Not one of asyncio's threads: they may all wait for the store.
-        threading.Thread(
+        self._thread = threading.Thread(
             target=self._run, args=(self._switch, loop, looked), name="kill switch", daemon=True
-        ).start()
+        )
+        self._thread.start()
         try:
             await asyncio.wait_for(looked.wait(), within)
         except TimeoutError:
             log.error("kill switch: it could not be read in %g s; going on without it", within)
 
-    def stop(self) -> None:
-        """Look no more."""
+    async def stop(self, within: float) -> None:
+        """Look no more, and wait so many seconds at most for a look under way."""
         self._ending.set()
+        until = time.monotonic() + within
+        # Not by asyncio's threads: they may all wait for the store.
+        while self._thread is not None and self._thread.is_alive() and time.monotonic() < until:
+            await asyncio.sleep(_LOOK)
 
     def _run(
         self, switch: KillSwitch, loop: asyncio.AbstractEventLoop, looked: asyncio.Event

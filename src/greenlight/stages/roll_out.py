@@ -184,10 +184,11 @@ def start(
         random,
     )
     entries = [("rollout", ledger.body_of(rollout)), ("decision", ledger.body_of(decision))]
-    if waits is not None:
-        record(records, entries, append=[rollout, decision], now=now)
-        return rollout
-    epoch, moves = _first_split(records, rollout, live, candidate, policy, decision)
+    # One that waits takes its place in the line of epochs, too: of two that start at once, the
+    # second finds that taken.
+    epoch, moves = _following(records, live, decision), list[tuple[Version, Version]]()
+    if waits is None:
+        epoch, moves = _first_split(records, rollout, live, candidate, policy, decision)
     record(
         records,
         [
@@ -290,15 +291,8 @@ def _first_split(
     decision: Decision,
 ) -> tuple[Epoch, list[tuple[Version, Version]]]:
     """The epoch in which units first meet the candidate, and where it stands from then on."""
-    following = routing.successor(
-        live,
-        acknowledged=routing.acknowledged(everything(records, Replica), rollout.task),
-        kill=live.kill,
-        decision=decision.id,
-        at=decision.at,
-    )
     epoch = msgspec.structs.replace(
-        following,
+        _following(records, live, decision),
         rollout=rollout.id,
         control=rollout.control,
         candidate=rollout.candidate,
@@ -308,6 +302,17 @@ def _first_split(
     if candidate.status == VersionStatus.LIVE:
         return epoch, []
     return epoch, [(candidate, _moved(candidate, "start_rollout"))]
+
+
+def _following(records: Records, live: Epoch, decision: Decision) -> Epoch:
+    """The same routing as before, as the one that a decision begins."""
+    return routing.successor(
+        live,
+        acknowledged=routing.acknowledged(everything(records, Replica), live.task),
+        kill=live.kill,
+        decision=decision.id,
+        at=decision.at,
+    )
 
 
 def freeze(

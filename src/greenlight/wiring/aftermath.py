@@ -71,7 +71,7 @@ def _carry(app: App, ending: _Ending) -> stage.Carry:
         aftermath.PROPAGATED: lambda it: stage.propagation(app.store, it, app.clock.now()),
         aftermath.CACHES: lambda it: _forget(app, it),
         aftermath.BASELINE: lambda it: _ask_again(app, it, ending),
-        aftermath.EVIDENCE: lambda it: _file(app, it),
+        aftermath.EVIDENCE: lambda it: _file(app, it, ending),
     }
 
 
@@ -108,10 +108,10 @@ def _ask_again(app: App, incident: Incident, ending: _Ending) -> stage.Outcome:
     return {**outcome, "traffic": msgspec.to_builtins(traffic)}
 
 
-def _file(app: App, incident: Incident) -> stage.Outcome:
+def _file(app: App, incident: Incident, ending: _Ending) -> stage.Outcome:
     rollout = app.store.get(Rollout, incident.rollout)
     assert rollout is not None
-    place = write_evidence(app, rollout)
+    place = write_evidence(app, rollout, check=lambda: ending.check(0.0))
     told = place.relative_to(app.settings.root).as_posix()
     digest = artifacts.file_digest(place / artifacts.MANIFEST)
     return {"result": "written", "says": f"in {told}", "folder": told, "manifest": digest}

@@ -133,7 +133,7 @@ def start_drill(
         policy=policy,
         authorise=may_begin(app, version, initiator),
         initiator=initiator,
-        drill=drill.told(version.runtime),
+        drill=drill.told(version.runtime, trigger),
         kill=last_word(app, version.task),
         now=app.clock.now(),
         random=app.random,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ def write_evidence(
     folder: Path | None = None,
     *,
     drill: Mapping[str, Any] | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Path:
     """Write the evidence folder of a rollout that has ended, from the store alone.
 
@@ -46,6 +47,7 @@ def write_evidence(
         rollout: the rollout.
         folder: where; by default `evidence/ID` beside greenlight.toml.
         drill: what a drill measured; by default what the incident has of it.
+        check: called between the parts; what it raises ends the writing, and leaves nothing.
 
     Returns:
         Where it is.
@@ -63,13 +65,18 @@ def write_evidence(
     target = folder or Path(app.settings.root, FOLDER, rollout.id)
     _check_place(target, rollout)
     with artifacts.writing(target.parent), _half_made(app, target) as half:
-        _write(app, rollout, half, target, drill)
+        _write(app, rollout, half, target, drill, check)
         _put(half, target, app)
     return target
 
 
 def _write(
-    app: App, rollout: Rollout, half: Path, target: Path, drill: Mapping[str, Any] | None
+    app: App,
+    rollout: Rollout,
+    half: Path,
+    target: Path,
+    drill: Mapping[str, Any] | None,
+    check: Callable[[], None],
 ) -> None:
     from greenlight.reporting.incident import folder
     from greenlight.reporting.incident.gather import gather
@@ -79,7 +86,7 @@ def _write(
     (half / PAGE).write_bytes(page)
     files = [(PAGE, "the page of the rollout, as the dashboard shows it")]
     notes = []
-    fault = screenshots.take(page, half / PICTURE)
+    fault = screenshots.take(page, half / PICTURE, check=check)
     if fault is None:
         files.append((PICTURE, "a picture of it"))
     else:
@@ -97,6 +104,7 @@ def _write(
         drill=drill,
         notes=[*notes, *note],
     )
+    check()
     folder.write(half, found, files)
     artifacts.seal(
         half, {"kind": KIND, "rollout": rollout.id, "task": rollout.task, "made_at": now}

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import click
 
@@ -113,7 +114,9 @@ def controller(context: click.Context) -> None:
         signal.signal(name, lambda *_: stop.set())
     with opened(context) as app:
         click.echo(f"controller: looking every {app.settings.controller.interval / 1e6:g} s")
-        control(app, _name(), stop)
+        clean = control(app, _name(), stop)
+    if not clean:
+        _leave()
 
 
 @click.command()
@@ -141,7 +144,8 @@ def worker(context: click.Context, with_parent: bool) -> None:
 def up(context: click.Context, keyless: bool) -> None:
     """Run gateway and controller in one process, and a worker beside it, until SIGTERM."""
     _log()
-    with opened(context) as app, _controller(app) as begin, _worker(context) as work:
+    unclean = threading.Event()
+    with opened(context) as app, _controller(app, unclean) as begin, _worker(context) as work:
 
         def listening(url: str) -> None:
             begin(url)
@@ -149,6 +153,14 @@ def up(context: click.Context, keyless: bool) -> None:
             _say_what_to_open(app)
 
         _serve(app, listening, keyless, pages=True)
+    if unclean.is_set():
+        _leave()
+
+
+def _leave() -> NoReturn:
+    """End at once: Python aborts at its end where a thread still writes to the log."""
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def _serve(
@@ -182,15 +194,21 @@ def _say_what_to_open(app: wiring.App) -> None:
 
 
 @contextmanager
-def _controller(app: wiring.App) -> Iterator[Callable[[str], None]]:
+def _controller(app: wiring.App, unclean: threading.Event) -> Iterator[Callable[[str], None]]:
     """A controller on a thread of its own, from when the gateway listens until it ends.
 
-    A gateway that cannot listen leaves nothing decided behind.
+    A gateway that cannot listen leaves nothing decided behind. `unclean` is set where a thread of
+    the controller's could not be waited for.
     """
     from greenlight.entrypoints.controller import control
 
     stop = threading.Event()
-    thread = threading.Thread(target=control, args=(app, _name(), stop), name="controller")
+
+    def run() -> None:
+        if not control(app, _name(), stop):
+            unclean.set()
+
+    thread = threading.Thread(target=run, name="controller")
 
     def begin(url: str) -> None:
         _say(url)
