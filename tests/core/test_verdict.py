@@ -167,6 +167,7 @@ TABLE = [
     ),
     ("no gateway", {"complete_until": None}, {}, Action.HOLD, "stale"),
     ("a silent gateway", {"complete_until": NOW - 61 * SECOND}, {}, Action.HOLD, "stale"),
+    ("evidence from the future", {"complete_until": NOW + 61 * SECOND}, {}, Action.HOLD, "stale"),
     ("approval withdrawn", {"unapproved": "revoked by ana"}, {}, Action.HOLD, "unapproved"),
     (
         "better, but approval withdrawn",

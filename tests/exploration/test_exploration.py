@@ -40,7 +40,13 @@ def found(
 SMALL: dict[str, tuple[Any, ...]] = {
     "two controllers and a person": ((2, 1), Left(epochs=5)),
     "two people who start rollouts": ((1, 2), Left(epochs=4, starts=2)),
-    "a rollout that waits for its window": ((1, 1), Left(epochs=5, starts=1, waits=1)),
+    "a rollout that waits for its window": (
+        (1, 1),
+        Left(epochs=5, starts=1, waits=1),
+        0,
+        KEPT,
+        1,
+    ),
     "killed and lifted": ((1, 0), Left(epochs=3, kills=1, lifts=1), LAST),
     "killed beside two controllers": ((2, 0), Left(epochs=4, kills=1), LAST),
     "killed, and a gateway restarts": ((1, 0), Left(epochs=4, kills=1, restarts=1), LAST),

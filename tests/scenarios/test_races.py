@@ -173,7 +173,7 @@ def test_a_clock_that_jumps_forward_ships_nothing(ahead: int) -> None:
         assert decision is None or decision.action == Action.HOLD
     assert (it.now().step, it.newest().code) == (0, "stale")
     assert it.run(MINUTE).status == RolloutStatus.PROMOTED
-    assert it.intact()
+    assert it.sound()
 
 
 def test_a_clock_that_jumps_over_the_horizon_takes_traffic_away_and_gives_none() -> None:

@@ -95,6 +95,12 @@ def _unfit(
             f"the evidence is {behind // SECOND} seconds behind: a gateway has not reported its "
             "events, or more came than one look takes",
         )
+    elif -behind > rules.stale_after:
+        yield hold(
+            "stale",
+            f"the evidence is {-behind // SECOND} seconds ahead of this controller's clock, so "
+            "that nobody can say how old it is: set the clocks right",
+        )
     for doubt in DOUBTS:
         yield from _alarmed(situation, doubt)
     if evidence.late_share > policy.evidence.max_late_share:

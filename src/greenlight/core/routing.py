@@ -125,7 +125,7 @@ def routed(
         return msgspec.structs.replace(
             following,
             rollout=None,
-            control=rollout.candidate if promoted else rollout.control,
+            control=rollout.candidate if promoted else following.control,
             candidate=None,
             weight=0.0,
             salt="",

@@ -20,6 +20,7 @@ from greenlight.core.killing import KillEntry
 from greenlight.core.lifecycle import Event, allowed, check_rollout, next_status, phase_of
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import (
+    MILLISECOND,
     Decision,
     Epoch,
     EvidenceState,
@@ -92,7 +93,7 @@ def decide(
     verdict = judge(situation, evidence, policy, now)
     last_seq = entries[-1].seq if entries else seen
     decision = Decision(
-        id=ids.fresh(now, random),
+        id=_id(store, rollout, now, random),
         task=rollout.task,
         rollout=rollout.id,
         action=verdict.action,
@@ -137,6 +138,14 @@ def decide(
             words.append(("epoch", ledger.body_of(changed)))
     record(store, words, append=appends, swap=swaps, fence=fence, now=now)
     return decision if news else None
+
+
+def _id(store: Records, rollout: Rollout, now: int, random: Callable[[int], bytes]) -> str:
+    """An id after that of the newest decision, though a clock had gone ahead when that was made:
+    the order of ids is the order in which decisions were written."""
+    last = store.scan(Decision, {"rollout": rollout.id}, newest_first=True, limit=1)
+    soonest = max((ids.time_of(decision.id) + MILLISECOND for decision in last), default=now)
+    return ids.fresh(max(now, soonest), random)
 
 
 def grounds(
