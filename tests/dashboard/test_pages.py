@@ -168,6 +168,19 @@ async def test_copies_in_the_shadow() -> None:
 
 
 @asynchronous
+async def test_a_drill_says_what_it_rehearses(tmp_path: Path, stack: ExitStack) -> None:
+    """O6: nobody who sees it is alarmed, or wonders why a test past its threshold did nothing."""
+    shop = fresh("begun", tmp_path, stack)
+    [rollout] = rollouts(shop)
+    words_of = "errors: 5% of its calls fail; only an alarm may roll it back"
+    held = msgspec.structs.replace(rollout, drill=words_of)
+    shop.app.store.commit(swap=[(rollout, held)])
+    async with shown(shop) as client:
+        page = words((await ask(client, f"/rollouts/{rollout.id}")).body.decode())
+    assert f"Drill {words_of}" in page
+
+
+@asynchronous
 async def test_what_people_write_stays_text(tmp_path: Path, stack: ExitStack) -> None:
     """Labels, names, reasons and errors are data; in a page they are never marks."""
     shop = fresh("begun", tmp_path, stack)
