@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import RESULTS, ROOT
+from benchmarks.oos import page as oos
 from benchmarks.pages import Page, table
 from benchmarks.rollback import page as rollback
 from greenlight.core.load import ERROR_RATE, P95_MS, PACE
@@ -370,6 +371,7 @@ SECTIONS = (
     ("rollback", "How soon a candidate that does harm is out of traffic", rollback.summary),
     ("demo-same", "The demo as an A/A test, seed by seed", _demo),
     ("models", "The models, from their bundles", _models),
+    ("oos", "Telling texts out of scope", oos.summary),
     ("gateway", "What the gateway costs", _gateway),
     ("stores", "What the SQLite store costs", _stores),
     ("cache", "What the evaluation cache spares", _cache),

@@ -20,7 +20,7 @@ PARTS = ("bundle", "rows", "code", "packages")
 """What predictions depend on: the model, the texts in their order, the code that runs the one on
 the other, and the versions of the packages under it. Each is named by a digest."""
 
-_FORM = "1"
+_FORM = "2"
 """Of the bytes below; it goes into the key, so that another form is another entry."""
 
 
@@ -135,12 +135,14 @@ class Predictor:
 
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Predictions in columns: `places` are indices into `labels`, `oos` is empty if none is set."""
+    """Predictions in columns: `places` are indices into `labels`, `oos` and `oos_scores` are empty
+    if none is set."""
 
     labels: list[str]
     places: list[Annotated[int, msgspec.Meta(ge=0)]]
     scores: list[float | None]
     oos: list[bool | None]
+    oos_scores: list[float | None]
 
 
 def remembered_predictions(
@@ -201,11 +203,13 @@ def _pack(predictions: Sequence[Prediction]) -> bytes:
     labels = sorted({prediction.label for prediction in predictions})
     places = {label: place for place, label in enumerate(labels)}
     oos = [prediction.oos for prediction in predictions]
+    away = [prediction.oos_score for prediction in predictions]
     kept = _Kept(
         labels=labels,
         places=[places[prediction.label] for prediction in predictions],
         scores=[prediction.score for prediction in predictions],
         oos=oos if any(flag is not None for flag in oos) else [],
+        oos_scores=away if any(score is not None for score in away) else [],
     )
     return msgspec.msgpack.encode(kept)
 
@@ -215,9 +219,10 @@ def _unpack(kept: bytes) -> list[Prediction] | None:
     try:
         found = msgspec.msgpack.decode(kept, type=_Kept)
         oos = found.oos or [None] * len(found.places)
+        away = found.oos_scores or [None] * len(found.places)
         return [
-            Prediction(label=found.labels[place], score=score, oos=flag)
-            for place, score, flag in zip(found.places, found.scores, oos, strict=True)
+            Prediction(found.labels[place], score, oos=flag, oos_score=far)
+            for place, score, flag, far in zip(found.places, found.scores, oos, away, strict=True)
         ]
     except (msgspec.DecodeError, IndexError, ValueError):
         return None

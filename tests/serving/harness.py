@@ -71,7 +71,7 @@ class Echo:
             raise ModelFailed("closed under a running request")
         if self.failure is not None:
             raise self.failure
-        return [Prediction(self.name, 0.75, False) for _ in texts] * self.answers
+        return [Prediction(self.name, 0.75, False, -1.5) for _ in texts] * self.answers
 
     async def close(self) -> None:
         self.closed = True

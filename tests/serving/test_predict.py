@@ -65,7 +65,12 @@ async def test_clients_stay_blind(tmp_path: Path) -> None:
         failed = await client.predict("user-1")
     assert status == 200
     assert set(answer) == {"id", "task", "output"}
-    assert answer["output"] == {"label": "a label", "score": 0.75, "oos": False}
+    assert answer["output"] == {
+        "label": "a label",
+        "score": 0.75,
+        "oos": False,
+        "oos_score": -1.5,
+    }
     assert headers["x-greenlight-inference-id"] == answer["id"]
     assert 0 < float(headers["x-greenlight-overhead-ms"]) < 1000
     assert failed[0] == 503

@@ -9,6 +9,7 @@ order, the settings and the digest of every file; a changed byte is refused.
 | `weights.safetensors` | `idf` [terms], `sparse` [terms, labels], `bias` [labels] | all |
 | | `dense` [hidden, labels] | encoder-head |
 | `encoder.onnx`, `tokenizer.json` | the sentence encoder | encoder-head |
+| `scope.safetensors` | what tells texts out of scope (`models.scope`) | encoder-head, if told to |
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from greenlight.core.errors import BadInput
 from greenlight.models.embedding import Embedder, available_workers
 from greenlight.models.features import Floats, TermSettings, Tfidf
 from greenlight.models.linear import LinearHead, softmax
+from greenlight.models.scope import AROUND, SIGNALS, Learnt, Scope
 from greenlight.ports import Prediction
 
 FORMAT = 1
@@ -34,6 +36,7 @@ VOCABULARY = "vocabulary.json"
 WEIGHTS = "weights.safetensors"
 ENCODER = "encoder.onnx"
 TOKENIZER = "tokenizer.json"
+SCOPE = "scope.safetensors"
 MANY = 256
 """From so many texts on (an evaluation, never a request) embedding uses every core."""
 
@@ -60,12 +63,15 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     tfidf: Tfidf
     head: LinearHead
     encoder: EncoderParts | None = None
+    scope: Scope | None = None
+    """Tells texts out of scope, where the model was made to."""
 
 
 class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     beta: float
     terms: TermSettings
     token_limit: int | None = None
+    oos_threshold: float | None = None
 
 
 class _Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,6 +92,7 @@ class TextModel:
         self._beta = parts.beta
         self._tfidf = parts.tfidf
         self._head = parts.head
+        self._scope = parts.scope
         encoder = parts.encoder
         self._embedder = (
             None
@@ -103,9 +110,14 @@ class TextModel:
 
     def _predict(self, text: str, vector: Floats | None) -> Prediction:
         indices, values = self._tfidf.row(text)
-        shares = softmax(self._beta * self._head.decide(indices, values, vector))
+        decisions = self._beta * self._head.decide(indices, values, vector).astype(np.float64)
+        shares = softmax(decisions)
         best = int(shares.argmax())
-        return Prediction(label=self.labels[best], score=float(shares[best]))
+        label, score = self.labels[best], float(shares[best])
+        if self._scope is None or vector is None:
+            return Prediction(label=label, score=score)
+        away = self._scope.score(vector, decisions)
+        return Prediction(label, score, oos=away > self._scope.threshold, oos_score=away)
 
 
 def write(folder: str | Path, parts: Parts) -> str:
@@ -131,6 +143,7 @@ def write(folder: str | Path, parts: Parts) -> str:
         beta=parts.beta,
         terms=parts.tfidf.settings,
         token_limit=encoder.token_limit if encoder is not None else None,
+        oos_threshold=None if parts.scope is None else parts.scope.threshold,
     )
     body = {
         "format": FORMAT,
@@ -151,6 +164,19 @@ def _files(parts: Parts) -> Iterator[tuple[str, bytes]]:
     if parts.encoder is not None:
         yield ENCODER, parts.encoder.graph
         yield TOKENIZER, parts.encoder.tokenizer
+    if parts.scope is not None:
+        yield SCOPE, safetensors.numpy.save(_scope_tensors(parts.scope))
+
+
+def _scope_tensors(scope: Scope) -> dict[str, Any]:
+    learnt = scope.learnt
+    return {
+        "vectors": learnt.vectors,
+        "targets": learnt.targets,
+        "density": learnt.density,
+        "centre": scope.centre,
+        "spread": scope.spread,
+    }
 
 
 def load(folder: str | Path, expected_digest: str | None = None) -> TextModel:
@@ -190,6 +216,15 @@ def _read(root: Path, manifest: _Manifest) -> Parts:
             tokenizer=(root / TOKENIZER).read_bytes(),
             token_limit=manifest.settings.token_limit,
         )
+    scope = None
+    if manifest.settings.oos_threshold is not None:
+        held: dict[str, Any] = safetensors.numpy.load_file(root / SCOPE)
+        scope = Scope(
+            learnt=Learnt(**{name: held[name] for name in Learnt.__struct_fields__}),
+            centre=held["centre"],
+            spread=held["spread"],
+            threshold=manifest.settings.oos_threshold,
+        )
     return Parts(
         kind=manifest.kind,
         labels=manifest.labels,
@@ -197,6 +232,7 @@ def _read(root: Path, manifest: _Manifest) -> Parts:
         tfidf=Tfidf(manifest.settings.terms, terms, tensors["idf"]),
         head=LinearHead(tensors["sparse"], tensors["bias"], tensors.get("dense")),
         encoder=encoder,
+        scope=scope,
     )
 
 
@@ -213,6 +249,8 @@ def _check(parts: Parts) -> None:
             ("weights are not finite", not _finite(parts)),
             ("an encoder where none belongs, or none", (parts.encoder is not None) != encoded),
             ("dense weights where none belong, or none", (parts.head.dense is not None) != encoded),
+            ("a scope without an encoder", parts.scope is not None and not encoded),
+            ("the scope's shapes do not fit", parts.scope is not None and not _fits(parts.scope)),
         )
         if found
     ]
@@ -221,9 +259,18 @@ def _check(parts: Parts) -> None:
         raise BadInput(f"the parts of the {parts.kind} bundle do not fit: {what}; {_REMEDY}")
 
 
+def _fits(scope: Scope) -> bool:
+    learnt = scope.learnt
+    texts = len(learnt.vectors)
+    shapes = (learnt.targets.shape, learnt.density.shape, scope.centre.shape, scope.spread.shape)
+    return texts > AROUND and shapes == ((texts,), (texts,), (SIGNALS,), (SIGNALS,))
+
+
 def _finite(parts: Parts) -> bool:
     head = parts.head
-    tensors = [parts.tfidf.idf, head.sparse, head.bias]
+    tensors: list[Any] = [parts.tfidf.idf, head.sparse, head.bias]
     if head.dense is not None:
         tensors.append(head.dense)
+    if parts.scope is not None:
+        tensors.extend(_scope_tensors(parts.scope).values())
     return all(bool(np.isfinite(tensor).all()) for tensor in tensors)

@@ -41,6 +41,8 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
     tfidf: Tfidf
     head: LinearHead
     beta: float
+    held_out: Floats
+    """Decisions on the validation texts of a head that was fitted on the training texts alone."""
     report: dict[str, Any]
 
 
@@ -112,7 +114,7 @@ def fit(
         "train_val_gap": train_accuracy - validation_accuracy,
         "beta": beta,
     }
-    return Fitted(tfidf=final[0], head=final[1], beta=beta, report=report)
+    return Fitted(tfidf=final[0], head=final[1], beta=beta, held_out=unseen, report=report)
 
 
 def check(train: Sequence[Example], validation: Sequence[Example], labels: Sequence[str]) -> None:

@@ -307,11 +307,16 @@ class Example(msgspec.Struct, frozen=True):
 
 
 class Prediction(msgspec.Struct, frozen=True):
-    """A label with its score in [0, 1], calibrated where the model is; None where it gives none."""
+    """A label with its score in [0, 1], calibrated where the model is; None where it gives none.
+
+    `oos` says whether the text is out of the task's scope, by `oos_score`: 0 is as far out as texts
+    in scope are on average, and more is farther. None where the model does not tell.
+    """
 
     label: str
     score: float | None
     oos: bool | None = None
+    oos_score: float | None = None
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):

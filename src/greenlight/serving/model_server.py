@@ -111,7 +111,7 @@ class ModelServer:
         return json_response(_Answer([self._rename(made) for made in predictions]))
 
     def _rename(self, made: Prediction) -> Prediction:
-        return Prediction(self._names[made.label], made.score, made.oos)
+        return msgspec.structs.replace(made, label=self._names[made.label])
 
 
 def _names_in(file: Path) -> list[str]:

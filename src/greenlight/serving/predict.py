@@ -152,6 +152,8 @@ def _results(
     task: str, made: Sequence[str] | None, attempt: Attempt[list[Prediction]]
 ) -> list[PredictResult]:
     return [
-        PredictResult(made[number] if made else None, task, Output(p.label, p.score, p.oos))
+        PredictResult(
+            made[number] if made else None, task, Output(p.label, p.score, p.oos, p.oos_score)
+        )
         for number, p in enumerate(attempt.value or ())
     ]

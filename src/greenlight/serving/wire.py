@@ -31,12 +31,14 @@ class PredictRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Output(msgspec.Struct, frozen=True):
-    """The answer to one text. `oos` is true where the text is out of the task's scope; `score` is
-    null where the model gives none."""
+    """The answer to one text. `oos` is true where the text is out of the task's scope, by
+    `oos_score`: 0 is as far out as texts in scope are on average, and more is farther. Both and
+    `score` are null where the model gives none."""
 
     label: str
     score: float | None
     oos: bool | None
+    oos_score: float | None
 
 
 class PredictResult(msgspec.Struct, frozen=True):

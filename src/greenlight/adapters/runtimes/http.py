@@ -1,8 +1,8 @@
 """A model behind HTTP: `POST <url>/predict` with `{"inputs": [text, …]}`.
 
-The answer is `{"predictions": [{"label": text, "score": number in [0, 1], "oos"?: bool}, …]}`,
-one per input and in their order; `score` is null where the model gives none. Anything else is an
-error.
+The answer is `{"predictions": [{"label": text, "score": number in [0, 1], "oos"?: bool,
+"oos_score"?: number}, …]}`, one per input and in their order; `score` is null where the model gives
+none. Anything else is an error.
 """
 
 from __future__ import annotations

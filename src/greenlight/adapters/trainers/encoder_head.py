@@ -26,7 +26,11 @@ from greenlight.models.embedding import (
 )
 from greenlight.models.features import WORDS, Floats
 from greenlight.models.linear import LinearHead
+from greenlight.models.scope import Scope, calibrate, remember
 from greenlight.ports import Example, Progress, Trained
+
+ENOUGH = 20
+"""Texts, in train and in validation, below which nothing is told of scope."""
 
 EMBEDDING_SHARE = 0.7
 """Of the time of a training, for the progress shown."""
@@ -41,6 +45,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Length of the embedding beside the TF-IDF vector, whose length is 1."""
     quantised: bool = True
     """8-bit encoder: a quarter of the size, about a third faster, nearly the same embeddings."""
+    oos_texts: Annotated[int, msgspec.Meta(ge=0)] = 80
+    """Learnt texts of each label that a text is compared with, to tell what is out of scope; 0
+    tells nothing, and is faster."""
+    oos_flagged: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05
+    """Share of texts in scope that may be called out of it."""
 
 
 class EncoderHeadTrainer:
@@ -85,7 +94,7 @@ class EncoderHeadTrainer:
         settings = fitting.read_settings(config, Settings)
         fitting.check(train, validation, labels)
         files = self._find(lambda _, words: progress(0.0, words))
-        parts = _encoder(files, quantised=settings.quantised)
+        parts = encoder_parts(files, quantised=settings.quantised)
         vectors = self._embed(parts, train, validation, progress)
         embedded = time.perf_counter()
         weighted = settings.embedding_weight * vectors
@@ -100,6 +109,7 @@ class EncoderHeadTrainer:
                 EMBEDDING_SHARE + (1 - EMBEDDING_SHARE) * share, words
             ),
         )
+        scope = self._scope(vectors, train, validation, labels, fitted, settings, seed)
         bundle.write(
             out,
             bundle.Parts(
@@ -109,16 +119,53 @@ class EncoderHeadTrainer:
                 tfidf=fitted.tfidf,
                 head=_absorb(fitted.head, settings.embedding_weight),
                 encoder=parts,
+                scope=scope,
             ),
         )
         report = {
             **fitted.report,
+            "oos": _told(scope, settings),
             "encoder": files.digest,
             "encoder_origin": files.origin,
             "embedding_seconds": embedded - start,
             "seconds": time.perf_counter() - start,
         }
         return Trained(folder=out, report=report)
+
+    def _scope(
+        self,
+        vectors: Floats,
+        train: Sequence[Example],
+        validation: Sequence[Example],
+        labels: Sequence[str],
+        fitted: fitting.Fitted,
+        settings: Settings,
+        seed: int,
+    ) -> Scope | None:
+        """What tells texts out of scope; None where it is not wanted, or there are too few texts.
+
+        It is calibrated as the head is: on validation texts, with what was learnt from `train`
+        alone, and then compares with both.
+        """
+        few = len(train) <= ENOUGH or len(validation) <= ENOUGH
+        if settings.oos_texts == 0 or few:
+            return None
+        numbers = {label: number for number, label in enumerate(labels)}
+        targets = np.array([numbers[row.label] for row in (*train, *validation)], np.int64)
+        most = settings.oos_texts
+        known = remember(vectors[: len(train)], targets[: len(train)], most=most, seed=seed)
+        centre, spread, threshold = calibrate(
+            known,
+            vectors[len(train) :],
+            fitted.beta * fitted.held_out.astype(np.float64),
+            flagged=settings.oos_flagged,
+        )
+        return Scope(
+            learnt=remember(vectors, targets, most=most, seed=seed),
+            centre=centre,
+            spread=spread,
+            threshold=threshold,
+        )
 
     def _embed(
         self,
@@ -135,7 +182,18 @@ class EncoderHeadTrainer:
         )
 
 
-def _encoder(files: encoder.EncoderFiles, *, quantised: bool) -> bundle.EncoderParts:
+def _told(scope: Scope | None, settings: Settings) -> dict[str, Any]:
+    if scope is None:
+        return {"reason": "not told: oos_texts is 0, or there are too few texts"}
+    return {
+        "texts": len(scope.learnt.vectors),
+        "threshold": scope.threshold,
+        "flagged": settings.oos_flagged,
+    }
+
+
+def encoder_parts(files: encoder.EncoderFiles, *, quantised: bool) -> bundle.EncoderParts:
+    """What a bundle carries of the encoder: the graph that embeds, and the tokenizer."""
     config = msgspec.json.decode(
         (files.folder / encoder.CONFIG).read_bytes(), type=encoder_graph.EncoderConfig
     )

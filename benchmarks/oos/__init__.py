@@ -1,0 +1,1 @@
+"""How well texts out of scope are told."""

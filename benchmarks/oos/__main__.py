@@ -1,0 +1,222 @@
+"""How well `encoder-head` tells texts out of scope, on three slices; how its score was chosen.
+
+    python -m benchmarks.oos
+
+The choice was made on rows that are in no slice: BANKING77's validation rows against CLINC150's
+`oos_train` and `oos_val`, and against training rows of intents that were held out (five draws).
+The slices: BANKING77's test rows against CLINC150's `oos_test`; against its banking-like intents
+(report only); and near-OOS, test rows of 15 of the 77 intents, held out of training in five other
+draws, against those of the rest (report only). Embeddings are remembered in GREENLIGHT_CACHE.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import track
+
+from benchmarks.harness import provenance, save
+from eval.oos_eval import evaluate
+from greenlight import datasets
+from greenlight.adapters.trainers.encoder_head import EncoderHeadTrainer, Settings, encoder_parts
+from greenlight.core.stats.ranking import auroc
+from greenlight.datasets import clinc150
+from greenlight.datasets.clinc150 import BANKING_LIKE, Clinc150
+from greenlight.download import cache_folder
+from greenlight.models import bundle, encoder, fitting, scope
+from greenlight.models.embedding import Embedder, EmbeddingCache, available_workers
+from greenlight.models.features import WORDS
+from greenlight.ports import Example
+
+DRAWS, HELD_OUT, SHARE, SEED = 5, 15, 0.1, 2025
+SIGNALS = ("energy", "confidence", "label", "density")
+GOALS = {"clinc": 0.995, "banking_like": 0.995, "near": 0.94}
+REQUIRED = 0.85
+
+Texts = Sequence[str]
+
+
+def silent(_share: float, _words: str) -> None:
+    """The bar counts fits, not steps."""
+
+
+class Bench:
+    """BANKING77 and CLINC150, and everything embedded once."""
+
+    def __init__(self) -> None:
+        """Read and embed; some minutes where nothing is remembered."""
+        self.settings = Settings()
+        where = datasets.places(os.environ)
+        self.clinc: Clinc150 = clinc150.load(where, silent)
+        banking = datasets.load("banking77", where)
+        self.test = _clean(banking.test)
+        self.train, self.validation = _split(_clean(banking.train))
+        files = encoder.find(os.environ, silent)
+        parts = encoder_parts(files, quantised=self.settings.quantised)
+        embedder = Embedder(parts.graph, parts.tokenizer, parts.token_limit)
+        self._cache = EmbeddingCache(cache_folder(os.environ) / "embeddings", embedder)
+
+    def embed(self, texts: Texts) -> Any:
+        """Embeddings of texts."""
+        return self._cache.embed(list(texts), workers=available_workers(), progress=silent)
+
+    def told(
+        self, train: list[Example], validation: list[Example], others: Mapping[str, Texts]
+    ) -> dict[str, Any]:
+        """The scaled signals of other texts under a model of these rows, [texts, 4] by name; under
+        `validation` those of the validation rows themselves."""
+        labels = sorted({row.label for row in train})
+        vectors = tuple(self.embed([row.text for row in rows]) for rows in (train, validation))
+        weight = np.float32(self.settings.embedding_weight)
+        recipe = fitting.Recipe(terms=WORDS, penalty=self.settings.C, seed=SEED)
+        dense = (weight * vectors[0], weight * vectors[1])
+        fitted = fitting.fit(train, validation, labels, recipe, vectors=dense, progress=silent)
+        numbers = {label: number for number, label in enumerate(labels)}
+        targets = np.array([numbers[row.label] for row in (*train, *validation)], np.int64)
+        most = self.settings.oos_texts
+        known = scope.remember(vectors[0], targets[: len(train)], most=most, seed=SEED)
+        held = fitted.beta * fitted.held_out.astype(np.float64)
+        centre, spread, _ = scope.calibrate(
+            known, vectors[1], held, flagged=self.settings.oos_flagged
+        )
+        learnt = scope.remember(np.concatenate(vectors), targets, most=most, seed=SEED)
+        found = {"validation": (scope.signals(known, vectors[1], held) - centre) / spread}
+        for name, texts in others.items():
+            there = self.embed(texts)
+            matrix = fitted.tfidf.matrix(texts)
+            decisions = fitted.beta * fitted.head.decide_all(matrix, weight * there)
+            raw = scope.signals(learnt, there, decisions.astype(np.float64))
+            found[name] = (raw - centre) / spread
+        return found
+
+
+def choice(bench: Bench) -> dict[str, Any]:
+    """Each signal alone, and what they come to, on rows that are in no slice."""
+    known = [*bench.clinc.oos["train"], *bench.clinc.oos["val"]]
+    told = bench.told(bench.train, bench.validation, {"out": known})
+    clinc = _areas(told["validation"], told["out"])
+    near = []
+    for draw in track(range(DRAWS, 2 * DRAWS), "the choice"):
+        kept, out = _held_out(bench.train, draw)
+        inside = [row for row in bench.validation if row.label not in {it.label for it in out}]
+        told = bench.told(kept, inside, {"out": [row.text for row in out]})
+        near.append(_areas(told["validation"], told["out"]))
+    return {
+        name: {"clinc": clinc[name], "near": float(np.mean([one[name] for one in near]))}
+        for name in clinc
+    }
+
+
+def near(bench: Bench) -> dict[str, Any]:
+    """Near-OOS on test rows, draw by draw."""
+    found = []
+    for draw in track(range(DRAWS), "near"):
+        kept, out = _held_out(bench.train, draw)
+        gone = {row.label for row in out}
+        sides = {
+            "in": [row.text for row in bench.test if row.label not in gone],
+            "out": [row.text for row in bench.test if row.label in gone],
+        }
+        inside = [row for row in bench.validation if row.label not in gone]
+        told = bench.told(kept, inside, sides)
+        judged = evaluate(*_both(scope.combine(told["in"]), scope.combine(told["out"])))
+        found.append({name: judged[name] for name in ("auroc", "accepted_at_95", "counts")})
+    values = [one["auroc"]["value"] for one in found]
+    accepted = [one["accepted_at_95"]["value"] for one in found]
+    return {
+        "auroc": {"value": float(np.mean(values)), "spread": float(np.std(values, ddof=1))},
+        "accepted_at_95": {"value": float(np.mean(accepted))},
+        "draws": found,
+    }
+
+
+def slices(bench: Bench) -> dict[str, Any]:
+    """The two slices of CLINC150, from a real bundle."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = str(Path(folder, "bundle"))
+        labels = sorted({row.label for row in bench.train})
+        EncoderHeadTrainer().train(
+            train=bench.train,
+            validation=bench.validation,
+            labels=labels,
+            config={},
+            seed=SEED,
+            out=out,
+            progress=silent,
+        )
+        size = sum(file.stat().st_size for file in Path(out).iterdir())
+        model = bundle.load(out)
+    inside = model.predict([row.text for row in bench.test])
+    hits = [made.label == row.label for made, row in zip(inside, bench.test, strict=True)]
+    found: dict[str, Any] = {"accuracy": float(np.mean(hits)), "bundle_bytes": size}
+    for name, texts in (
+        ("clinc", bench.clinc.oos["test"]),
+        ("banking_like", bench.clinc.of("test", BANKING_LIKE)),
+    ):
+        made = [*inside, *model.predict(texts)]
+        scores, flags = [one.oos_score for one in made], [one.oos for one in made]
+        truth = [False] * len(inside) + [True] * len(texts)
+        judged = evaluate([float(score or 0.0) for score in scores], truth, flags)
+        found[name] = {key: value for key, value in judged.items() if key != "roc"}
+    return found
+
+
+def _areas(inside: Any, outside: Any) -> dict[str, float]:
+    sides = {name: (inside[:, place], outside[:, place]) for place, name in enumerate(SIGNALS)}
+    sides["all four"] = scope.combine(inside), scope.combine(outside)
+    found = {}
+    for name, (near, far) in sides.items():
+        area = auroc(*_both(near, far))
+        assert area is not None
+        found[name] = area
+    return found
+
+
+def _both(inside: Any, outside: Any) -> tuple[list[float], list[bool]]:
+    truth = [False] * len(inside) + [True] * len(outside)
+    return [*inside.tolist(), *outside.tolist()], truth
+
+
+def _held_out(rows: list[Example], draw: int) -> tuple[list[Example], list[Example]]:
+    """Rows of the labels that stay, and of those that are drawn to be out of scope."""
+    labels = sorted({row.label for row in rows})
+    gone = set(np.random.default_rng(draw).permutation(labels)[:HELD_OUT].tolist())
+    return [r for r in rows if r.label not in gone], [r for r in rows if r.label in gone]
+
+
+def _clean(rows: Sequence[Example]) -> list[Example]:
+    return [Example(" ".join(row.text.split()), row.label) for row in rows]
+
+
+def _split(rows: list[Example]) -> tuple[list[Example], list[Example]]:
+    """Nine tenths of each label to learn from, a tenth to choose by."""
+    lot = np.random.default_rng(SEED)
+    held: set[int] = set()
+    for label in sorted({row.label for row in rows}):
+        own = [place for place, row in enumerate(rows) if row.label == label]
+        held |= set(lot.permutation(own)[: max(1, round(SHARE * len(own)))].tolist())
+    train = [row for place, row in enumerate(rows) if place not in held]
+    return train, [rows[place] for place in sorted(held)]
+
+
+def main() -> None:
+    """Measure everything and save it."""
+    began = provenance()
+    bench = Bench()
+    found = {
+        "choice": choice(bench),
+        "slices": slices(bench),
+        "near": near(bench),
+        "goals": GOALS,
+        "required": REQUIRED,
+    }
+    save("oos", began, found)
+
+
+if __name__ == "__main__":
+    main()
