@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, cast
+from typing import Any
 
-import httptools
 import uvloop
+
+from benchmarks.connection import Connection
 
 WORDS = (
     "Your card is on its way and should be with you within three working days. "
@@ -81,46 +82,27 @@ _STREAM = _head("200 OK", "text/event-stream; charset=utf-8", None)
 _CHUNKS = {usage: [_chunk(event) for event in events(usage)] for usage in (False, True)}
 
 
-class Provider(asyncio.Protocol):
-    """One connection; requests are answered one after another."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio."""
-        # uvloop's are no asyncio.Transport, and can do the same.
-        self._transport = cast(asyncio.Transport, transport)
-        self._parser = httptools.HttpRequestParser(self)
-        self._url, self._body = b"", b""
-
-    def data_received(self, data: bytes) -> None:
-        """See asyncio."""
-        self._parser.feed_data(data)
-
-    def on_url(self, url: bytes) -> None:
-        """See httptools."""
-        self._url += url
-
-    def on_body(self, body: bytes) -> None:
-        """See httptools."""
-        self._body += body
+class Provider(Connection):
+    """One connection to the provider."""
 
     def on_message_complete(self) -> None:
         """Answer."""
-        url, body, self._url, self._body = self._url, self._body, b"", b""
+        url, body = self.take()
         if not url.endswith(b"/chat/completions"):
-            self._transport.write(_NOTHING)
+            self.transport.write(_NOTHING)
         elif b'"stream":true' in body or b'"stream": true' in body:
             chunks = _CHUNKS[b'"include_usage":true' in body or b'"include_usage": true' in body]
-            self._transport.write(_STREAM + chunks[0])
+            self.transport.write(_STREAM + chunks[0])
             self._later(chunks, 1)
         else:
-            self._transport.write(_WHOLE)
+            self.transport.write(_WHOLE)
 
     def _go_on(self, chunks: list[bytes], at: int) -> None:
         """Send the chunk that is due, and see to the next one."""
-        if self._transport.is_closing():
+        if self.transport.is_closing():
             return
         last = at == len(chunks) - 1
-        self._transport.write(chunks[at] + _LAST_CHUNK if last else chunks[at])
+        self.transport.write(chunks[at] + _LAST_CHUNK if last else chunks[at])
         if not last:
             self._later(chunks, at + 1)
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from benchmarks.rollback.house import CLI, GATEWAYS, WORKERS, House, seconds, se
 from benchmarks.rollback.measures import violations
 from greenlight.core.errors import GreenlightError
 from greenlight.core.records import MILLISECOND, SECOND, Version
+from greenlight.testing.outages import file_away, locked
 
 BEFORE_S, AFTER_S = 5.0, 3.0
 """How long the candidate has users before the word, and how long the store is away after it."""
@@ -27,31 +27,8 @@ _LINE = re.compile(
 )
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Somebody else writes, and does not come to an end."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        connection.rollback()
-        connection.close()
-
-
-@contextmanager
-def moved_away(path: Path) -> Iterator[None]:
-    """The file has gone elsewhere for a while."""
-    away = path.with_name("elsewhere.db")
-    path.rename(away)
-    try:
-        yield
-    finally:
-        away.replace(path)
-
-
 OUTAGES: dict[str, Callable[[Path], AbstractContextManager[None]]] = {
-    "its file is moved away": moved_away,
+    "its file is moved away": file_away,
     "its file is locked": locked,
 }
 """What is wrong with the store → makes it so."""

@@ -14,12 +14,12 @@ import sys
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
-import httptools
 import msgspec
 import numpy as np
 import uvloop
+
+from benchmarks.connection import Connection
 
 MEDIAN_MS = 75.0
 SIGMA = 0.25
@@ -104,35 +104,16 @@ class Models:
         return self._made[name]
 
 
-class Connection(asyncio.Protocol):
-    """One connection; requests are answered one after another."""
+class Answering(Connection):
+    """One connection to the models."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio."""
-        # uvloop's are no asyncio.Transport, and can do the same.
-        self._transport = cast(asyncio.Transport, transport)
-        self._parser = httptools.HttpRequestParser(self)
-        self._url, self._body = b"", b""
-
-    def data_received(self, data: bytes) -> None:
-        """See asyncio."""
-        self._parser.feed_data(data)
-
-    def on_url(self, url: bytes) -> None:
-        """See httptools."""
-        self._url += url
-
-    def on_body(self, body: bytes) -> None:
-        """See httptools."""
-        self._body += body
-
     def on_message_complete(self) -> None:
         """Answer, in due time."""
-        name, _, what = self._url.decode().strip("/").partition("/")
-        body, self._url, self._body = self._body, b"", b""
+        url, body = self.take()
+        name, _, what = url.decode().strip("/").partition("/")
         if what == "predict":
             model = self._models.named(name)
             status, answer = model.answer(body)
@@ -145,11 +126,11 @@ class Connection(asyncio.Protocol):
             self._send(200 if name == "healthz" else 404, b"{}")
 
     def _send(self, status: int, body: bytes) -> None:
-        if self._transport.is_closing():
+        if self.transport.is_closing():
             return
         words = {200: "OK", 404: "Not Found", 500: "Internal Server Error"}[status]
         head = f"HTTP/1.1 {status} {words}\r\ncontent-type: application/json\r\n"
-        self._transport.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        self.transport.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
 
 
 def truth_in(rows: Path) -> dict[str, str]:
@@ -160,7 +141,7 @@ def truth_in(rows: Path) -> dict[str, str]:
 
 async def _serve(port: int, models: Models) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(models), "127.0.0.1", port, backlog=1024)
+    server = await loop.create_server(lambda: Answering(models), "127.0.0.1", port, backlog=1024)
     async with server:
         await server.serve_forever()
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from greenlight.core.alarms import Reading, Unseen
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.records import Epoch, Replica, Rollout
 from greenlight.core.watches import Watches
 from greenlight.lookup import everything
-from greenlight.ports import Records, Store
+from greenlight.ports import Store
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +27,10 @@ _MOST = 64
 """Rollouts that are remembered; of more the one looked at least recently is forgotten."""
 
 
-def heard(records: Records, stale_after: int, now: int) -> list[Replica]:
+def heard(replicas: Iterable[Replica], stale_after: int, now: int) -> list[Replica]:
     """The gateways that are not gone."""
     since = now - GONE * stale_after
-    return [replica for replica in everything(records, Replica) if replica.at > since]
+    return [replica for replica in replicas if replica.at > since]
 
 
 class _Known:
@@ -93,7 +94,8 @@ def _see(
 ) -> Unseen | None:
     """Ask for the minutes that are over since the last look; returns what keeps them from view."""
     rules, watches = policy.rollout, known.watches
-    flushed = [replica.flushed_through for replica in heard(store, rules.stale_after, now)]
+    there = heard(everything(store, Replica), rules.stale_after, now)
+    flushed = [replica.flushed_through for replica in there]
     if not flushed:
         return "stale"
     # A copy may be as much later than its request as `grace` allows.

@@ -79,11 +79,11 @@ class Killable(Quick):
         self.world.standing = self.said.standing
         self.known = self.said if heard else self.known
 
-    def widen_unaware(self) -> None:
-        """A controller that does not know of the kill switch widens."""
+    def unaware(self, action: Action) -> None:
+        """What a controller does that does not know of the kill switch."""
         found = survey(self.store, TASK, approved, self.clock.now())
         assert found is not None
-        order = Order(action=Action.WIDEN, by="ben", why="looks well")
+        order = Order(action=action, by="ben", why="looks well")
         decide(
             self.store,
             found.rollout,
@@ -159,7 +159,7 @@ def test_a_widen_in_flight_undoes_no_kill() -> None:
     it.run(2 * SECOND)
     it.use(heard=False)
     killed_at = it.clock.now()
-    it.widen_unaware()
+    it.unaware(Action.WIDEN)
     widened = it.routing()
     assert (widened.weight, widened.kill) == (0.5, 0)
     it.world.tick(SECOND)
@@ -184,7 +184,7 @@ def test_a_promotion_that_the_kill_came_before_is_undone(lag: int) -> None:
         it.run(MINUTE, until=lambda: it.now().step == 1)
         it.use(heard=False)
         killed_at = it.clock.now()
-        _promote_unaware(it)
+        it.unaware(Action.PROMOTE)
         it.world.tick(SECOND)
         assert it.met(killed_at) == {(it.versions[0], None)}, "no gateway took the promotion over"
         it.known = it.said
@@ -411,23 +411,6 @@ def _order(it: Killable, action: Action) -> Decision:
         roles=QUORUM,
         authorise=approved,
         kill=it.known,
-        now=it.clock.now(),
-        random=it.ids.bytes,
-    )
-
-
-def _promote_unaware(it: Killable) -> None:
-    found = survey(it.store, TASK, approved, it.clock.now())
-    assert found is not None
-    order = Order(action=Action.PROMOTE, by="ben", why="looks well")
-    decide(
-        it.store,
-        found.rollout,
-        found.epoch,
-        entries=found.seen.entries,
-        closed=found.seen.closed,
-        situation=msgspec.structs.replace(found.situation, order=order),
-        fence=None,
         now=it.clock.now(),
         random=it.ids.bytes,
     )

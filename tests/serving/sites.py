@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,40 +94,6 @@ async def scene(
         async with serving(gateway) as client:
             yield Scene(world, gateway, client, {made.name: made for made in providers})
     world.store.close()
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Somebody else writes, and does not come to an end."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        connection.rollback()
-        connection.close()
-
-
-@contextmanager
-def file_away(path: Path) -> Iterator[None]:
-    """The file has gone elsewhere for a while."""
-    away = path.with_name("elsewhere.db")
-    path.rename(away)
-    try:
-        yield
-    finally:
-        away.replace(path)
-
-
-@contextmanager
-def folder_away(path: Path) -> Iterator[None]:
-    """The whole folder has."""
-    away = path.parent.with_name("elsewhere")
-    path.parent.rename(away)
-    try:
-        yield
-    finally:
-        away.rename(path.parent)
 
 
 class Witness:

@@ -16,6 +16,7 @@ from greenlight.core.assignment import bucket
 from greenlight.core.records import MILLISECOND, SECOND, Inference
 from greenlight.core.states import Status
 from greenlight.lookup import everything
+from greenlight.testing.outages import file_away, folder_away, locked
 from tests.serving.harness import SALT, asynchronous
 from tests.serving.provider import breaking, failing, saying, silent
 from tests.serving.sites import (
@@ -23,9 +24,6 @@ from tests.serving.sites import (
     C2,
     Scene,
     Witness,
-    file_away,
-    folder_away,
-    locked,
     scene,
     watching,
 )

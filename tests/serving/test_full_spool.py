@@ -20,9 +20,10 @@ import pytest
 
 from greenlight.core.records import SECOND
 from greenlight.serving.spool import SpoolFull
+from greenlight.testing.outages import locked
 from tests.serving.harness import QUICK, Client, asynchronous, eventually
 from tests.serving.provider import providing
-from tests.serving.sites import Site, Witness, locked, scene
+from tests.serving.sites import Site, Witness, scene
 from tests.serving.test_processes import process
 from tests.serving.test_spool import QUICK as QUICK_SPOOL
 from tests.serving.test_spool import Bench

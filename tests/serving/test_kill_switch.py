@@ -20,6 +20,7 @@ from greenlight.core.killing import KillEntry
 from greenlight.core.records import HOUR, MILLISECOND, Epoch, Replica, Version
 from greenlight.core.routing import Standing
 from greenlight.serving.routing import Closed, Route, RoutingTable, Served
+from greenlight.testing.outages import file_away, locked
 from tests.adapters.test_kill_file import put
 from tests.core.test_killing import JUDGE, word
 from tests.serving.harness import (
@@ -34,7 +35,6 @@ from tests.serving.harness import (
     eventually,
     serving,
 )
-from tests.serving.sites import file_away, locked
 from tests.serving.test_processes import installation, process
 
 

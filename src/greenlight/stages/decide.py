@@ -87,13 +87,12 @@ def decide(
     before, seen = evidence_of(store, rollout, policy)
     evidence = ev.fold(before, entries, policy, splits(store, rollout))
     evidence.closed = dict(closed)
-    situation = msgspec.structs.replace(
-        situation, untrusted_since=untrusted_since(store, rollout.id)
-    )
+    past = latest(store, rollout.id)
+    situation = msgspec.structs.replace(situation, untrusted_since=untrusted_since(past))
     verdict = judge(situation, evidence, policy, now)
     last_seq = entries[-1].seq if entries else seen
     decision = Decision(
-        id=_id(store, rollout, now, random),
+        id=_id(past, now, random),
         task=rollout.task,
         rollout=rollout.id,
         action=verdict.action,
@@ -104,7 +103,7 @@ def decide(
         policy_digest=rollout.policy_digest,
         at=now,
     )
-    news = _is_news(store, decision)
+    news = not past or _gist(past[0]) != _gist(decision)
     if not entries and not news:
         return None
     appends: list[Record] = list(entries)
@@ -140,11 +139,15 @@ def decide(
     return decision if news else None
 
 
-def _id(store: Records, rollout: Rollout, now: int, random: Callable[[int], bytes]) -> str:
+def latest(records: Records, rollout: str) -> list[Decision]:
+    """The newest decisions on a rollout, the newest first."""
+    return records.scan(Decision, {"rollout": rollout}, newest_first=True, limit=LOOK_BACK)
+
+
+def _id(past: Sequence[Decision], now: int, random: Callable[[int], bytes]) -> str:
     """An id after that of the newest decision, though a clock had gone ahead when that was made:
     the order of ids is the order in which decisions were written."""
-    last = store.scan(Decision, {"rollout": rollout.id}, newest_first=True, limit=1)
-    soonest = max((ids.time_of(decision.id) + MILLISECOND for decision in last), default=now)
+    soonest = ids.time_of(past[0].id) + MILLISECOND if past else now
     return ids.fresh(max(now, soonest), random)
 
 
@@ -173,26 +176,23 @@ def grounds(
     }
 
 
-def untrusted_since(store: Records, rollout: str) -> int | None:
-    """When the unbroken row of holds of untrusted evidence began that the last decision is in."""
+def untrusted_since(past: Sequence[Decision]) -> int | None:
+    """When the unbroken row of holds of untrusted evidence began that the last decision is in.
+
+    Args:
+        past: the newest decisions, the newest first (`latest`).
+    """
     since = None
-    for decision in store.scan(Decision, {"rollout": rollout}, newest_first=True, limit=LOOK_BACK):
+    for decision in past:
         if decision.action != Action.HOLD or decision.code not in UNTRUSTED:
             break
         since = decision.at
     return since
 
 
-def _is_news(store: Store, decision: Decision) -> bool:
-    """Whether it differs from the last one: a controller that waits writes nothing."""
-    last = store.scan(Decision, {"rollout": decision.rollout}, newest_first=True, limit=1)
-    if not last:
-        return True
-    return _gist(last[0]) != _gist(decision)
-
-
 def _gist(decision: Decision) -> tuple[Any, ...]:
-    """What makes a decision news; of an alarm it is how it stands, and not what was measured."""
+    """What makes a decision news, for a controller that waits writes nothing; of an alarm it is how
+    it stands, and not what was measured."""
     readings = decision.evidence.get("situation", {}).get("alarms", {})
     alarms = {
         name: (reading["judgement"], {arm: one["state"] for arm, one in reading["arms"].items()})

@@ -90,7 +90,8 @@ def observe(
         page: how many exposures or events to take in, for who only wants to know how it stands.
     """
     rules, most = policy.rollout, _PAGE if page is None else page
-    replicas = heard(store, rules.stale_after, now)
+    gateways = list(everything(store, Replica))
+    replicas = heard(gateways, rules.stale_after, now)
     live = [replica for replica in replicas if replica.at > now - rules.stale_after]
     found = []
     if live:
@@ -119,7 +120,7 @@ def observe(
         soaking_since=_soaking_since(replicas, epoch),
         unreachable_since=_unreachable_since(live, epoch),
         control_down_since=_control_down_since(live, epoch),
-        acknowledged=routing.acknowledged(everything(store, Replica), rollout.task),
+        acknowledged=routing.acknowledged(gateways, rollout.task),
         arms=store.summarise(rollout.id),
     )
 

@@ -17,7 +17,7 @@ from greenlight.lookout import Lookout
 from greenlight.lookup import evidence_of, splits
 from greenlight.ports import Store
 from greenlight.stages import release_windows, roll_out
-from greenlight.stages.decide import untrusted_since
+from greenlight.stages.decide import latest, untrusted_since
 from greenlight.stages.observe import Observation, observe
 
 
@@ -82,9 +82,8 @@ def known(store: Store, found: Survey) -> ev.Evidence:
 
 def ahead(store: Store, found: Survey, now: int) -> waiting.Ahead:
     """What comes next for the rollout, and what it waits for."""
-    situation = msgspec.structs.replace(
-        found.situation, untrusted_since=untrusted_since(store, found.rollout.id)
-    )
+    since = untrusted_since(latest(store, found.rollout.id))
+    situation = msgspec.structs.replace(found.situation, untrusted_since=since)
     return waiting.ahead(situation, known(store, found), found.policy, now)
 
 

@@ -1,5 +1,6 @@
 """Shipped fakes: a clock that moves when told, a world of users whose true opinion is known
-(`testing.world`), and a provider of chat completions that answers by a rule (`testing.provider`).
+(`testing.world`), a provider of chat completions that answers by a rule (`testing.provider`), and
+what can be wrong with a store's file (`testing.outages`).
 """
 
 from __future__ import annotations

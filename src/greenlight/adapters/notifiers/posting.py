@@ -27,8 +27,8 @@ _EXCERPT = 100
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: what is signed is for the address that it was given."""
+class NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: what is signed, or a key, is for the address that it was given."""
 
     def redirect_request(
         self,
@@ -61,7 +61,7 @@ def post(
     """
     known = {"Content-Type": "application/json", "User-Agent": f"greenlight/{__version__}"}
     request = urllib.request.Request(url, data=body, headers={**known, **headers}, method="POST")
-    opener = urllib.request.build_opener(_Stay())
+    opener = urllib.request.build_opener(NoRedirects())
     try:
         opener.open(request, timeout=patience).close()
     except urllib.error.HTTPError as error:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import http.client
 import urllib.error
 import urllib.request
-from email.message import Message
-from typing import IO, NamedTuple
+from typing import NamedTuple
+
+from greenlight.adapters.notifiers.posting import NoRedirects
 
 _EXCERPT = 4096
 
@@ -23,21 +24,6 @@ class Silent(Exception):
     """No answer; the text says why."""
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect, as the gateway does not: a key is for the address that it was given."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: Message,
-        newurl: str,
-    ) -> None:
-        return None
-
-
 def get(url: str, *, key: str | None = None, patience: float) -> Answer:
     """What a GET is answered by, directly and without a proxy, as the gateway asks.
 
@@ -49,7 +35,7 @@ def get(url: str, *, key: str | None = None, patience: float) -> Answer:
     Raises:
         Silent: no answer in time, or none that is HTTP.
     """
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay())
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirects())
     try:
         request = urllib.request.Request(url)
         if key is not None:
