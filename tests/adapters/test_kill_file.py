@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -129,6 +130,18 @@ def test_a_broken_file_is_kept_beside_the_new_one(path: Path) -> None:
     path.write_text("{", encoding="utf-8")
     write(path, lambda there: again(there, "intent"))
     assert path.with_name("kill.json.broken").read_text(encoding="utf-8") == "{"
+    assert set(kill_file._read(path)[0]) == {"intent"}
+
+
+def test_an_entry_that_cannot_be_read_is_kept_beside_the_new_file(path: Path) -> None:
+    """A newer version may have written it: the next word on another task must not lose it."""
+    write(path, lambda there: again(there, "intent"))
+    entries = json.loads(path.read_text(encoding="utf-8"))["entries"]
+    newer = {"entries": {**entries, "spam": {**entries["intent"], "more": 1}}}
+    path.write_text(json.dumps(newer), encoding="utf-8")
+    write(path, lambda there: again(there, "intent"))
+    kept = path.with_name("kill.json.broken").read_text(encoding="utf-8")
+    assert json.loads(kept) == newer
     assert set(kill_file._read(path)[0]) == {"intent"}
 
 

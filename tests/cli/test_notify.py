@@ -98,7 +98,17 @@ class TestTest:
         assert "notify.ops.secret: the variable HOOK_SECRET is not set" in result.stderr
         assert found.posts == []
 
-    @pytest.mark.parametrize("value", ["file:///etc/passwd", "s3cr3t", "ftp://h/s3cr3t", "http://"])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "file:///etc/passwd",
+            "s3cr3t",
+            "ftp://h/s3cr3t",
+            "http://",
+            "https://[s3cr3t/",
+            "https://h:s3cr3t/",
+        ],
+    )
     def test_a_variable_that_holds_no_address(self, project: Project, value: str) -> None:
         add(project, "chat", 'kind = "slack"', 'url = "env:CHAT_URL"')
         settings = config.load(project.file, {})

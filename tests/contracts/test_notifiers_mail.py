@@ -96,6 +96,11 @@ class TestEmail:
             mailer(certificate, box.port).send(NOTICE)
         assert len(box.mails) == 1
 
+    def test_a_password_that_smtp_cannot_take(self, certificate: Path) -> None:
+        with mailbox(certificate) as box, pytest.raises(NotDelivered, match="ASCII") as caught:
+            mailer(certificate, box.port, password="schlüssel").check()
+        assert caught.value.retry and box.users == []
+
     def test_a_check_sends_nothing(self, certificate: Path) -> None:
         with mailbox(certificate) as box:
             mailer(certificate, box.port).check()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -80,8 +81,8 @@ def write(path: Path, next_word: Callable[[Mapping[str, KillEntry]], KillEntry])
 
     Args:
         path: the file, made where it is missing, but not its folder: that may be another machine's
-            which is not mounted. A file that is no kill file is kept beside it, under a name that
-            ends in `.broken`.
+            which is not mounted. One that holds what cannot be read is copied first, to a name
+            that ends in `.broken`.
         next_word: given what is in the file, gives the signed word to put there.
 
     Raises:
@@ -90,12 +91,13 @@ def write(path: Path, next_word: Callable[[Mapping[str, KillEntry]], KillEntry])
     """
     with _turn(path):
         try:
-            there, _ = _read(path)
+            there, faults = _read(path)
         except FileNotFoundError:
-            there = {}
-        except ValueError:
-            os.replace(path, path.with_name(path.name + ".broken"))
-            there = {}
+            there, faults = {}, []
+        except ValueError as error:
+            there, faults = {}, [str(error)]
+        if faults:
+            shutil.copyfile(path, path.with_name(path.name + ".broken"))
         entry = next_word(there)
         _replace(path, {**there, entry.task: entry})
     return entry

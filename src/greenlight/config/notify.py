@@ -121,16 +121,23 @@ def _mail_problems(channel: NotifySettings) -> Iterable[str]:
         yield "security: without it anybody on the way could read the password"
     for name, addresses in (("sender", (channel.sender,)), ("to", channel.to or ())):
         for address in addresses:
-            if address is not None and not _ADDRESS.fullmatch(address):
+            if address is not None and not (address.isascii() and _ADDRESS.fullmatch(address)):
                 yield f"{name}: {address!r} is no address; write one such as ops@acme.example"
 
 
-def _is_address(text: str) -> bool:
-    """Whether this is an address of the web that holds no secret."""
+def is_web(text: str) -> bool:
+    """Whether this is an address of the web."""
     try:
         found = urlsplit(text)
         _ = found.port  # where it is no number this says so
     except ValueError:
         return False
-    plain = "@" not in found.netloc and not found.query and not re.search(r"\s", text)
-    return found.scheme in ("http", "https") and bool(found.hostname) and plain
+    return found.scheme in ("http", "https") and bool(found.hostname)
+
+
+def _is_address(text: str) -> bool:
+    """Whether this is an address of the web that holds no secret."""
+    if not is_web(text) or re.search(r"\s", text):
+        return False
+    found = urlsplit(text)
+    return "@" not in found.netloc and not found.query

@@ -48,7 +48,12 @@ def attend(app: App, *, stopping: Callable[[], bool] = lambda: False) -> None:
         LostLease: this process was silent for too long, and another one goes on.
         StoreError: the store is away.
     """
-    if not stage.open_incidents(app.store) or not _BUSY.acquire(blocking=False):
+    now = app.clock.now()
+    going = any(
+        aftermath.is_complete(one) or aftermath.due(one, now) is not None
+        for one in stage.open_incidents(app.store)
+    )
+    if not going or not _BUSY.acquire(blocking=False):
         return
     try:
         with _leading(app) as (fence, lost):

@@ -142,11 +142,13 @@ def start_drill(
 
 
 def _bad_share(app: App, task: str) -> float | None:
-    """The share of BAD in what was last said of a task's answers; None: too few were judged."""
+    """The share of BAD in what was last said of control's answers; None: too few were judged."""
     now = app.clock.now()
     found = app.store.answers(task, since=now - DAY, until=now, limit=_JUDGED)
     said = []
-    for _, words in found:
+    for one, words in found:
+        if one.variant is not Variant.CONTROL:
+            continue
         said += [word.value for word in words if word.metric == "quality"][-1:]
     return 1 - sum(said) / len(said) if len(said) >= ENOUGH_JUDGED else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -29,9 +30,10 @@ from greenlight.stages.roll_out import current_epoch
 T = TypeVar("T")
 
 _CLOCK = SystemClock()
+log = logging.getLogger(__name__)
 
 PATIENCE_S = 1.5
-"""How long the store may take to tell what it knows; nobody waits for it any longer."""
+"""How long store or disk may take to tell what they know; nobody waits for them any longer."""
 
 _WAIT_S = 1.0
 """How long gateways may take to tell that they obey."""
@@ -67,9 +69,11 @@ def judge_of(settings: Settings) -> Judge:
 
 
 def open_kill_switch(settings: Settings) -> KillFile:
-    """The kill switch, looked at once."""
+    """The kill switch, looked at once; a disk that does not answer keeps nothing from starting."""
     found = KillFile(settings.kill_path, judge_of(settings))
-    found.look()
+    faults = patiently(found.look)
+    for fault in (f"{settings.kill_path}: no answer",) if faults is None else faults:
+        log.warning("kill switch: %s", fault)
     return found
 
 
@@ -184,12 +188,12 @@ def _obeying(settings: Settings, entry: KillEntry) -> dict[str, bool]:
         store.close()
 
 
-def patiently(work: Callable[[], T], seconds: float = PATIENCE_S) -> T | None:
-    """What work gives; None where it fails, or takes longer than so many seconds."""
+def patiently(work: Callable[[], T]) -> T | None:
+    """What work gives; None where it fails, or takes longer than `PATIENCE_S`."""
     try:
-        return within(seconds, work)
+        return within(PATIENCE_S, work)
     except Exception:
-        return None  # whatever is wrong with the store, what it was to tell is not needed
+        return None  # whatever is wrong there, what it was to tell is not needed
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:

@@ -6,12 +6,11 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import msgspec
 
 from greenlight.config import NotifySettings, Settings
-from greenlight.config.notify import PORTS
+from greenlight.config.notify import PORTS, is_web
 from greenlight.core import ids
 from greenlight.core.errors import ConfigError, NotFound
 from greenlight.core.notices import Backlog, Notice, trial
@@ -78,7 +77,7 @@ def open_notifier(
     if channel.kind == "email":
         return open_mail(settings, name, environ)
     url = resolved(channel.url, f"notify.{name}.url", environ)
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    if not is_web(url):
         # It is not shown, for it is a secret.
         where = (channel.url or "").removeprefix("env:")
         raise ConfigError([f"notify.{name}.url: the variable {where} holds no https:// address"])

@@ -108,6 +108,9 @@ class EmailNotifier:
             # A connection that fails half-way is told of as if the server had closed it.
             broken = error.__context__ if isinstance(error.__context__, OSError) else None
             raise (self._broken(broken) if broken else _failure(error)) from None
+        except UnicodeEncodeError:
+            problem = "user or password has a letter that is not ASCII, which SMTP cannot take"
+            raise NotDelivered(problem, retry=True) from None
         except OSError as error:
             raise self._broken(error) from None
         # What was taken over stays so, whatever the server thinks of a farewell.
