@@ -96,6 +96,7 @@ def measure(filled: Path, unit: str | None) -> dict[str, Any]:
             [FolderBlobs(folder / "raw")],
             Order(task="intent", unit=unit, before=FOREVER, initiator="benchmark"),
             places=[],
+            drills=folder / "drills",
             now=lambda: FOREVER,
             random=random.Random(3).randbytes,
             progress=progress,

@@ -345,9 +345,7 @@ def _levels(tests: dict[str, Any]) -> list[str]:
 def load_tests() -> dict[str, Any]:
     """The results of load tests that are there, by the names of their files."""
     files = [RESULTS / f"{name}.json" for name in LOAD_TESTS]
-    return {
-        file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()
-    }
+    return {it.stem: json.loads(it.read_text(encoding="utf-8")) for it in files if it.exists()}
 
 
 def documents() -> dict[Path, str]:

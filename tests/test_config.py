@@ -233,6 +233,30 @@ def test_heads_lie_beside_the_store_unless_they_are_kept_elsewhere(tmp_path: Pat
     assert elsewhere.heads_path == Path("/mnt/a/b.jsonl")
 
 
+@pytest.mark.parametrize(
+    ("capture", "says"),
+    [
+        (
+            "share = 0",
+            "capture.share: 0.0: in staging texts are kept; use more than 0, such as 1.0",
+        ),
+        (
+            'mask = ["input", "output"]',
+            "capture.mask: in staging texts are kept; leave out input, output or both",
+        ),
+    ],
+)
+def test_in_staging_texts_are_kept(tmp_path: Path, capture: str, says: str) -> None:
+    """O0: capture is on in staging; elsewhere it may be off."""
+    text = f"{VALID}[tasks.intent.capture]\n{capture}\n"
+    config.load(write(tmp_path, text), {})
+    staging = text.replace("[people.ana]", 'environment = "staging"\n[people.ana]', 1)
+    [found] = faults(tmp_path, staging)
+    assert found.endswith(f"tasks.intent.{says}")
+    some = staging.replace(capture, 'share = 0.01\nmask = ["input"]')
+    config.load(write(tmp_path, some), {})
+
+
 def test_in_prod_operations_signs_too(tmp_path: Path) -> None:
     """G1: ML lead 1 and product owner 1 always; operations joins in prod."""
     prod = VALID.replace("[people.ana]", 'environment = "prod"\n[people.ana]', 1)

@@ -75,6 +75,9 @@ A run is one turn of the pipeline
   promotion, and the controller **undoes** it: the versions change places again.
 
 {rollout_table}
+
+Widen, promote, rollback and withdraw also happen by a person's order, at once and without a
+controller.
 """
 
 

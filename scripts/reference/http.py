@@ -13,6 +13,7 @@ from greenlight.core.errors import GreenlightError
 from greenlight.serving import http, openapi
 from greenlight.serving.ledger_meter import LedgerMeter
 from greenlight.serving.meters import Meters
+from greenlight.serving.notify_meter import NotifyMeter
 from greenlight.serving.pipeline_meters import PipelineMeters
 from scripts.reference.blocks import table
 
@@ -85,6 +86,7 @@ def _metrics() -> Iterator[tuple[str, str, str]]:
             family = next(iter(found.collect()))
             yield _row(family, found._labelnames)
     yield from map(_family, LedgerMeter(lambda: None).collect())
+    yield from map(_family, NotifyMeter(lambda: []).collect())
 
 
 def _family(family: Metric) -> tuple[str, str, str]:

@@ -62,6 +62,7 @@ def look() -> dict[str, Any]:
         "at": NOW,
         "gateways": 2,
         "gateway": "http://127.0.0.1:8400",
+        "kill_faults": [],
         "tasks": {
             "intent": {
                 "live": "intent@6",

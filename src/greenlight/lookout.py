@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from greenlight.core.alarms import Reading, Unseen
 from greenlight.core.policy import DecisionPolicy
@@ -51,7 +51,12 @@ class Lookout:
         self._lock = threading.Lock()
 
     def look(
-        self, store: Store, rollout: Rollout, policy: DecisionPolicy, now: int
+        self,
+        store: Store,
+        rollout: Rollout,
+        policy: DecisionPolicy,
+        now: int,
+        replicas: Iterable[Replica] | None = None,
     ) -> dict[str, Reading]:
         """How the alarms of a running rollout stand, by name; those that do not apply are absent.
 
@@ -63,6 +68,7 @@ class Lookout:
             rollout: it has not ended.
             policy: frozen at its start.
             now: microseconds since 1970-01-01 UTC.
+            replicas: every gateway that the store knows; without them it is asked.
         """
         if not policy.alarms:
             return {}
@@ -70,7 +76,9 @@ class Lookout:
             known = self._of(store, rollout, policy)
             if known is None:
                 return {}
-            unseen = _see(store, rollout, policy, known, now)
+            gateways = everything(store, Replica) if replicas is None else replicas
+            there = heard(gateways, policy.rollout.stale_after, now)
+            unseen = _see(store, rollout, policy, known, there, now)
             return known.watches.read(now, unseen)
 
     def _of(self, store: Store, rollout: Rollout, policy: DecisionPolicy) -> _Known | None:
@@ -90,11 +98,15 @@ class Lookout:
 
 
 def _see(
-    store: Store, rollout: Rollout, policy: DecisionPolicy, known: _Known, now: int
+    store: Store,
+    rollout: Rollout,
+    policy: DecisionPolicy,
+    known: _Known,
+    there: Sequence[Replica],
+    now: int,
 ) -> Unseen | None:
     """Ask for the minutes that are over since the last look; returns what keeps them from view."""
     rules, watches = policy.rollout, known.watches
-    there = heard(everything(store, Replica), rules.stale_after, now)
     flushed = [replica.flushed_through for replica in there]
     if not flushed:
         return "stale"

@@ -49,19 +49,22 @@ SHORTEST_PREFIX = 4
 _LABEL = re.compile(r"[\w.-]+@[\w.-]+")
 
 
-def evidence_of(records: Records, rollout: Rollout, policy: DecisionPolicy) -> tuple[Evidence, int]:
-    """What a rollout's journal comes to, and the number of its newest entry (0 before the first).
+def evidence_of(
+    records: Records, rollout: Rollout, policy: DecisionPolicy
+) -> tuple[Evidence, EvidenceState | None]:
+    """What a rollout's journal comes to, and the state that is stored of it (None before the first
+    entry).
 
     A state that another version of the engine wrote is folded anew.
     """
     stored = records.get(EvidenceState, rollout.id)
     if stored is None:
-        return begin(policy), 0
+        return begin(policy), None
     try:
-        return thaw(stored.state), stored.last_seq
+        return thaw(stored.state), stored
     except msgspec.ValidationError:
         entries = everything(records, JournalEntry, {"rollout": rollout.id})
-        return fold(begin(policy), entries, policy, splits(records, rollout)), stored.last_seq
+        return fold(begin(policy), entries, policy, splits(records, rollout)), stored
 
 
 def splits(records: Records, rollout: Rollout) -> dict[int, float]:

@@ -122,6 +122,8 @@ KILL = {
     "gateways_reached": 1,
 }
 
+FAULT = "/srv/acme/.greenlight/kill.json: no kill file; what was read before stays in force"
+
 
 def found(rollout: Any = None, *, gateways: int = 2, **task: Any) -> dict[str, Any]:
     """What a look gives."""
@@ -131,6 +133,7 @@ def found(rollout: Any = None, *, gateways: int = 2, **task: Any) -> dict[str, A
         "at": NOW,
         "gateways": gateways,
         "gateway": "http://127.0.0.1:8400",
+        "kill_faults": [],
         "tasks": {
             "intent": {
                 "live": "intent@1",
@@ -173,6 +176,7 @@ STATES: dict[str, dict[str, Any]] = {
     "running": running(),
     "alarms": running(alarms=ALARMS),
     "killed": found(kill=KILL),
+    "kill file": {**found(), "kill_faults": [FAULT]},
     "paused": running(paused="ben (product_owner): a holiday"),
     "no gateway": found({**ROLLOUT}, gateways=0, gateways_reached=0),
     "pending": pending(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from greenlight import wiring
+from greenlight import artifacts, wiring
 from greenlight.core import ids, jsonl
 from greenlight.core.curation import Row
 from greenlight.core.labelling import pseudonym
@@ -20,6 +21,7 @@ from greenlight.entrypoints.cli import main
 from greenlight.recording import finish_dataset
 from greenlight.serving.segments import encode
 from greenlight.testing import step
+from greenlight.wiring import retention
 from tests.cli.project import Project
 from tests.contracts.making import feedback, inference
 from tests.stages.office import Office, rollout
@@ -270,6 +272,39 @@ def test_what_would_come_back_is_refused(project: Project, monkeypatch: pytest.M
     later = now + HOUR + MINUTE
     (spool / "dead-00000001.jsonl").write_bytes(encode(inference("i9", unit=ANA, at=later)))
     project.ok("purge", "intent", "--unit", ANA, "--yes")
+
+
+@pytest.mark.parametrize(
+    ("words", "asked", "refused"),
+    [
+        (["--unit", ANA], 0, True),
+        (["--unit", "ben"], 0, False),
+        (["--older-than", "90d"], 100 * DAY, True),
+        (["--older-than", "90d"], DAY, False),
+    ],
+)
+def test_a_drill_that_kept_a_copy_is_deleted_first(
+    project: Project, words: list[str], asked: int, refused: bool
+) -> None:
+    """D11: a failed drill keeps its installation, and a data set with what users wrote in it."""
+    with project.opened() as (settings, office):
+        now = fill(office)
+    place = settings.state / retention.DRILLS
+    row = Row("hello", "card", pseudonym("intent", ANA), ids.uuid7(now - asked, bytes(10)))
+    folder = place / "d-1" / "data" / "processed" / ("0" * 64)
+    folder.mkdir(parents=True)
+    (folder / "test.jsonl").write_bytes(jsonl.encode([row]))
+    artifacts.seal(folder, {"task": "intent", "counts": {"test": 1}})
+    if not refused:
+        project.ok("purge", "intent", *words, "--yes")
+        return
+    for how in ("--dry-run", "--yes"):
+        said = project.refused(2, "purge", "intent", *words, how)
+        assert f"a drill keeps a copy of what is to be erased: {place / 'd-1'}" in said
+        assert "nothing was erased" in said and "delete the folder" in said
+    assert len(names(project)) == 3
+    shutil.rmtree(place / "d-1")
+    project.ok("purge", "intent", *words, "--yes")
 
 
 def test_copies_that_people_made_are_pointed_out(project: Project) -> None:

@@ -11,13 +11,17 @@ import pytest
 from click.testing import CliRunner, Result
 
 from greenlight import config, wiring
+from greenlight.core import ids
 from greenlight.core.drill import Findings
-from greenlight.core.records import SECOND
+from greenlight.core.records import HOUR, SECOND, Replica
+from greenlight.core.states import Variant
 from greenlight.entrypoints import drill
 from greenlight.entrypoints.cli import main
 from greenlight.entrypoints.drill import Options
 from greenlight.entrypoints.drill.options import Held, body
+from greenlight.wiring import drilling
 from tests.cli.project import Project
+from tests.contracts.making import feedback, inference
 
 CHAT = '\n[tasks.support]\nkind = "chat"\n'
 
@@ -79,6 +83,14 @@ class Desk:
         assert found.exit_code == 0, found.output
         return found.stdout
 
+    def heard(self, silent: int) -> None:
+        """A gateway tells of itself, so many µs ago."""
+        with wiring.open_app(config.load(self.folder / config.FILE, {})) as app:
+            at = app.clock.now() - silent
+            app.store.heartbeat(
+                Replica(id="gateway-1", epochs={}, applied_at={}, flushed_through=at, at=at)
+            )
+
     def sign(self, label: str) -> None:
         for name in ("ana", "ben"):
             self.ok("approve", label, "-m", "read it", by=name)
@@ -98,8 +110,10 @@ def test_before_users_a_drill_needs_those_who_sign(tmp_path: Path) -> None:
     assert desk.ok("versions", "list").count("desk@drill-errors") == 1, "registered once"
 
     desk.sign("desk@drill-errors")
-    said = desk.call(*held, by="kim")
-    assert (said.exit_code, "no gateway is alive" in said.stderr) == (2, True)
+    for silent, says in ((7 * SECOND, "no gateway is alive"), (-HOUR, "no controller is running")):
+        desk.heard(silent)
+        said = desk.call(*held, by="kim")
+        assert (said.exit_code, says in said.stderr) == (2, True), said.stderr
     said = desk.call("rollout", "start", "desk", "desk@drill-errors", by="kim")
     assert (said.exit_code, "hold it as a drill" in said.stderr) == (2, True)
     said = desk.call(*held, by="ana")
@@ -185,3 +199,18 @@ def test_a_drill_that_failed_says_so_to_scripts(
         (0.3, "evidence", 90 * SECOND, False),
         (0.5, "alarm", 90 * SECOND, True),
     ]
+
+
+def test_an_alarm_on_quality_is_measured_on_control(project: Project) -> None:
+    """What an earlier candidate got wrong, a drill's above all, must not raise the threshold."""
+    with wiring.open_app(config.load(project.file, {})) as app:
+        now = app.clock.now()
+        for number in range(2 * drilling.ENOUGH_JUDGED):
+            arm = (Variant.CONTROL, Variant.CANDIDATE)[number % 2]
+            good = float(arm is Variant.CONTROL and number % 4 == 0)
+            one = ids.uuid7(now - HOUR, number.to_bytes(10, "big"))
+            app.store.ingest(
+                [inference(one, variant=arm, at=now - HOUR)],
+                [feedback(f"word-{number}", one, good, at=now - HOUR)],
+            )
+        assert drilling._bad_share(app, "intent") == 0.5

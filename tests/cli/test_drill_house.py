@@ -11,10 +11,10 @@ from greenlight import artifacts, config, wiring
 from greenlight.adapters.runtimes.faulty import FaultyRuntime
 from greenlight.adapters.trainers import TRAINERS
 from greenlight.config import Settings
-from greenlight.core.errors import Refused
+from greenlight.core.errors import MissingData, Refused
 from greenlight.core.records import SECOND, Version
 from greenlight.core.states import VersionStatus
-from greenlight.entrypoints.drill.house import House
+from greenlight.entrypoints.drill.house import House, facts
 from greenlight.entrypoints.showing import Stage
 from greenlight.lookup import everything, find_version, newest_prepared
 from greenlight.models import bundle
@@ -176,3 +176,24 @@ def test_data_is_found_from_another_folder(
         None,
         "tfidf-linear" if source == "sample" else "char-ngram",
     )
+
+
+def test_what_is_shortened_is_on_record_where_the_sample_takes_its_place(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data that is not here is no reason to forget what else is not as in production."""
+
+    def no_data(*_: Any, **__: Any) -> None:
+        raise MissingData("the rows are not on this machine")
+
+    text = project.file.read_text().replace('source = "sample"', 'source = "banking77"')
+    project.file.write_text(text)
+    monkeypatch.setattr(wiring, "turn", no_data)
+    with opened(project) as app:
+        made, own = house(app, tmp_path / "own")
+        before = facts(made)["shortened_s"]
+        with wiring.open_app(own) as rehearsed, pytest.raises(MissingData):
+            made.furnish(rehearsed)
+    assert config.load(made.file, {}).tasks["intent"].dataset.source == "sample"
+    assert before["feedback_window"] == 5.0
+    assert facts(made)["shortened_s"] == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,27 @@ def test_a_kill_needs_no_store(project: Project) -> None:
     said = project.ok("kill", "intent", "--lift", "-m", "the cause is found", by="ana")
     assert f"lifted by ana (generation {entry['generation'] + 2}): the cause is found" in said
     assert "a new rollout may start; what was killed stays out of traffic" in said
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_nothing_waits_for_a_file_that_cannot_be_looked_at(
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    hangs: bool,
+) -> None:
+    """Neither a broken file nor a disk without an answer keeps a process from starting."""
+    monkeypatch.setattr(killing, "PATIENCE_S", 0.1)
+    answer = threading.Event()
+    if hangs:
+        monkeypatch.setattr(KillFile, "look", lambda _: answer.wait() and ())
+    else:
+        project.folder.joinpath(".greenlight").mkdir(exist_ok=True)
+        file(project).write_text("{", encoding="utf-8")
+    switch = killing.open_kill_switch(config.load(project.file, {}))
+    answer.set()
+    assert list(switch.entries()) == []
+    assert ("no answer" if hangs else "no kill file") in caplog.text
 
 
 def test_refusals_say_why(project: Project) -> None:
@@ -111,6 +133,20 @@ def test_a_kill_from_the_command_to_the_end(
     refused = rolling.refused(2, "rollout", "start", "intent", "intent@2", by="ana")
     assert "is not approved" in refused, "it takes a fresh quorum"
     rolling.ok("audit", "verify", "--no-files")
+
+
+def test_status_shows_what_is_wrong_with_the_file(project: Project) -> None:
+    """O4: whoever wonders why a kill is not obeyed looks there."""
+    assert project.json("status")["kill_faults"] == []
+    file(project).write_text("{}")
+    [fault] = project.json("status")["kill_faults"]
+    assert str(file(project)) in fault and 'it must have "entries"' in fault
+    assert f"kill file: {fault}" in project.ok("status")
+    project.ok(*KILL, by="ben")
+    forged = file(project).read_text().replace("flooded", "fine")
+    file(project).write_text(forged)
+    [fault] = project.json("status")["kill_faults"]
+    assert "the signature is not ben's, or the entry was changed" in fault
 
 
 @pytest.mark.parametrize("away", ["gone", "locked"])

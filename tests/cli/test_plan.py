@@ -42,9 +42,9 @@ def test_time_that_no_feedback_shortens(evaluated: Project) -> None:
     words = ("plan", "intent", "--effect", "0.39", "--rate", "0.6", "--per-day", "9000")
     text = evaluated.ok(*words)
     for line in (
-        "before users meet it: 6 hours in the shadow",
-        "at its splits, at least: 45 minutes",
-        "after its proof: 7 days with 5% held back",
+        "before users meet it: 6 h in the shadow",
+        "at its splits, at least: 45 min",
+        "after its proof: 7 d with 5% held back",
     ):
         assert line in text
     assert "1 hours are left" in text, "the horizon less the shadow and the feedback window"

@@ -32,7 +32,7 @@ from greenlight.core.states import RolloutStatus
 from greenlight.entrypoints.cli import looking
 from greenlight.entrypoints.cli.looking import Looks, Window, can_be_drawn_over, follow
 from greenlight.stages.loop import LEASE
-from tests.cli.looks import ENDED, NOW, STATES, evidence, found, running
+from tests.cli.looks import ENDED, FAULT, NOW, STATES, evidence, found, running
 from tests.cli.project import Project
 
 PATIENCE_S = 30.0
@@ -79,6 +79,15 @@ def test_where_there_is_no_terminal_a_text_per_change(capsys: pytest.CaptureFixt
     assert "cannot look, trying again: the file is gone; see that it is a file" in away
     assert "cannot look" not in back and "50% of units on the candidate" in back
     assert "\x1b" not in said
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_kill_file_that_goes_wrong_is_worth_another_text(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """O4: who only reads along sees it, too."""
+    follow(scripted(found(), STATES["kill file"], STATES["kill file"]), lambda: NOW)
+    assert capsys.readouterr().out.count(f"kill file: {FAULT}") == 1
 
 
 @pytest.mark.usefixtures("hasty")

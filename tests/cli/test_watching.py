@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 
 from greenlight.entrypoints.cli.watching import picture, text
-from tests.cli.looks import KILL, STATES, evidence, found, running
+from tests.cli.looks import FAULT, KILL, STATES, evidence, found, running
 
 WIDTHS = (40, 80, 120)
 
@@ -86,6 +86,7 @@ def test_nothing_left_to_wait_for() -> None:
             "for 5 min server_error_rate: there is too little traffic to tell",
         ),
         ("alarms", "class_shift: below its threshold (candidate 0.01 bits; 0.2 bits for 5 min"),
+        ("kill file", f"kill file: {FAULT}"),
         ("killed", "killed by ana 12 s ago: support is flooded; 1 of 2 gateways alive obey"),
     ],
 )

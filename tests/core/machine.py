@@ -248,6 +248,8 @@ class Machine:
             soaking_since=found.soaking_since,
             unreachable_since=found.unreachable_since,
             control_down_since=found.control_down_since,
+            replicas=[],
+            splits={},
         )
         return Survey(
             rollout=rollout, epoch=self.epoch, policy=_policy(rollout), seen=seen, situation=found

@@ -61,9 +61,13 @@ def test_where_an_incident_stands_in_words() -> None:
     closed = msgspec.structs.replace(incident(**done), closed_at=9)
     assert standing(closed) == "closed"
     lost = {**done, "evidence": {**DONE, "result": "given_up"}}
-    assert standing(msgspec.structs.replace(closed, steps=lost)) == "closed; given up: evidence"
-    differs = {**lost, "baseline": {**DONE, "result": "differs"}}
-    assert "control is not as it was" in standing(msgspec.structs.replace(closed, steps=differs))
+    ill = "closed, not as it should be: "
+    assert standing(msgspec.structs.replace(closed, steps=lost)) == f"{ill}evidence given up"
+    worse = {name: {**DONE, "result": name} for name in ("missing", "differs")}
+    all_of_it = {**lost, "propagated": worse["missing"], "baseline": worse["differs"]}
+    assert standing(msgspec.structs.replace(closed, steps=all_of_it)) == (
+        f"{ill}propagated missing, baseline differs, evidence given up"
+    )
     rows = list(told(incident(propagated=DONE, caches={"tries": 2, "error": "away"})))
     assert rows == [
         ("propagated", 1, "as it should"),

@@ -272,6 +272,7 @@ def force(machine: Machine, action: Action) -> None:
         machine.epoch,
         entries=[],
         closed={},
+        splits={},
         situation=msgspec.structs.replace(machine.situation(rollout), order=order),
         fence=None,
         now=machine.now,

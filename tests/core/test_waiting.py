@@ -205,6 +205,13 @@ def test_pending_waits_for_its_window_and_for_people() -> None:
     assert ahead(overdue, begin(FULL), FULL, NOW).step.startswith("inconclusive (horizon): ")
 
 
+@pytest.mark.parametrize("until", [None, NOW - 61 * SECOND, NOW + 61 * SECOND])
+def test_pending_waits_for_gateways_whose_clocks_agree(until: int | None) -> None:
+    """G4: an open window is not enough, for nothing begins while nobody is there to see it."""
+    found = look({"pending": True, "complete_until": until}, {})
+    assert codes(found) == ["stale"]
+
+
 def places(status: RolloutStatus, step: int, policy: DecisionPolicy = FULL) -> dict[str, str]:
     return {f"{r.phase} {r.weight}": r.place for r in way(status, step, policy)}
 

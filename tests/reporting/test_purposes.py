@@ -9,15 +9,15 @@ import msgspec
 from greenlight.core import budget
 from greenlight.core.answers import Copies
 from greenlight.core.policy import DecisionPolicy
-from greenlight.core.records import Epoch, Replica
+from greenlight.core.records import Replica
 from greenlight.reporting.purposes import Bar, bars
 from greenlight.reporting.underway import Underway, reached
 from tests.contracts.making import rollout
 from tests.core.test_verdict import LAST, POLICY, TRUST, WIN, evidence
 
 
-def shown(policy: DecisionPolicy = POLICY, step: int = 0, **log_e: Any) -> dict[str, Bar]:
-    found = Underway(
+def looked_at(policy: DecisionPolicy = POLICY, step: int = 0, **log_e: Any) -> Underway:
+    return Underway(
         rollout=rollout(step=step),
         policy=policy,
         control="intent@1",
@@ -30,7 +30,10 @@ def shown(policy: DecisionPolicy = POLICY, step: int = 0, **log_e: Any) -> dict[
         decision=None,
         alarms={},
     )
-    return {bar.test: bar for bar in bars(found)}
+
+
+def shown(policy: DecisionPolicy = POLICY, step: int = 0, **log_e: Any) -> dict[str, Bar]:
+    return {bar.test: bar for bar in bars(looked_at(policy, step, **log_e))}
 
 
 def of(found: dict[str, Bar], purpose: str, *, counts: bool = True) -> set[str]:
@@ -74,13 +77,9 @@ def test_what_cannot_be_computed_and_a_drill_of_the_alarms() -> None:
 
 
 def test_gateways_that_have_taken_over_a_split() -> None:
-    epoch = Epoch(
-        task="intent", number=7, follows=6, rollout=None, control="a", candidate=None,
-        weight=0.0, salt="", decision="d", at=0,
-    )  # fmt: skip
     known = ({"intent": 7}, {"intent": 8}, {"intent": 6}, {"other": 9}, {})
     signs = [
         Replica(id=str(n), epochs=epochs, applied_at={}, flushed_through=0, at=0)
         for n, epochs in enumerate(known)
     ]
-    assert reached(signs, epoch) == 2
+    assert reached(signs, "intent", 7) == 2

@@ -132,12 +132,25 @@ def widened(it: Quick) -> None:
     it.run(MINUTE, until=lambda: it.now().step == 1)
 
 
-@pytest.mark.parametrize("scene", [at_once, dead, paused, widened])
+@pytest.mark.parametrize("scene", [at_once, paused, widened])
 def test_what_is_aborted_is_withdrawn_wherever_it_is(scene: Callable[[Quick], None]) -> None:
-    """O4: no word on the candidate, which may be dead: it is shelved, nobody is owed anything, and
-    control answers everybody from the next request on."""
+    """O4."""
     it = quick(BRIGHT)
     scene(it)
+    aborted(it)
+
+
+def test_a_candidate_that_is_dead_is_aborted_like_any_other() -> None:
+    """O4: its breaker is open on every gateway when somebody calls it off."""
+    it = quick(BRIGHT)
+    dead(it)
+    assert all(it.versions[1] in replica.open_since for replica in it.store.scan(Replica))
+    aborted(it)
+
+
+def aborted(it: Quick) -> None:
+    """Abort it. That is no word on the candidate: it is shelved, nobody is owed anything, and
+    control answers everybody from the next request on."""
     decision = it.order(Action.WITHDRAW, KIM, "the campaign is off")
     assert (decision.action, decision.code) == (Action.WITHDRAW, "order")
     assert it.now().status == RolloutStatus.WITHDRAWN

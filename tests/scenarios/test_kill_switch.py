@@ -90,6 +90,7 @@ class Killable(Quick):
             found.epoch,
             entries=found.seen.entries,
             closed=found.seen.closed,
+            splits=found.seen.splits,
             situation=msgspec.structs.replace(found.situation, order=order),
             fence=None,
             now=self.clock.now(),

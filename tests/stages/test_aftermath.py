@@ -234,7 +234,7 @@ def test_a_step_that_fails_is_tried_again_and_given_up(
     assert step["result"] == "given_up"
     assert step["says"] == "given up after 6 tries: http://models: no answer"
     assert desk.now().steps["evidence"]["result"] == "done"
-    assert aftermath.standing(desk.now()) == "closed; given up: baseline"
+    assert aftermath.standing(desk.now()) == "closed, not as it should be: baseline given up"
     said = [r for r in caplog.records if "baseline has failed" in r.getMessage()]
     assert len(said) == TRIES
 
@@ -282,6 +282,42 @@ def test_a_process_that_is_about_to_end_breaks_off(desk: Desk) -> None:
     desk.store.commit(append=[desk.incident("r2")])
     attend(desk.store, desk.carry(), fence=fence, now=desk.clock.now, stopping=lambda: True)
     assert desk.store.get(Incident, "r2") == desk.incident("r2")
+
+
+def test_breaking_off_is_no_try(desk: Desk) -> None:
+    """Nothing was wrong with the step: however often processes end, it is not given up over that,
+    and what was kept of a try that did fail stays."""
+
+    def leave(incident: Incident) -> Any:
+        raise Aborted("about to end")
+
+    def fail(incident: Incident) -> Any:
+        raise ModelFailed("no answer")
+
+    for works in ({"caches": leave}, {"baseline": leave}):
+        for _ in range(TRIES + 1):
+            with pytest.raises(Aborted):
+                desk.attend(**works)
+            assert not desk.now().steps.keys() & works.keys()
+    desk.attend(baseline=fail)
+    before = desk.now().steps["baseline"]
+    desk.clock.advance(SECOND)
+    with pytest.raises(Aborted):
+        desk.attend(baseline=leave)
+    assert desk.now().steps["baseline"] == before and before["tries"] == 1
+    desk.attend()
+    assert desk.now().steps["baseline"]["result"] == "done"
+
+
+def test_who_breaks_off_for_its_lease_is_lost_takes_nothing_back(desk: Desk) -> None:
+    def slow(incident: Incident) -> Any:
+        desk.clock.advance(LEASE_TTL + SECOND)
+        desk.attend("another")
+        raise Aborted("another process goes on")
+
+    with pytest.raises(Aborted):
+        desk.attend("one", baseline=slow)
+    assert desk.now().steps["baseline"]["says"] == "baseline done"
 
 
 def test_a_broken_incident_holds_up_no_other(desk: Desk) -> None:

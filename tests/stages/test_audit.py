@@ -16,7 +16,8 @@ from greenlight import artifacts, lookup
 from greenlight.adapters import signing
 from greenlight.adapters.blobs import FolderBlobs
 from greenlight.core import ledger
-from greenlight.core.incidents import StagingRecord
+from greenlight.core.covered import COVERED, MOVES
+from greenlight.core.incidents import Incident, StagingRecord
 from greenlight.core.policy import DecisionPolicy, RolloutPolicy, Step
 from greenlight.core.records import (
     MILLISECOND,
@@ -36,8 +37,8 @@ from greenlight.core.records import (
 from greenlight.core.staging import statement
 from greenlight.core.states import VersionStatus
 from greenlight.recording import finish_dataset, record
+from greenlight.stages import aftermath, keys, roll_out, staging
 from greenlight.stages import audit as stage
-from greenlight.stages import keys, roll_out, staging
 from greenlight.stages.audit import audit, audit_export
 from greenlight.stages.loop import lead, reconcile
 from greenlight.testing.world import Quality, World, WorldSimulator
@@ -90,6 +91,9 @@ def office() -> Office:
     )
     keys.revoke(office.store, key, why="leaked", **said)
     staged(office, live)
+    [incident] = office.store.scan(Incident)
+    assert audit(office.store).ok, "what is open has no entry yet"
+    aftermath.close(office.store, incident, now())
     return office
 
 
@@ -158,8 +162,8 @@ class TestRecords:
         assert report.problems == [] and report.ok
         assert report.entries == len(office.store.scan(LedgerEntry))
         kinds = {entry.kind for entry in office.store.scan(LedgerEntry)}
-        assert set(stage._COVERED) <= kinds
-        assert set(stage._MOVES) <= kinds
+        assert set(COVERED) <= kinds
+        assert set(MOVES) <= kinds
 
     @pytest.mark.parametrize(
         ("kind", "change", "says"),
@@ -181,6 +185,9 @@ class TestRecords:
             (ApiKey, {"revoked_at": None}, "key .* was changed: its revoked_at is None"),
             (Rollout, {"paused": "ben: why not"}, "rollout .* its paused is ben"),
             (StagingRecord, {"document": {}}, "staging s-1 was changed"),
+            (Incident, {"reason": "none"}, "incident .* was changed: it is not as"),
+            (Incident, {"closed_at": None}, "incident .* was changed: its closed_at is None"),
+            (Incident, {"steps": {"caches": {}}}, "incident .* was changed: its steps are not"),
         ],
     )
     def test_a_change_is_found(
@@ -191,7 +198,7 @@ class TestRecords:
         records[key] = msgspec.structs.replace(records[key], **change)
         assert [line for line in audit(office.store).problems if re.search(says, line)]
 
-    @pytest.mark.parametrize("kind", [covered.record for covered in stage._COVERED.values()])
+    @pytest.mark.parametrize("kind", [covered.record for covered in COVERED.values()])
     def test_what_was_taken_out_or_put_in_is_found(
         self, office: Office, tmp_path: Path, kind: type[Record]
     ) -> None:
@@ -206,6 +213,16 @@ class TestRecords:
         records[forged.key] = forged
         problems = audit(office.store).problems
         assert [line for line in problems if re.search("forged.* was put in from outside", line)]
+
+    def test_the_newest_entry_of_an_incident_counts(self, office: Office) -> None:
+        """O3: what a drill measured is added after it was closed."""
+        [incident] = office.store.scan(Incident)
+        added = {"result": "measured"}
+        aftermath.advance(office.store, incident, "drill", added, office.clock.now())
+        assert audit(office.store).problems == []
+        held(office, Incident)[incident.key] = incident
+        [problem] = audit(office.store).problems
+        assert "its steps are not as the ledger has them" in problem
 
     def test_nothing_is_kept_of_what_agrees(
         self, office: Office, monkeypatch: pytest.MonkeyPatch

@@ -256,6 +256,32 @@ class TestGivenUp:
         assert scene.paper.ids == ids
         assert (scene.kept.given_up, scene.kept.delivered) == (1, 5)
 
+    @pytest.mark.parametrize("beside", [True, False])
+    def test_what_nobody_wants_any_more_hastens_no_other(self, beside: bool) -> None:
+        """A channel's kinds are others now: the next message has a day of its own."""
+        scene = Scene(away, away)
+        scene.happens("rollback")
+        assert scene.all() == ["failed"]
+        scene.on = frozenset({"promotion"})
+        if not beside:
+            scene.clock.advance(MINUTE)
+            assert scene.all() == ["passed", "idle"]
+            kept = scene.kept
+            assert (kept.attempts, kept.next_at, kept.error, kept.since) == (0, 0, None, None)
+        scene.clock.advance(GIVE_UP)
+        wanted = scene.happens("promote")
+        assert scene.all() == ["failed"]
+        scene.clock.advance(MINUTE)
+        assert scene.all() == ["delivered", "idle"]
+        assert scene.paper.ids == [wanted] and scene.kept.given_up == 0
+
+    def test_why_one_was_refused_is_told_until_another_arrives(self) -> None:
+        scene = Scene(refuses)
+        scene.happens()
+        scene.happens(kind="moon")
+        assert scene.all() == ["given_up", "passed", "idle"]
+        assert scene.kept.error == "the answer is 400"
+
 
 class TestProcesses:
     """M5: at least once over any end of a process, and by one process at a time."""

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import msgspec
 import pytest
 
 from greenlight.adapters.stores.memory import MemoryStore
+from greenlight.core.alarms import AlarmRule
 from greenlight.core.policy import DecisionPolicy, RolloutPolicy, Step
-from greenlight.core.records import SECOND, Epoch, Inference, JournalEntry, Replica, Rollout
+from greenlight.core.record import Record
+from greenlight.core.records import (
+    SECOND,
+    Epoch,
+    EvidenceState,
+    Inference,
+    JournalEntry,
+    Replica,
+    Rollout,
+)
 from greenlight.core.states import RolloutStatus, Status, Variant
 from greenlight.stages import observe as stage
 from greenlight.stages.observe import Observation, observe
 from tests.contracts.making import inference, shadow
+from tests.scenarios.worlds import BRIGHT, QUICK, TICK, quick
 
 START = 1_000 * SECOND
 NOW = START + 100 * SECOND
@@ -221,3 +233,37 @@ def test_copies_that_one_arm_failed_alone_enter_as_bets_at_even_odds() -> None:
     assert [entry.excluded for entry in found] == [None, None]
     assert seen.closed["shadow"] == seen.closed["events"] - SECOND
     assert "shadow" not in observe(store, ROLLOUT, epoch, POLICY, NOW).closed
+
+
+class Asked(MemoryStore):
+    """Counts what is read of each kind of record."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: Counter[type[Record]] = Counter()
+
+    def get(self, kind: Any, *key: Any) -> Any:
+        """As any store."""
+        self.asked[kind] += 1
+        return super().get(kind, *key)
+
+    def scan(self, kind: Any, *given: Any, **named: Any) -> Any:
+        """As any store."""
+        self.asked[kind] += 1
+        return super().scan(kind, *given, **named)
+
+
+def test_a_pass_of_the_controller_asks_for_nothing_twice() -> None:
+    """Gateways once, alarms or not; what is stored of the evidence to number the entries, and once
+    more to replace it."""
+    store = Asked()
+    alarmed = {"server_error_rate": AlarmRule(name="server_error_rate", over=0.9)}
+    it = quick(BRIGHT, policy=msgspec.structs.replace(QUICK, alarms=alarmed), store=store)
+    it.run(SECOND)
+    it.world.tick(TICK)
+    store.asked.clear()
+    it.look()
+    assert "server_error_rate" in it.newest().evidence["situation"]["alarms"]
+    assert (store.asked[Replica], store.asked[EvidenceState]) == (1, 2)
+    splits_and_alarms, newest = 2, 1
+    assert store.asked[Epoch] == splits_and_alarms + newest

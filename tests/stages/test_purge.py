@@ -120,6 +120,7 @@ def purge(archive: Archive, wanted: Order, store: Any = None, now: int = NOW) ->
         archive.shelves,
         wanted,
         places=[archive.folder / "spool", archive.folder / "data"],
+        drills=archive.folder / "drills",
         now=lambda: now,
         random=np.random.default_rng(3).bytes,
         progress=quiet,
@@ -328,6 +329,20 @@ def test_who_was_made_up_for_one_request_is_found(tmp_path: Path) -> None:
     digest = archive.add("")
     row = jsonl.decode(Path(archive.raw.path(digest), "rows.jsonl").read_bytes(), Row, "rows")[0]
     assert purge(archive, order(row.inference)).found.folders == [digest]
+
+
+def test_a_drill_that_begins_meanwhile_keeps_it_from_being_complete(tmp_path: Path) -> None:
+    """D11: its copy came into being after the purge had looked for such."""
+    copy = tmp_path / "drills" / "d-1" / "test.jsonl"
+
+    class Drilled(MemoryStore):
+        def compact(self) -> None:
+            copy.parent.mkdir(parents=True)
+            copy.write_bytes(jsonl.encode([Row("a", "b", pseudonym(TASK, "ana"))]))
+
+    archive = Archive(Drilled(), tmp_path)
+    with pytest.raises(Refused, match=r"not complete; left are: .*drills/d-1, which a drill"):
+        purge(archive, order("ana"))
 
 
 def test_what_is_left_is_named(tmp_path: Path) -> None:

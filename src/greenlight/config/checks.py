@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from greenlight.config.locate import Path
+from greenlight.config.making import CaptureSettings
 from greenlight.config.reader import NAME, Reader
 from greenlight.config.settings import Settings
 from greenlight.core import windows
@@ -35,7 +36,7 @@ _SECRET = re.compile(r"\b(?:glp|glk|gll)_[A-Za-z0-9_-]{8,}")
 def complete(raw: dict[str, Any]) -> None:
     """Fill in the defaults that depend on the environment: in prod, operations signs too."""
     tasks = raw.get("tasks")
-    if not _in_prod(raw) or not isinstance(tasks, dict):
+    if _environment(raw) != "prod" or not isinstance(tasks, dict):
         return
     for task in tasks.values():
         approval = task.setdefault("approval", {}) if isinstance(task, dict) else None
@@ -52,8 +53,11 @@ def inspect(raw: dict[str, Any], reader: Reader) -> None:
         if isinstance(struct, Person):
             _check_person(struct, path, keys, reader)
         elif isinstance(struct, ApprovalPolicy):
-            _check_quorum(struct, path, PROD_SIGNS if _in_prod(raw) else ALWAYS_SIGN, reader)
+            required = PROD_SIGNS if _environment(raw) == "prod" else ALWAYS_SIGN
+            _check_quorum(struct, path, required, reader)
             _check_window(struct, path, reader)
+        elif isinstance(struct, CaptureSettings) and _environment(raw) == "staging":
+            _check_capture(struct, path, reader)
         elif isinstance(struct, GateRule):
             _check_gate(struct, path, reader)
 
@@ -74,9 +78,9 @@ def warnings(settings: Settings) -> list[str]:
     return found
 
 
-def _in_prod(raw: dict[str, Any]) -> bool:
+def _environment(raw: dict[str, Any]) -> object:
     project = raw.get("project")
-    return isinstance(project, dict) and project.get("environment") == "prod"
+    return project.get("environment") if isinstance(project, dict) else None
 
 
 def _check_made(raw: dict[str, Any], reader: Reader) -> None:
@@ -139,6 +143,17 @@ def _is_zone(name: str) -> bool:
     except (KeyError, ValueError, OSError):
         return False
     return True
+
+
+def _check_capture(capture: CaptureSettings, path: Path, reader: Reader) -> None:
+    """Whoever looks at answers in staging must find some (REQUIREMENTS O0)."""
+    if capture.share == 0:
+        reader.fault(
+            (*path, "share"),
+            f"{capture.share}: in staging texts are kept; use more than 0, such as 1.0",
+        )
+    if {"input", "output"} <= set(capture.mask):
+        reader.fault((*path, "mask"), "in staging texts are kept; leave out input, output or both")
 
 
 def _check_gate(rule: GateRule, path: Path, reader: Reader) -> None:

@@ -88,7 +88,8 @@ class ProjectSettings(Policy, frozen=True, kw_only=True):
     name: str
     """What the installation is called in pages and reports."""
     environment: Literal["dev", "staging", "prod"] = "dev"
-    """What the installation is for. In `prod`, operations must sign too."""
+    """What the installation is for. In `prod`, operations must sign too; in `staging`, texts must
+    be kept (`capture`)."""
 
 
 class StoreSettings(Policy, frozen=True, kw_only=True):

@@ -31,6 +31,9 @@ DRILL = "drill"
 """Where a drill puts what it measured; nobody waits for it."""
 GIVEN_UP = "given_up"
 
+BAD = frozenset({"differs", "missing", GIVEN_UP})
+"""Results of a step that somebody should see to."""
+
 TRIES = 6
 """A step that has failed so often is given up, and the next one is taken."""
 FIRST_PAUSE = SECOND
@@ -109,12 +112,8 @@ def standing(incident: Incident) -> str:
     if incident.closed_at is None:
         left = [step for step in STEPS if not is_done(incident, step)]
         return f"open: {left[0]} is next" if left else "open: about to be closed"
-    if results[BASELINE] == "differs":
-        return "closed: control is not as it was evaluated"
-    lost = [step for step, result in results.items() if result == GIVEN_UP]
-    if lost:
-        return f"closed; given up: {', '.join(lost)}"
-    return "closed"
+    bad = [f"{step} {result}" for step, result in results.items() if result in BAD]
+    return f"closed, not as it should be: {', '.join(bad)}".replace("_", " ") if bad else "closed"
 
 
 def chance(hits: int, rows: int, all_hits: int, all_rows: int) -> float:

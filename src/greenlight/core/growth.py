@@ -42,7 +42,18 @@ def lacks(
     yield from _lacking(situation, evidence, policy)
 
 
-def withheld(situation: Situation) -> Iterator[Lack]:
+def before_beginning(situation: Situation, policy: DecisionPolicy, now: int) -> Iterator[Lack]:
+    """Everything that keeps a pending rollout from beginning.
+
+    A controller whose clock has jumped into a release window must not let anything begin: the
+    gateways have to be there, and their clocks to agree with its own.
+    """
+    yield from _withheld(situation)
+    for verdict in _stale(situation, policy, now):
+        yield Lack(verdict=verdict)
+
+
+def _withheld(situation: Situation) -> Iterator[Lack]:
     """What people and the clock have against more traffic, whatever the evidence."""
     if situation.paused is not None:
         yield Lack(verdict=hold("paused", situation.paused))
@@ -69,7 +80,7 @@ def _forbidding(
 ) -> Iterator[Lack]:
     for verdict in _alarmed(situation, "page"):
         yield Lack(verdict=verdict)
-    yield from withheld(situation)
+    yield from _withheld(situation)
     for verdict in _unfit(situation, evidence, policy, now):
         yield Lack(verdict=verdict)
     yield from _too_early(situation, evidence, policy, now)
@@ -82,25 +93,30 @@ def _alarmed(situation: Situation, judgement: Judgement) -> Iterator[Verdict]:
         yield hold(f"alarm_{judgement}", said)
 
 
-def _unfit(
-    situation: Situation, evidence: Evidence, policy: DecisionPolicy, now: int
-) -> Iterator[Verdict]:
-    """What is wrong with the traffic, or with what is known of it."""
-    rules = policy.rollout
+def _stale(situation: Situation, policy: DecisionPolicy, now: int) -> Iterator[Verdict]:
+    """A hold where what the gateways have reported is not of now."""
+    stale_after = policy.rollout.stale_after
     if situation.complete_until is None:
         yield hold("stale", "no gateway is alive, so nothing is known of the traffic")
-    elif (behind := now - situation.complete_until) > rules.stale_after:
+    elif (behind := now - situation.complete_until) > stale_after:
         yield hold(
             "stale",
             f"the evidence is {behind // SECOND} seconds behind: a gateway has not reported its "
             "events, or more came than one look takes",
         )
-    elif -behind > rules.stale_after:
+    elif -behind > stale_after:
         yield hold(
             "stale",
             f"the evidence is {-behind // SECOND} seconds ahead of this controller's clock, so "
             "that nobody can say how old it is: set the clocks right",
         )
+
+
+def _unfit(
+    situation: Situation, evidence: Evidence, policy: DecisionPolicy, now: int
+) -> Iterator[Verdict]:
+    """What is wrong with the traffic, or with what is known of it."""
+    yield from _stale(situation, policy, now)
     for doubt in DOUBTS:
         yield from _alarmed(situation, doubt)
     if evidence.late_share > policy.evidence.max_late_share:
@@ -110,11 +126,11 @@ def _unfit(
             f"{policy.evidence.max_late_share:.1%} is the most",
         )
     share = served_share(situation.arms, situation.epoch)
-    if share is not None and share < rules.min_served_share:
+    if share is not None and share < policy.rollout.min_served_share:
         yield hold(
             "served_share",
             f"the candidate answered {share:.1%} of its requests itself, "
-            f"{rules.min_served_share:.1%} are needed",
+            f"{policy.rollout.min_served_share:.1%} are needed",
         )
     if situation.drill is not None:
         # Before anything that only takes time, so that no order can spare it either.

@@ -102,8 +102,8 @@ VERSION: tuple[Transition[VersionStatus], ...] = (
     Transition(_V.CANARY, _E.WITHDRAW, _V.SHELVED, _A.CONTROLLER),
     Transition(_V.LIVE, _E.RETIRE, _V.RETIRED, _A.CONTROLLER),
     # A kill that no gateway saw later than the promotion: the versions change places again.
-    Transition(_V.LIVE, _E.UNDO, _V.ROLLED_BACK, _A.PEOPLE),
-    Transition(_V.RETIRED, _E.RESTORE, _V.LIVE, _A.PEOPLE),
+    Transition(_V.LIVE, _E.UNDO, _V.ROLLED_BACK, _A.CONTROLLER),
+    Transition(_V.RETIRED, _E.RESTORE, _V.LIVE, _A.CONTROLLER),
     # What has left traffic comes back only by a fresh quorum, signed with that end in view.
     Transition(_V.ROLLED_BACK, _E.QUORUM_MET, _V.APPROVED, _A.PEOPLE),
     Transition(_V.SHELVED, _E.QUORUM_MET, _V.APPROVED, _A.PEOPLE),
@@ -146,7 +146,7 @@ ROLLOUT: tuple[Transition[Phase], ...] = (
         for phase in (_P.PENDING, _P.SHADOW, _P.CANARY, _P.LAST_STEP)
     ),
     # A kill that was signed before the promotion, and that the gateways saw before it.
-    Transition(_P.PROMOTED, _E.UNDO, _P.ROLLED_BACK, _A.PEOPLE),
+    Transition(_P.PROMOTED, _E.UNDO, _P.ROLLED_BACK, _A.CONTROLLER),
 )
 
 FIRST_RUN_STATUS = RunStatus.RUNNING

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import msgspec
 
 from greenlight.core import fingerprint
+from greenlight.core.aftermath import BAD
 from greenlight.core.approval import REJECT, REVOKE
 from greenlight.core.records import LedgerEntry, Rollout
 from greenlight.core.states import Action
@@ -67,9 +68,8 @@ NEXT_OF_HOLD: Mapping[str, str] = {
 }
 """Code of a hold → what to do next. A code that is not here is worth a message as well."""
 
-
-_BAD = frozenset({"differs", "missing", "given_up", "failed"})
-"""Results of a step of an incident that somebody should see to."""
+_BAD = BAD | {"failed"}
+"""Results of a step of an incident that somebody should see to; a drill's is among them."""
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,15 +122,13 @@ def _hold(code: str, entry: LedgerEntry, context: Context) -> Said | None:
 
 
 def _kill(entry: LedgerEntry, context: Context) -> Said | None:
-    body = entry.body
-    task = task_of(entry, context)
-    where, argument = task or "every task", task or "TASK"
-    text = _joined(_word(body, "by", "person"), _word(body, "why", "reason"))
+    body, task = entry.body, task_of(entry, context) or "TASK"
+    text = _joined(_word(body, "by"), _word(body, "why"))
     if body.get("state") == "lifted":
-        following = f"what was killed stays out; a new one may begin: greenlight status {argument}"
-        return "kill", "warning", f"{where}: the kill is lifted", text, following
+        following = f"what was killed stays out; a new one may begin: greenlight status {task}"
+        return "kill", "warning", f"{task}: the kill is lifted", text, following
     following = "control answers everybody; once what is wrong is settled: greenlight kill "
-    return "kill", "critical", f"{where}: killed", text, f"{following}{argument} --lift -m WHY"
+    return "kill", "critical", f"{task}: killed", text, f"{following}{task} --lift -m WHY"
 
 
 def _incident(entry: LedgerEntry, context: Context) -> Said | None:
@@ -155,11 +153,10 @@ def _incident(entry: LedgerEntry, context: Context) -> Said | None:
 
 def _drill(entry: LedgerEntry, context: Context) -> Said | None:
     body = entry.body
-    fault = _word(body, "fault", "drill", "name") or "a drill"
-    went = body.get("passed", body.get("ok"))
+    fault, went = _word(body, "fault") or "a drill", body.get("passed")
     outcome = "passed" if went is True else "failed" if went is False else "is over"
     title = f"{task_of(entry, context) or 'drill'}: the drill {outcome} ({fault})"
-    text = _joined(_word(body, "why", "reason", "summary"))
+    text = _joined(_word(body, "why"))
     if went is False:
         return "drill", "critical", title, text, "rollbacks cannot be relied on until it passes"
     return "drill", "info", title, text, "nothing is to be done; the evidence is on file"

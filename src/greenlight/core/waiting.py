@@ -92,7 +92,7 @@ def ahead(situation: Situation, evidence: Evidence, policy: DecisionPolicy, now:
     if situation.pending and verdict.action != Action.INCONCLUSIVE:
         return Ahead(
             step=_share(rules, 0),
-            waits_for=[_wait(lack) for lack in growth.withheld(situation)],
+            waits_for=[_wait(lack) for lack in growth.before_beginning(situation, policy, now)],
             ends=_ends(situation, verdict, policy, now),
         )
     if verdict.action in (Action.ROLLBACK, Action.WITHDRAW, Action.INCONCLUSIVE):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from greenlight.core import budget
 from greenlight.dashboard import charts
+from greenlight.reporting.purposes import Bar, Purpose, bars
 from greenlight.reporting.underway import Underway
 from greenlight.reporting.words import about
 
@@ -22,13 +22,17 @@ class Test(msgspec.Struct, frozen=True, kw_only=True):
     """log E at which it acts; None where it cannot be computed."""
     reach: float
     """How far its bar reaches, in [0, 1]."""
+    counts: bool
+    """Whether it does what its group says as things stand."""
     gap: str = ""
     """Why it cannot be computed."""
 
     @property
     def acts(self) -> bool:
-        """Whether its E is at its threshold."""
-        return self.log_e is not None and self.limit is not None and self.log_e >= self.limit
+        """Whether it counts and its E is at its threshold."""
+        if self.log_e is None or self.limit is None:
+            return False
+        return self.counts and self.log_e >= self.limit
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,61 +41,66 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     says: str
     kind: str
-    """`harm`, `proof` or `trust`."""
+    """`harm`, `proof`, `trust` or `shown`."""
     tests: Sequence[Test]
+
+
+_GROUPS: tuple[tuple[Purpose, str, str], ...] = (
+    ("harm", "harm", "What would roll it back"),
+    ("promotion", "proof", "What promotes it"),
+    ("step", "proof", "What gives it its next step"),
+    ("trust", "trust", "Whether the evidence can be trusted"),
+    ("shown", "shown", "What is only shown"),
+)
+"""Of each group its purpose, its kind and its title."""
 
 
 def groups(found: Underway) -> list[Group]:
     """Every test of a rollout: what rolls back, what promotes, what makes the rest untrusted."""
-    harm = budget.harm_tests(found.policy)
-    trust = (budget.SAME_SPLIT, budget.SAME_VOICE)
-    limits = found.tests
-    proofs = [test for test in limits if test not in (*harm, *trust)]
     gaps = {gap.test: gap.reason for gap in found.missing}
-    lost = [test for test in gaps if test not in limits]
-    peaks = found.evidence.peaks
-    return [
-        Group(
-            title="What would roll it back",
-            says="Any one of these at its threshold takes the candidate out of traffic.",
-            kind="harm",
-            tests=_tests([*harm, *(t for t in lost if t.startswith("latency"))], limits, gaps),
-        ),
-        Group(
-            title="What promotes it",
-            says=_promotes(found),
-            kind="proof",
-            tests=_tests(
-                [*proofs, *(t for t in lost if not t.startswith("latency"))], limits, gaps
-            ),
-        ),
-        Group(
-            title="Whether the evidence can be trusted",
-            says="One of these at its threshold holds everything; the highest E ever counts.",
-            kind="trust",
-            tests=_tests(trust, {t: (peaks[t], limits[t][1]) for t in trust}, gaps),
-        ),
-    ]
+    there = bars(found)
+    # What has no threshold either can only be a test of latency: all others always have one.
+    lost = gaps.keys() - {bar.test for bar in there}
+    made = []
+    for purpose, kind, title in _GROUPS:
+        own = [bar for bar in there if bar.purpose == purpose]
+        tests = [_test(bar, gaps) for bar in own]
+        if purpose == "harm":
+            tests += [_lost(test, reason) for test, reason in gaps.items() if test in lost]
+        if tests:
+            says = _says(purpose, own, found.policy.trigger)
+            made.append(Group(title=title, says=says, kind=kind, tests=tests))
+    return made
 
 
-def _promotes(found: Underway) -> str:
-    main = about(budget.main_proof(found.policy))
-    return (
-        f"At the last step it takes all of: {main}"
-        + "".join(f"; {about(test)}" for test in budget.proofs(found.policy))
-        + "."
+def _says(purpose: Purpose, own: Sequence[Bar], trigger: str) -> str:
+    """What the tests of a purpose do."""
+    if purpose == "harm" and trigger == "alarm":
+        return "In this drill only its alarms roll it back: these are shown, and do nothing."
+    needed = "; ".join(about(bar.test) for bar in own)
+    return {
+        "harm": "Any one of these at its threshold takes the candidate out of traffic.",
+        "promotion": f"At the last step it takes all of: {needed}.",
+        "step": "A step takes this, or enough outcomes.",
+        "trust": "One of these at its threshold holds everything; the highest E ever counts.",
+        "shown": "These decide nothing as things stand.",
+    }[purpose]
+
+
+def _test(bar: Bar, gaps: dict[str, str]) -> Test:
+    limit, log_e = bar.log_threshold, bar.log_e
+    return Test(
+        id=bar.test,
+        name=about(bar.test),
+        log_e=log_e,
+        limit=limit,
+        reach=charts.evidence(log_e, limit),
+        counts=bar.counts,
+        gap=gaps.get(bar.test, "") if log_e is None else "",
     )
 
 
-def _tests(
-    ids: Sequence[str],
-    limits: Mapping[str, tuple[float | None, float]],
-    gaps: Mapping[str, str],
-) -> list[Test]:
-    tests = []
-    for id in ids:
-        log_e, limit = limits.get(id, (None, None))
-        reach = 0.0 if limit is None else charts.evidence(log_e, limit)
-        gap = gaps.get(id, "") if log_e is None else ""
-        tests.append(Test(id=id, name=about(id), log_e=log_e, limit=limit, reach=reach, gap=gap))
-    return tests
+def _lost(test: str, reason: str) -> Test:
+    return Test(
+        id=test, name=about(test), log_e=None, limit=None, reach=0.0, counts=False, gap=reason
+    )

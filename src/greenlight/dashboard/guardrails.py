@@ -12,7 +12,7 @@ from greenlight.core.reasons import ALARM, meaning, measured
 from greenlight.core.records import SECOND, Replica
 from greenlight.core.states import Variant
 from greenlight.core.verdict import LOUD
-from greenlight.reporting.underway import Underway
+from greenlight.reporting.underway import Underway, reached
 from greenlight.reporting.words import duration
 
 OK, WATCH, UNKNOWN = "ok", "attention", "no data"
@@ -37,14 +37,17 @@ def guardrails(found: Underway, gateways: Sequence[Replica], now: int) -> list[G
     lasting = [_served(found), _late(found), _loudest(found), *_alarms(found)]
     if found.rollout.ended_at is not None:
         return lasting
-    reached, breaker = _reached(found, gateways), _breaker(found, gateways, now)
-    return [reached, breaker, _fresh(found, gateways, now), *lasting]
+    return [
+        _routed(found, gateways),
+        _breaker(found, gateways, now),
+        _fresh(found, gateways, now),
+        *lasting,
+    ]
 
 
-def _reached(found: Underway, gateways: Sequence[Replica]) -> Guardrail:
+def _routed(found: Underway, gateways: Sequence[Replica]) -> Guardrail:
     newest = max((p.number for p in found.periods if p.candidate is not None), default=0)
-    task = found.rollout.task
-    there = sum(replica.epochs.get(task, 0) >= newest for replica in gateways)
+    there = reached(gateways, found.rollout.task, newest)
     if not gateways:
         return Guardrail(name="Gateways", state=UNKNOWN, says="none is alive")
     state = OK if there == len(gateways) else WATCH

@@ -21,7 +21,6 @@ from greenlight.dashboard.guardrails import guardrails
 from greenlight.dashboard.http import Answer, Page, Request
 from greenlight.dashboard.rendering import points
 from greenlight.dashboard.tasks import House
-from greenlight.lookout import Lookout
 from greenlight.lookup import find_by_id
 from greenlight.ports import Records
 from greenlight.reporting import latency
@@ -40,7 +39,6 @@ class Rollouts:
         """Know whom to ask."""
         self._house = house
         self._slow = Remembered(house.store)
-        self._lookout = Lookout()
 
     def one(self, request: Request) -> Answer:
         """GET: one rollout, by its id or the beginning of it."""
@@ -48,7 +46,7 @@ class Rollouts:
         rollout = find_by_id(store, Rollout, request.query["id"])
         live = rollout.task in self._house.kinds() and rollout.ended_at is None
         digest = self._house.digest(rollout.task) if live else ""
-        found = underway(store, rollout, lookout=self._lookout, now=now)
+        found = underway(store, rollout, lookout=self._house.lookout, now=now)
         decided = store.scan(Decision, {"rollout": rollout.id}, newest_first=True, limit=MOST + 1)
         end = now if rollout.ended_at is None else rollout.ended_at
         incident = store.get(Incident, rollout.id)

@@ -12,6 +12,7 @@ from greenlight.core.records import Decision, Epoch, Replica, Rollout, Run, RunP
 from greenlight.core.states import VersionStatus
 from greenlight.core.waiting import Ahead
 from greenlight.dashboard.http import Answer, Page, Request
+from greenlight.lookout import Lookout
 from greenlight.lookup import everything
 from greenlight.ports import Clock, Store
 from greenlight.reporting.history import label
@@ -30,6 +31,8 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
 
     store: Store
     clock: Clock
+    lookout: Lookout
+    """What this process has seen of the alarms."""
     kinds: Callable[[], Mapping[str, str]]
     """The tasks of the configuration, each with its kind."""
     standing: Callable[[Version], Quorum]

@@ -16,7 +16,7 @@ from greenlight.core.answers import Copies
 from greenlight.core.budget import CannotCompute, missing, thresholds
 from greenlight.core.evidence import Evidence
 from greenlight.core.policy import DecisionPolicy
-from greenlight.core.records import SECOND, Decision, Epoch, Replica, Rollout
+from greenlight.core.records import SECOND, Decision, Replica, Rollout
 from greenlight.core.situation import copies, served_share
 from greenlight.core.states import Variant
 from greenlight.core.words import DISPLAYED
@@ -114,7 +114,7 @@ def underway(
     newest = max((p.number for p in periods if p.rollout == rollout.id), default=0)
     last = store.scan(Decision, {"rollout": rollout.id}, newest_first=True, limit=1)
     if now is None or rollout.ended_at is not None:
-        alarms = _judged(last[0].evidence) if last else {}
+        alarms = judged(last[0].evidence) if last else {}
     else:
         alarms = (lookout or Lookout()).look(store, rollout, policy, now)
     return Underway(
@@ -132,7 +132,7 @@ def underway(
     )
 
 
-def _judged(evidence: Mapping[str, Any]) -> dict[str, Reading]:
+def judged(evidence: Mapping[str, Any]) -> dict[str, Reading]:
     """The alarms that a decision rests on."""
     found = evidence.get("situation", {}).get("alarms", {})
     return msgspec.convert(found, dict[str, Reading])
@@ -143,6 +143,6 @@ def alive(records: Records, now: int) -> list[Replica]:
     return [replica for replica in everything(records, Replica) if now - replica.at <= ALIVE]
 
 
-def reached(gateways: Iterable[Replica], epoch: Epoch) -> int:
-    """How many gateways have taken over an epoch, or a later one."""
-    return sum(replica.epochs.get(epoch.task, 0) >= epoch.number for replica in gateways)
+def reached(gateways: Iterable[Replica], task: str, number: int) -> int:
+    """How many gateways have taken over the epoch of this number, or a later one."""
+    return sum(replica.epochs.get(task, 0) >= number for replica in gateways)

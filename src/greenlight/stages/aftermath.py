@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -204,11 +205,18 @@ def _take(
         log.error("%s: rollout %s: %s: %s", incident.task, incident.rollout, step, lost["says"])
         return advance(records, incident, step, lost, now(), fence=fence)
     waits = step == aftermath.PROPAGATED  # it only looks, and waiting is no try
+    before = incident.steps.get(step)
     if not waits:
         incident = _keep(records, incident, step, *_trying(incident, step, now), fence)
     try:
         outcome = work(incident)
-    except (Aborted, StoreError):
+    except Aborted:
+        if not waits:
+            # Nothing was wrong with the step, so that this was no try.
+            with suppress(StoreError):
+                _keep(records, incident, step, before, now(), fence)
+        raise
+    except StoreError:
         raise
     except Exception as error:
         if waits:
@@ -253,8 +261,7 @@ def _fail(
 
 
 def _tell(incident: Incident, step: str, outcome: Outcome) -> None:
-    bad = outcome["result"] in ("differs", "missing")
-    level = logging.ERROR if bad else logging.INFO
+    level = logging.ERROR if outcome["result"] in aftermath.BAD else logging.INFO
     log.log(level, "%s: rollout %s: %s: %s", incident.task, incident.rollout, step, outcome["says"])
 
 
@@ -262,16 +269,20 @@ def _keep(
     records: Records,
     incident: Incident,
     step: str,
-    value: Mapping[str, Any],
+    value: Mapping[str, Any] | None,
     now: int,
     fence: Lease | None,
 ) -> Incident:
-    """Put a step's value into the incident as it stands, whoever else changes it meanwhile."""
+    """Put a step's value into the incident as it stands, whoever else changes it meanwhile; None
+    takes it out."""
     for attempt in range(ATTEMPTS):
         current = records.get(Incident, incident.rollout)
         if current is None:
             raise NotFound(f"rollout {incident.rollout} has no incident")
-        moved = msgspec.structs.replace(current, steps={**current.steps, step: dict(value)})
+        steps = {name: known for name, known in current.steps.items() if name != step}
+        if value is not None:
+            steps[step] = dict(value)
+        moved = msgspec.structs.replace(current, steps=steps)
         said = [] if moved.closed_at is None else [("incident", ledger.body_of(moved))]
         try:
             record(records, said, swap=[(current, moved)], fence=fence, now=now)

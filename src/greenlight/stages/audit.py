@@ -10,31 +10,17 @@ come in about the order in which they were written, and only what waits for its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from greenlight import artifacts
 from greenlight.core import fingerprint, ledger
+from greenlight.core.covered import COVERED, MOVES, Covered, Key
 from greenlight.core.errors import NotFound, Tampered
-from greenlight.core.incidents import StagingRecord
 from greenlight.core.ledger import SignedHead
-from greenlight.core.records import (
-    ApiKey,
-    Approval,
-    Dataset,
-    Decision,
-    Epoch,
-    Evaluation,
-    LedgerEntry,
-    Record,
-    Rollout,
-    Run,
-    StageResult,
-    Version,
-)
-from greenlight.core.states import RunStatus
+from greenlight.core.records import Dataset, LedgerEntry, Record, Version
 from greenlight.lookup import PAGE, everything
 from greenlight.ports import Blobs, Progress, Records
 from greenlight.recording import head
@@ -44,74 +30,6 @@ _ROUNDS = 3
 
 _WALK_SHARE = 0.8
 """The part of the progress that is the walk along the ledger; the rest is folders."""
-
-_Key = tuple[Any, ...]
-
-
-class _Covered(msgspec.Struct, frozen=True, kw_only=True):
-    """How the entries of one kind describe records."""
-
-    record: type[Record]
-    named: Mapping[str, str] = {}
-    """Field of the record → what the entry calls it, where the names differ."""
-    state: Mapping[str, Any] = {}
-    """The fields that change later → what they are at first, where the entry does not say."""
-    content: Callable[[Any], object] | None = None
-    """What the record's digest is the digest of."""
-
-    def key(self, body: Mapping[str, Any]) -> _Key:
-        return tuple(body.get(self.named.get(name, name)) for name in self.record.KEY)
-
-    def stated(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """What an entry says of the record for good, by the record's fields."""
-        fields = {*self.record.__struct_fields__, *ledger.STAND_INS} - self.state.keys()
-        called = {self.named.get(name, name): name for name in fields}
-        return {called[name]: value for name, value in body.items() if name in called}
-
-
-_COVERED: dict[str, _Covered] = {
-    "dataset": _Covered(
-        record=Dataset, named={"digest": "dataset"}, content=lambda dataset: dataset.manifest
-    ),
-    "run": _Covered(
-        record=Run,
-        state={"status": RunStatus.RUNNING.value, "ended_at": None, "error": None},
-    ),
-    "stage": _Covered(record=StageResult),
-    "version": _Covered(
-        record=Version,
-        state={"status": None},
-        content=lambda it: {"task": it.task, "bundle": it.bundle, "runtime": it.runtime},
-    ),
-    "evaluation": _Covered(
-        record=Evaluation,
-        named={"digest": "evaluation"},
-        content=lambda evaluation: evaluation.document,
-    ),
-    "approval": _Covered(record=Approval),
-    "rollout": _Covered(
-        record=Rollout, state=dict.fromkeys(("status", "step", "ended_at", "paused"))
-    ),
-    "epoch": _Covered(record=Epoch),
-    "decision": _Covered(record=Decision),
-    "key": _Covered(record=ApiKey, state={"revoked_at": None}),
-    "staging": _Covered(record=StagingRecord),
-}
-"""Ledger kind → the records that its entries describe."""
-
-_MOVES: dict[str, tuple[str, str, Mapping[str, str]]] = {
-    "gates": ("version", "version", {"status": "status"}),
-    "status": ("version", "version", {"to": "status"}),
-    "run_status": ("run", "run", {"status": "status", "error": "error", "ended_at": "ended_at"}),
-    "rollout_status": (
-        "rollout",
-        "rollout",
-        {name: name for name in ("status", "step", "ended_at", "paused")},
-    ),
-    "key_status": ("key", "key", {"revoked_at": "revoked_at"}),
-}
-"""Ledger kind → the covered kind whose state it changes, where the entry has the key, and what it
-calls each field."""
 
 _PURGE = "purge"
 """The kind of the entries that name erased folders."""
@@ -207,7 +125,7 @@ class _Following:
         """Digests that a purge names."""
         self._records = records
         self._progress = progress
-        self._sides = {name: _Side(records, name, kind) for name, kind in _COVERED.items()}
+        self._sides = {name: _Side(records, name, kind) for name, kind in COVERED.items()}
         self._standings = _Standings(records)
 
     def catch_up(self) -> None:
@@ -246,13 +164,13 @@ class _Side:
     For every entry one record is read. Whichever comes first waits for the other.
     """
 
-    def __init__(self, records: Records, name: str, covered: _Covered) -> None:
+    def __init__(self, records: Records, name: str, covered: Covered) -> None:
         self._records = records
         self._name = name
         self._covered = covered
         self._rest = everything(records, covered.record)
-        self._stated: dict[_Key, tuple[tuple[str, ...], str]] = {}
-        self._held: dict[_Key, Record] = {}
+        self._stated: dict[Key, tuple[tuple[str, ...], str]] = {}
+        self._held: dict[Key, Record] = {}
 
     def state(self, entry: LedgerEntry) -> Iterator[str]:
         """The next entry of this kind."""
@@ -279,8 +197,9 @@ class _Side:
                 yield f"{self._title(key)} is on the ledger and was taken out of the store"
             else:
                 yield from self._compare(record)
-        for key in self._held:
-            yield f"{self._title(key)} is not on the ledger: it was put in from outside"
+        for key, record in self._held.items():
+            if not self._covered.awaits_entry(record):
+                yield f"{self._title(key)} is not on the ledger: it was put in from outside"
 
     def _take(self, record: Record) -> Iterator[str]:
         if record.key in self._stated:
@@ -297,7 +216,7 @@ class _Side:
         elif fingerprint.digest({name: content.get(name) for name in fields}) != digest:
             yield f"{self._title(record.key)} was changed: it is not as the ledger has it"
 
-    def _title(self, key: _Key) -> str:
+    def _title(self, key: Key) -> str:
         return f"{self._name} {'/'.join(str(part) for part in key)}"
 
 
@@ -306,16 +225,16 @@ class _Standings:
 
     def __init__(self, records: Records) -> None:
         self._records = records
-        self._latest: dict[tuple[str, _Key], dict[str, Any]] = {}
+        self._latest: dict[tuple[str, Key], dict[str, Any]] = {}
 
     def note(self, entry: LedgerEntry) -> None:
         """Take an entry in, if it is about a standing."""
-        covered = _COVERED.get(entry.kind)
+        covered = COVERED.get(entry.kind)
         if covered is not None and covered.state:
             at_first = {name: entry.body.get(name, first) for name, first in covered.state.items()}
             self._latest[entry.kind, covered.key(entry.body)] = at_first
-        elif entry.kind in _MOVES:
-            kind, key, fields = _MOVES[entry.kind]
+        elif entry.kind in MOVES:
+            kind, key, fields = MOVES[entry.kind]
             known = self._latest.get((kind, (entry.body.get(key),)))
             if known is not None:
                 known |= {
@@ -326,16 +245,18 @@ class _Standings:
         """Where the store differs; a record that is gone is reported elsewhere."""
         found = []
         for (kind, key), stated in self._latest.items():
-            record = self._records.get(_COVERED[kind].record, *key)
+            record = self._records.get(COVERED[kind].record, *key)
             if record is None:
                 continue
             content = msgspec.to_builtins(record)
             for name, value in stated.items():
                 if content[name] != value:
-                    found.append(
-                        f"{kind} {key[0]} was changed: its {name} is {content[name]}, by the "
-                        f"ledger {value}"
+                    differs = (
+                        "are not as the ledger has them"
+                        if isinstance(value, dict)
+                        else f"is {content[name]}, by the ledger {value}"
                     )
+                    found.append(f"{kind} {key[0]} was changed: its {name} {differs}")
         return found
 
 

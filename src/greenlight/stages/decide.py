@@ -36,7 +36,7 @@ from greenlight.core.states import Action, RolloutStatus, Variant
 from greenlight.core.verdict import UNTRUSTED
 from greenlight.core.verdict import decide as judge
 from greenlight.core.words import DISPLAYED
-from greenlight.lookup import evidence_of, splits
+from greenlight.lookup import evidence_of
 from greenlight.ports import Records, Store
 from greenlight.recording import record
 
@@ -51,6 +51,7 @@ def decide(
     *,
     entries: Sequence[JournalEntry],
     closed: Mapping[str, int],
+    splits: Mapping[int, float],
     situation: Situation,
     acknowledged: int = 0,
     kill: KillEntry | None = None,
@@ -66,6 +67,7 @@ def decide(
         epoch: the task's newest epoch.
         entries: new journal entries, numbered on from the stored state.
         closed: up to when cohorts are closed, by group of tests; kept with the evidence.
+        splits: the candidate's share of units in each epoch of the rollout.
         situation: where the rollout stands; for how long its evidence has been untrusted is looked
             up here.
         acknowledged: the highest epoch of the task that any gateway routes by.
@@ -83,13 +85,13 @@ def decide(
         Refused: the version to promote is not in canary.
     """
     policy = msgspec.convert(rollout.policy, DecisionPolicy)
-    stored = store.get(EvidenceState, rollout.id)
-    before, seen = evidence_of(store, rollout, policy)
-    evidence = ev.fold(before, entries, policy, splits(store, rollout))
+    before, stored = evidence_of(store, rollout, policy)
+    evidence = ev.fold(before, entries, policy, splits)
     evidence.closed = dict(closed)
     past = latest(store, rollout.id)
     situation = msgspec.structs.replace(situation, untrusted_since=untrusted_since(past))
     verdict = judge(situation, evidence, policy, now)
+    seen = 0 if stored is None else stored.last_seq
     last_seq = entries[-1].seq if entries else seen
     decision = Decision(
         id=_id(past, now, random),

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from greenlight.core import killing, routing
+from greenlight.core import growth, killing, routing
 from greenlight.core.answers import Lease
 from greenlight.core.errors import NotFound
 from greenlight.core.gates import GateResult
@@ -328,10 +328,10 @@ def reconcile(
         return catch_up(store, task, kill=kill, fence=fence, now=now, random=random)
     overdue = now >= found.rollout.at + found.policy.rollout.horizon
     if found.situation.pending and not overdue and found.situation.order is None:
-        if not _in_touch(found, now):
+        if any(growth.before_beginning(found.situation, found.policy, now)):
             return None
         return roll_out.begin(
-            store, found.rollout, authorise=authorise, fence=fence, now=now, random=random
+            store, found.rollout, found.epoch, found.policy, fence=fence, now=now, random=random
         )
     return decide(
         store,
@@ -340,6 +340,7 @@ def reconcile(
         entries=found.seen.entries,
         closed=found.seen.closed,
         acknowledged=found.seen.acknowledged,
+        splits=found.seen.splits,
         kill=kill,
         situation=found.situation,
         fence=fence,
@@ -354,13 +355,6 @@ def _killed(found: Survey, kill: KillEntry) -> Survey:
         return found
     situation = msgspec.structs.replace(found.situation, order=killing.order(kill))
     return msgspec.structs.replace(found, situation=situation)
-
-
-def _in_touch(found: Survey, now: int) -> bool:
-    """Whether the gateways are there and their clocks agree with this one: a controller whose clock
-    has jumped into a release window must not let anything begin."""
-    until = found.situation.complete_until
-    return until is not None and abs(now - until) <= found.policy.rollout.stale_after
 
 
 def _fit(dataset: str, plan: Plan) -> dict[str, Any]:

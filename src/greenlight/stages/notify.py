@@ -40,6 +40,9 @@ PAGE = 100
 LOOK_BACK = 200
 """Decisions of a rollout among which those of the hour before are looked for."""
 
+_FRESH: Mapping[str, int | None] = {"attempts": 0, "next_at": 0, "error": None, "since": None}
+"""Of a channel on which nothing has failed since the last message."""
+
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """What came of one pass over a channel."""
@@ -96,8 +99,10 @@ def deliver(
         LostLease: it took so long that another process may deliver now.
     """
     kept = begin(records, notifier.name, now())
+    if now() < kept.next_at:
+        return Step(outcome="idle")
     entries = records.scan(LedgerEntry, after=(kept.seq,), limit=PAGE)
-    if not entries or now() < kept.next_at:
+    if not entries:
         return Step(outcome="idle")
     fence = records.lease(LEASE + notifier.name, holder, now(), LEASE_TTL)
     if fence is None:
@@ -108,7 +113,9 @@ def deliver(
         if notice is not None:
             break
     if notice is None:
-        _move(records, kept, fence, now(), seq=entries[-1].seq)
+        # A message that was tried in vain is among them, if there is one: it is wanted no more.
+        fresh = {} if kept.since is None else _FRESH
+        _move(records, kept, fence, now(), seq=entries[-1].seq, **fresh)
         return Step(outcome="passed")
     failure = _sent(notifier, notice)
     if failure is not None:
@@ -119,11 +126,8 @@ def deliver(
         fence,
         now(),
         seq=notice.seq,
-        attempts=0,
-        next_at=0,
-        error=None,
-        since=None,
         delivered=kept.delivered + 1,
+        **_FRESH,
     )
     return Step(outcome="delivered", notice=notice)
 
@@ -182,7 +186,10 @@ def _failed(
         # The receiver is there and does not want this message: the next one may go at once.
         _give_up(records, kept, fence, now, notice, error, attempts=0, next_at=0)
         return Step(outcome="given_up", notice=notice, error=error)
-    attempts, since = kept.attempts + 1, kept.since if kept.since is not None else now
+    # The message that was tried in vain is the next entry; where that is wanted no more, this is
+    # another one, and has its own time.
+    another = notice.seq != kept.seq + 1
+    attempts, since = kept.attempts + 1, now if kept.since is None or another else kept.since
     luck = int.from_bytes(random(4), "big") / 2**32
     next_at = now + wait(attempts, failure.after, luck)
     if now - since >= GIVE_UP:

@@ -57,6 +57,10 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged: int
     """The highest epoch of the task that any gateway routes by."""
     arms: list[ArmSummary]
+    replicas: list[Replica]
+    """Every gateway that the store knows."""
+    splits: dict[int, float]
+    """The candidate's share of units in each epoch of the rollout."""
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,8 +107,10 @@ def observe(
             _matured(store, rollout.id, policy, until, most),
         ]
     seen = [replica.flushed_through for replica in replicas] + [part.until for part in found]
-    known, last_seq = evidence_of(store, rollout, policy)
-    closed, epochs = known.closed, {epoch.number, *splits(store, rollout)}
+    known, stored = evidence_of(store, rollout, policy)
+    last_seq = 0 if stored is None else stored.last_seq
+    split = splits(store, rollout)
+    closed, epochs = known.closed, {epoch.number, *split}
     entries = [
         _entry(rollout, row, closed.get(part.group), epochs, rules, now)
         for part in found
@@ -122,6 +128,8 @@ def observe(
         control_down_since=_control_down_since(live, epoch),
         acknowledged=routing.acknowledged(gateways, rollout.task),
         arms=store.summarise(rollout.id),
+        replicas=gateways,
+        splits=split,
     )
 
 

@@ -11,7 +11,8 @@ from greenlight.core import budget
 from greenlight.core.metrics import BAD, GOOD
 from greenlight.core.planning import Need, needed, questions
 from greenlight.core.policy import DecisionPolicy
-from greenlight.core.records import DAY, HOUR, MINUTE, SECOND
+from greenlight.core.records import DAY
+from greenlight.core.words import span
 from greenlight.ports import Progress, Store
 
 WINDOW = 7 * DAY
@@ -99,23 +100,15 @@ def _besides(policy: DecisionPolicy) -> list[str]:
     rules = policy.rollout
     found = []
     if rules.shadow:
-        found.append(f"before users meet it: {_span(rules.shadow)} in the shadow")
+        found.append(f"before users meet it: {span(rules.shadow)} in the shadow")
     soaks = sum(step.soak for step in rules.steps[:-1])
     if soaks:
-        found.append(f"at its splits, at least: {_span(soaks)}")
+        found.append(f"at its splits, at least: {span(soaks)}")
     if rules.holdback:
         found.append(
-            f"after its proof: {_span(rules.holdback_for)} with {rules.holdback:.0%} held back"
+            f"after its proof: {span(rules.holdback_for)} with {rules.holdback:.0%} held back"
         )
     return found
-
-
-def _span(microseconds: int) -> str:
-    """A time in the largest unit of which it has one."""
-    for unit, name in ((DAY, "days"), (HOUR, "hours"), (MINUTE, "minutes")):
-        if microseconds >= unit:
-            return f"{microseconds / unit:.3g} {name}"
-    return f"{microseconds / SECOND:.3g} seconds"
 
 
 def _never(policy: DecisionPolicy) -> list[str]:

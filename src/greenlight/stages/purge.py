@@ -61,15 +61,23 @@ class Purged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def look(
-    store: Store, shelves: Sequence[Blobs], order: Order, *, now: int, progress: Progress
+    store: Store,
+    shelves: Sequence[Blobs],
+    order: Order,
+    *,
+    drills: Path,
+    now: int,
+    progress: Progress,
 ) -> Findings:
     """What a purge would erase; nothing is changed.
 
     Raises:
-        Refused: the unit's evidence is in use, or a run of the task is under way.
+        Refused: the unit's evidence is in use, a run of the task is under way, or a drill keeps a
+            copy.
     """
     what = _erasure(store, order, now)
     _refuse_while_in_use(store, order, what)
+    _refuse_while_rehearsed(drills, order)
     counts = store.erasable(what)
     kept = counts.pop("kept")
     going, staying = traces.datasets(store, shelves, order, progress)
@@ -89,6 +97,7 @@ def purge(
     order: Order,
     *,
     places: Sequence[Path],
+    drills: Path,
     now: Callable[[], int],
     random: Callable[[int], bytes],
     progress: Progress,
@@ -100,6 +109,7 @@ def purge(
         shelves: where datasets lie.
         order: what is to be erased.
         places: folders in which nothing of a unit may be left, beside the shelves.
+        drills: where the installations of drills lie.
         now: microseconds since 1970-01-01 UTC.
         random: gives that many random bytes (ids, and names in place of erased ones).
         progress: told the share done, and what is being done.
@@ -108,7 +118,7 @@ def purge(
         Refused: it may not be done now, or it cannot be completed; the message says what is left.
         StoreError: the store could not be written to; call it again.
     """
-    found = look(store, shelves, order, now=now(), progress=lambda *_: None)
+    found = look(store, shelves, order, drills=drills, now=now(), progress=lambda *_: None)
     begun = _unfinished(store, order)
     named = {digest for entry in begun for digest in entry.body["folders"]}
     id = ids.fresh(now(), random)
@@ -125,7 +135,7 @@ def purge(
     gone = _erase_folders(store, shelves, order, sorted({*found.folders, *named}), progress)
     progress(_ROWS + _FOLDERS, "writing the store anew")
     store.compact()
-    _check(store, order, places, now())
+    _check(store, order, places, drills, now())
     complete = msgspec.structs.replace(
         found, rows=rows, folders=gone, versions=traces.trained_on(store, gone)
     )
@@ -171,6 +181,17 @@ def _refuse_while_in_use(store: Store, order: Order, what: Erasure) -> None:
         )
 
 
+def _refuse_while_rehearsed(drills: Path, order: Order) -> None:
+    """An installation of a drill is nobody's to erase but theirs who kept it to look into it."""
+    found = traces.rehearsals(drills, order)
+    if found:
+        raise Refused(
+            f"{order.task}: a drill keeps a copy of what is to be erased: "
+            f"{', '.join(map(str, found))}; nothing was erased. Once no drill is under way and "
+            "nobody needs to look into it any more, delete the folder and purge again"
+        )
+
+
 def _erase_rows(
     store: Store,
     order: Order,
@@ -205,7 +226,7 @@ def _erase_folders(
     return sorted(gone)
 
 
-def _check(store: Store, order: Order, places: Sequence[Path], now: int) -> None:
+def _check(store: Store, order: Order, places: Sequence[Path], drills: Path, now: int) -> None:
     """Refuse to call complete what is not.
 
     Raises:
@@ -218,6 +239,7 @@ def _check(store: Store, order: Order, places: Sequence[Path], now: int) -> None
     if order.unit is not None:
         _refuse_while_in_use(store, order, _erasure(store, order, now))
         left += [str(path) for place in places for path in traces.files(place, order)]
+    left += [f"{folder}, which a drill has made" for folder in traces.rehearsals(drills, order)]
     if left:
         raise Refused(
             f"the purge is not complete; left are: {', '.join(left)}. See to them and call it again"

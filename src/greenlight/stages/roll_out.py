@@ -11,7 +11,7 @@ import msgspec
 from greenlight.core import drill as drills
 from greenlight.core import ids, killing, ledger, routing
 from greenlight.core.answers import Lease
-from greenlight.core.errors import DataError, Refused, UserError
+from greenlight.core.errors import Refused
 from greenlight.core.killing import KillEntry
 from greenlight.core.lifecycle import Event, check_rollout, next_status, phase_of
 from greenlight.core.policy import DecisionPolicy, Step
@@ -184,11 +184,12 @@ def start(
         random,
     )
     entries = [("rollout", ledger.body_of(rollout)), ("decision", ledger.body_of(decision))]
-    # One that waits takes its place in the line of epochs, too: of two that start at once, the
-    # second finds that taken.
-    epoch, moves = _following(records, live, decision), list[tuple[Version, Version]]()
     if waits is None:
         epoch, moves = _first_split(records, rollout, live, candidate, policy, decision)
+    else:
+        # One that waits takes its place in the line of epochs, too: of two that start at once, the
+        # second finds that taken.
+        epoch, moves = _following(records, live, decision), []
     record(
         records,
         [
@@ -206,37 +207,31 @@ def start(
 def begin(
     records: Records,
     rollout: Rollout,
+    live: Epoch,
+    policy: DecisionPolicy,
     *,
-    authorise: Callable[[Rollout], None],
     fence: Lease | None,
     now: int,
     random: Callable[[int], bytes],
-) -> Decision | None:
-    """Let a pending rollout begin, if its release window is open.
+) -> Decision:
+    """Let a pending rollout begin, which nothing keeps from it (`core.growth.before_beginning`).
 
     Args:
         records: the store.
         rollout: the pending one.
-        authorise: raises unless its candidate is (still) approved, and genuine.
+        live: its task's newest epoch.
+        policy: frozen at its start.
         fence: the leader's lease.
         now: microseconds since 1970-01-01 UTC.
         random: gives that many random bytes (for ids).
 
     Returns:
-        The decision, or None while the window is closed or the candidate may not begin.
+        The decision.
 
     Raises:
         Conflict: somebody changed the routing or the rollout meanwhile.
         LostLease: somebody else leads now.
     """
-    policy = msgspec.convert(rollout.policy, DecisionPolicy)
-    live = current_epoch(records, rollout.task)
-    if live is None or release_windows.closed(policy.release_window, now) is not None:
-        return None
-    try:
-        authorise(rollout)
-    except (UserError, DataError):
-        return None
     check_rollout(
         phase_of(rollout.status, 0, policy.rollout),
         Event.BEGIN,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
-from greenlight.core import ids, ledger, staging
+from greenlight.core import drill, ids, ledger, staging
 from greenlight.core.approval import Person, Verify
 from greenlight.core.errors import BadInput, Conflict, Refused
 from greenlight.core.incidents import StagingRecord
@@ -14,9 +14,6 @@ from greenlight.core.records import Evaluation, LedgerEntry, Version
 from greenlight.lookup import everything, passed_evaluations
 from greenlight.ports import Records
 from greenlight.recording import record
-
-DRILL = "drill"
-"""The kind of the ledger's entries on drills."""
 
 
 def vouch(
@@ -156,7 +153,7 @@ def _measured(records: Records, version: Version) -> Evaluation | None:
 
 def _drilled(records: Records, version: Version) -> dict[str, object] | None:
     """The newest drill of the task since the version was registered; None if there was none."""
-    for entry in everything(records, LedgerEntry, {"kind": DRILL}, newest_first=True):
+    for entry in everything(records, LedgerEntry, {"kind": drill.ENTRY}, newest_first=True):
         if entry.at < version.at:
             return None
         if entry.body.get("task") == version.task:

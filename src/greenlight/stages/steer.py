@@ -18,6 +18,7 @@ from greenlight.core.killing import KillEntry
 from greenlight.core.records import Decision, Rollout
 from greenlight.core.situation import Order
 from greenlight.core.states import Action
+from greenlight.lookout import Lookout
 from greenlight.ports import Store
 from greenlight.stages.catch_up import last_word
 from greenlight.stages.decide import decide
@@ -34,6 +35,7 @@ def steer(
     roles: Collection[str],
     authorise: Callable[[Rollout], None],
     kill: KillEntry | None = None,
+    lookout: Lookout | None = None,
     now: int,
     random: Callable[[int], bytes],
 ) -> Decision:
@@ -48,6 +50,7 @@ def steer(
         roles: those of the task's quorum.
         authorise: raises unless the rollout's candidate is approved, and genuine.
         kill: what the kill file says of the task, if anything.
+        lookout: what this process has seen of the alarms.
         now: microseconds since 1970-01-01 UTC.
         random: gives that many random bytes (for ids).
 
@@ -58,7 +61,7 @@ def steer(
     """
     if not why.strip():
         raise BadInput("say why: an order without a reason helps nobody who reads it", "why")
-    found = survey(store, task, authorise, now)
+    found = survey(store, task, authorise, now, lookout)
     if found is None:
         raise Refused(f"{task}: no rollout is running, so there is nothing to {action}")
     kill = last_word(store, task, kill)
@@ -78,6 +81,7 @@ def steer(
         entries=found.seen.entries,
         closed=found.seen.closed,
         acknowledged=found.seen.acknowledged,
+        splits=found.seen.splits,
         kill=kill,
         situation=msgspec.structs.replace(found.situation, order=order),
         fence=None,

@@ -14,7 +14,7 @@ from greenlight.core.records import Epoch, Rollout
 from greenlight.core.situation import Situation
 from greenlight.core.states import RolloutStatus
 from greenlight.lookout import Lookout
-from greenlight.lookup import evidence_of, splits
+from greenlight.lookup import evidence_of
 from greenlight.ports import Store
 from greenlight.stages import release_windows, roll_out
 from greenlight.stages.decide import latest, untrusted_since
@@ -64,7 +64,7 @@ def survey(
         arms=seen.arms,
         unapproved=_refusal(authorise, rollout),
         unreachable_since=seen.unreachable_since,
-        alarms=(lookout or Lookout()).look(store, rollout, policy, now),
+        alarms=(lookout or Lookout()).look(store, rollout, policy, now, seen.replicas),
         control_down_since=seen.control_down_since,
         pending=rollout.status == RolloutStatus.PENDING,
         window=release_windows.closed(policy.release_window, now),
@@ -77,7 +77,7 @@ def survey(
 def known(store: Store, found: Survey) -> ev.Evidence:
     """The evidence with what this look adds to it."""
     evidence, _ = evidence_of(store, found.rollout, found.policy)
-    return ev.fold(evidence, found.seen.entries, found.policy, splits(store, found.rollout))
+    return ev.fold(evidence, found.seen.entries, found.policy, found.seen.splits)
 
 
 def ahead(store: Store, found: Survey, now: int) -> waiting.Ahead:

@@ -58,6 +58,25 @@ def files(place: Path, order: Order) -> list[Path]:
     return [path for path in there if path.is_file() and _holds(path, needles)]
 
 
+def rehearsals(place: Path, order: Order) -> list[Path]:
+    """Installations of drills, below a folder, with a copy of rows that are to be erased."""
+    there = sorted(place.iterdir()) if place.is_dir() else []
+    return [folder for folder in there if _copies(folder, order)]
+
+
+def _copies(folder: Path, order: Order) -> bool:
+    try:
+        if order.unit is not None:
+            return bool(files(folder, order))
+        # Where no manifest says whose rows they are, the copy was broken off, or is being made.
+        return any(
+            _task_of(path.parent) in (order.task, None) and _holds_older(path, order.before)
+            for path in sorted(folder.rglob("*.jsonl"))
+        )
+    except FileNotFoundError:
+        return folder.exists()  # a drill is at work in it, or has just cleared it away
+
+
 def under_way(records: Records, task: str) -> list[Run]:
     """The runs of a task that have not ended, whether somebody carries them out or not."""
     runs = everything(records, Run, {"task": task})

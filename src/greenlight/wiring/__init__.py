@@ -27,7 +27,7 @@ from greenlight.wiring.audit import (
     verify_ledger,
 )
 from greenlight.wiring.caching import open_cache
-from greenlight.wiring.control import ahead, go_live, look, start_rollout, steer
+from greenlight.wiring.control import ahead, go_live, led, look, start_rollout, steer
 from greenlight.wiring.data import (
     export_rows,
     import_file,
@@ -52,7 +52,7 @@ from greenlight.wiring.evaluating import (
     warnings_of,
 )
 from greenlight.wiring.keys import check_exposed, create_key, revoke_key
-from greenlight.wiring.killing import Killed, kill, within
+from greenlight.wiring.killing import Killed, kill, kill_faults, within
 from greenlight.wiring.ledger import Random, new_ledger_key
 from greenlight.wiring.logs import held_log
 from greenlight.wiring.notifying import (
@@ -104,7 +104,9 @@ __all__ = [
     "import_file",
     "judge_for_drill",
     "kill",
+    "kill_faults",
     "label_answer",
+    "led",
     "load_public",
     "look",
     "look_for",

@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-import msgspec
-
 from greenlight import artifacts
 from greenlight.adapters.caches.memory import MemoryCache
 from greenlight.core import aftermath
@@ -95,9 +93,7 @@ def _forget(app: App, incident: Incident) -> stage.Outcome:
 
 
 def _ask_again(app: App, incident: Incident, ending: _Ending) -> stage.Outcome:
-    """Ask control its evaluation again, with nothing remembered, and look at its traffic."""
-    from greenlight.reporting.incident.gather import control_since
-
+    """Ask control its evaluation again, with nothing remembered."""
     control = find_version(app.store, incident.control)
     name = evaluation_of(app, control)
     found = None if name is None else app.store.get(Evaluation, name)
@@ -106,11 +102,7 @@ def _ask_again(app: App, incident: Incident, ending: _Ending) -> stage.Outcome:
         cache=MemoryCache(0),
         open_model=lambda app, version: _Gentle(load_model(app, version), ending),
     )
-    outcome = rerun(app.store, app.datasets, asker, incident, found)
-    traffic = control_since(
-        app.store, incident.task, incident.control, incident.at, app.clock.now()
-    )
-    return {**outcome, "traffic": msgspec.to_builtins(traffic)}
+    return rerun(app.store, app.datasets, asker, incident, found)
 
 
 def _file(app: App, incident: Incident, ending: _Ending) -> stage.Outcome:

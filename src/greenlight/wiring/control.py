@@ -109,6 +109,7 @@ def steer(app: App, task: str, action: Action, *, secret: str, why: str) -> Deci
                 roles=app.settings.task(task).approval.quorum,
                 authorise=_approved(app),
                 kill=app.kills.entries().get(task),
+                lookout=app.lookout,
                 now=app.clock.now(),
                 random=app.random,
             )
@@ -151,13 +152,18 @@ def ahead(app: App, task: str) -> Ahead | None:
     if found is None:
         return None
     coming = surveying.ahead(app.store, found, now)
-    led = app.store.leased(loop.LEASE)
-    patience = 2 * app.settings.controller.interval + UNLED
-    if led is not None and now <= led.expires_at + patience:
+    if led(app, now):
         return coming
     says = "a controller: none is running, so nothing is decided; greenlight controller"
     nobody = Wait(code="no_controller", says=says)
     return msgspec.structs.replace(coming, waits_for=[nobody, *coming.waits_for])
+
+
+def led(app: App, now: int) -> bool:
+    """Whether a controller decides (`now` in µs since 1970-01-01 UTC)."""
+    lease = app.store.leased(loop.LEASE)
+    patience = 2 * app.settings.controller.interval + UNLED
+    return lease is not None and now <= lease.expires_at + patience
 
 
 def _approved(app: App) -> Callable[[Rollout], None]:

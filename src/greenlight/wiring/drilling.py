@@ -33,7 +33,6 @@ ENOUGH_JUDGED = 100
 """So many judged answers of control tell its share of BAD well enough."""
 _JUDGED = 1000
 """At most so many are looked at."""
-_MOST_ERRORS = 1000
 _NOBODYS = (Status.REFUSED, Status.CANCELLED)
 """What became of requests that are nobody's failure."""
 
@@ -162,11 +161,7 @@ def measure_drill(app: App, rollout: Rollout, *, user_errors: int | None = None)
         user_errors: requests that nobody answered, where the clients counted them; else those that
             the gateways put on record count.
     """
-    store, now = app.store, app.clock.now()
-    rollout = store.get(Rollout, rollout.id) or rollout
-    own = {"rollout": rollout.id, "variant": Variant.CANDIDATE.value}
-    # Ids are in the order of time: whatever is of this rollout comes after its own.
-    first = store.scan(Inference, own, after=(rollout.id,), limit=1)
+    store = app.store
     arms = [arm for arm in store.summarise(rollout.id) if arm.variant == Variant.CANDIDATE]
     decision, before = _last_words(app, rollout)
     alarm, alarm_at = None, None
@@ -176,10 +171,10 @@ def measure_drill(app: App, rollout: Rollout, *, user_errors: int | None = None)
         alarm_at = read[alarm]["at"]
     if user_errors is None:
         nobody = {"rollout": rollout.id, "served_version": ""}
-        unanswered = store.scan(Inference, nobody, after=(rollout.id,), limit=_MOST_ERRORS)
+        unanswered = everything(store, Inference, nobody)
         user_errors = sum(one.status not in _NOBODYS for one in unanswered)
     return Findings(
-        exposed_at=first[0].at if first else None,
+        exposed_at=exposed_at(app, rollout),
         alarm=alarm,
         alarm_at=alarm_at,
         decided_at=None if decision is None else decision.at,
@@ -187,7 +182,7 @@ def measure_drill(app: App, rollout: Rollout, *, user_errors: int | None = None)
         code=None if decision is None else decision.code,
         reason=None if decision is None else decision.reason,
         before=before,
-        applied_at=None if decision is None else _applied_at(app, rollout, decision, now),
+        applied_at=applied_at(app, rollout),
         requests=sum(arm.requests for arm in arms),
         served=sum(arm.served for arm in arms),
         units=max((arm.units for arm in arms), default=0),
@@ -207,10 +202,22 @@ def _last_words(app: App, rollout: Rollout) -> tuple[Decision | None, str | None
     return found[0], told
 
 
-def _applied_at(app: App, rollout: Rollout, decision: Decision, now: int) -> int | None:
-    """When the last gateway took a rollback over; None while one has not, or there is none."""
-    incident = app.store.get(Incident, rollout.id)
-    found = None if incident is None else following.propagation(app.store, incident, now)
+def exposed_at(app: App, rollout: Rollout) -> int | None:
+    """When the first request met the candidate (µs since 1970); None: none has."""
+    own = {"rollout": rollout.id, "variant": Variant.CANDIDATE.value}
+    # Ids are in the order of time: whatever is of this rollout comes after its own.
+    first = app.store.scan(Inference, own, after=(rollout.id,), limit=1)
+    return first[0].at if first else None
+
+
+def applied_at(app: App, rollout: Rollout) -> int | None:
+    """When the last gateway took a rollback over (µs since 1970); None while one has not, or there
+    is none."""
+    decision, _ = _last_words(app, rollout)
+    incident = None if decision is None else app.store.get(Incident, rollout.id)
+    if decision is None or incident is None:
+        return None
+    found = following.propagation(app.store, incident, app.clock.now())
     if found is None or found["result"] != "everywhere":
         return None
     applied: list[int] = [replica["applied_at"] for replica in found["replicas"]]

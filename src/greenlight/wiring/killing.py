@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -22,6 +22,7 @@ from greenlight.core.killing import Judge, KillEntry
 from greenlight.core.records import SECOND, Replica
 from greenlight.lookup import everything
 from greenlight.ports import Clock
+from greenlight.ports.kill_switch import KillSwitch
 from greenlight.reporting.underway import alive
 from greenlight.stages import approve
 from greenlight.stages.catch_up import last_word
@@ -71,10 +72,15 @@ def judge_of(settings: Settings) -> Judge:
 def open_kill_switch(settings: Settings) -> KillFile:
     """The kill switch, looked at once; a disk that does not answer keeps nothing from starting."""
     found = KillFile(settings.kill_path, judge_of(settings))
-    faults = patiently(found.look)
-    for fault in (f"{settings.kill_path}: no answer",) if faults is None else faults:
+    for fault in kill_faults(found, settings):
         log.warning("kill switch: %s", fault)
     return found
+
+
+def kill_faults(switch: KillSwitch, settings: Settings) -> Sequence[str]:
+    """Look at the kill switch once more; what is wrong with it, a line for each fault."""
+    faults = patiently(switch.look)
+    return (f"{settings.kill_path}: no answer",) if faults is None else faults
 
 
 def kill(

@@ -97,6 +97,7 @@ def _house(app: App, clock: Clock | None = None) -> House:
     return House(
         store=app.store,
         clock=clock or app.clock,
+        lookout=app.lookout,
         kinds=kinds,
         standing=lambda version: standing(app, version),
         ahead=lambda task: ahead(app, task),

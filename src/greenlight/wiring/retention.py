@@ -19,6 +19,9 @@ from greenlight.wiring.filing import FOLDER
 PATIENCE = 20 * SECOND
 """How long to wait for gateways to store what they have received."""
 
+DRILLS = "drills"
+"""The folder of the installations that drills make for themselves, below the state."""
+
 _PAUSE = 0.2
 
 
@@ -39,7 +42,14 @@ def erasure_order(
 
 def look_for(app: App, order: Order, progress: Progress) -> Findings:
     """What a purge would erase; see `stages.purge.look`."""
-    return stage.look(app.store, _shelves(app), order, now=app.clock.now(), progress=progress)
+    return stage.look(
+        app.store,
+        _shelves(app),
+        order,
+        drills=app.settings.state / DRILLS,
+        now=app.clock.now(),
+        progress=progress,
+    )
 
 
 def mentions(app: App, order: Order) -> list[str]:
@@ -71,6 +81,7 @@ def purge(app: App, order: Order, progress: Progress) -> Purged:
         _shelves(app),
         order,
         places=[_data(app) / "raw", _data(app) / "processed", app.settings.state / "work"],
+        drills=app.settings.state / DRILLS,
         now=app.clock.now,
         random=app.random,
         progress=progress,

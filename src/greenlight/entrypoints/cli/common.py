@@ -15,7 +15,7 @@ import msgspec
 from greenlight import config, wiring
 from greenlight.config import Settings
 from greenlight.core import fingerprint
-from greenlight.core.errors import UserError
+from greenlight.core.errors import Refused, UserError
 from greenlight.core.records import Record, Version
 from greenlight.lookup import everything
 from greenlight.ports import Records
@@ -23,6 +23,11 @@ from greenlight.ports import Records
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, for programs, instead of text."
 )
+task_argument = click.argument("task", required=False)
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many."
+)
+as_option = click.option("--as", "name", help="Refuse if the key is not this person's.")
 
 KEY_VARIABLE = "GREENLIGHT_PERSON_KEY"
 """Holds the secret of the person who calls."""
@@ -56,6 +61,17 @@ def own_secret() -> str:
             "one), so that nobody can sign for you"
         )
     return secret
+
+
+def refuse_another(found: Settings, secret: str, name: str | None) -> None:
+    """Refuse a key of nobody in [people], or of somebody else than `--as` names.
+
+    Raises:
+        Refused: it is such a key.
+    """
+    person = wiring.person_of(found, secret)
+    if name is not None and name != person.name:
+        raise Refused(f"the key in {KEY_VARIABLE} is {person.name}'s, not {name}'s")
 
 
 def initiator(app: wiring.App) -> str:

@@ -18,6 +18,7 @@ from greenlight.entrypoints.cli.common import (
     facts,
     initiator,
     json_option,
+    limit_option,
     moment,
     opened,
     public,
@@ -185,9 +186,7 @@ def relabel() -> None:
 
 @relabel.command("list")
 @click.argument("task")
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many."
-)
+@limit_option
 @json_option
 @click.pass_context
 def list_queue(context: click.Context, task: str, limit: int, as_json: bool) -> None:

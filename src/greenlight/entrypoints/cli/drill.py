@@ -16,14 +16,15 @@ from greenlight.core.drill import FAULTS
 from greenlight.core.records import SECOND
 from greenlight.entrypoints.cli.common import (
     json_option,
+    limit_option,
     moment,
     opened,
     own_secret,
     show_json,
     table,
+    task_argument,
 )
 from greenlight.entrypoints.cli.lazy import NOT_OK
-from greenlight.entrypoints.cli.look import limit_option, task_argument
 
 
 class Span(click.ParamType[int]):

@@ -15,12 +15,14 @@ from greenlight.entrypoints.cli.common import (
     facts,
     json_option,
     labels,
+    limit_option,
     moment,
     name_of,
     opened,
     public,
     show_json,
     table,
+    task_argument,
 )
 from greenlight.lookup import find_by_id
 from greenlight.ports import Records
@@ -32,11 +34,9 @@ def incidents() -> None:
 
 
 @incidents.command("list")
-@click.argument("task", required=False)
+@task_argument
 @click.option("--open", "open_only", is_flag=True, help="Only those that are not closed.")
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many."
-)
+@limit_option
 @json_option
 @click.pass_context
 def list_incidents(

@@ -9,12 +9,12 @@ import msgspec
 
 from greenlight import wiring
 from greenlight.config import Settings
-from greenlight.core.errors import Refused
 from greenlight.core.records import SECOND
 from greenlight.entrypoints.cli.common import (
-    KEY_VARIABLE,
+    as_option,
     json_option,
     own_secret,
+    refuse_another,
     settings,
     show_json,
 )
@@ -27,7 +27,7 @@ from greenlight.wiring import Killed
 @click.option(
     "--lift", is_flag=True, help="Let a new rollout start again; takes the quorum's role."
 )
-@click.option("--as", "name", help="Refuse if the key is not this person's.")
+@as_option
 @json_option
 @click.pass_context
 def kill(
@@ -40,9 +40,7 @@ def kill(
     """
     found = settings(context)
     secret = own_secret()
-    person = wiring.person_of(found, secret)
-    if name is not None and name != person.name:
-        raise Refused(f"the key in {KEY_VARIABLE} is {person.name}'s, not {name}'s")
+    refuse_another(found, secret, name)
     made = wiring.kill(found, task, secret=secret, why=why, lift=lift)
     if as_json:
         show_json(as_values(made))

@@ -25,12 +25,14 @@ from greenlight.entrypoints.cli.common import (
     inline,
     json_option,
     labels,
+    limit_option,
     moment,
     name_of,
     opened,
     public,
     show_json,
     table,
+    task_argument,
 )
 from greenlight.entrypoints.cli.incidents import write_evidence
 from greenlight.entrypoints.cli.registry import add_version, show_lineage
@@ -42,11 +44,6 @@ DIFFERENT = 5
 """Copies shown of those that were answered differently in the shadow."""
 WIDE = 40
 """Letters shown of each."""
-
-limit_option = click.option(
-    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many."
-)
-task_argument = click.argument("task", required=False)
 
 
 @click.group()

@@ -179,7 +179,7 @@ def _marks(found: Mapping[str, Any]) -> Any:
             {name: alarm["judgement"] for name, alarm in (rollout.get("alarms") or {}).items()},
             (ended.get("id"), (ended.get("incident") or {}).get("closed_at")),
         )
-    return found["gateways"], tasks
+    return found["gateways"], found["kill_faults"], tasks
 
 
 class Window:

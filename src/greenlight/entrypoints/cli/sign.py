@@ -8,13 +8,13 @@ import msgspec
 from greenlight import wiring
 from greenlight.core import fingerprint
 from greenlight.core.approval import APPROVE, REJECT, REVOKE
-from greenlight.core.errors import Refused
 from greenlight.entrypoints.cli.common import (
-    KEY_VARIABLE,
+    as_option,
     json_option,
     opened,
     own_secret,
     public,
+    refuse_another,
     show_json,
 )
 from greenlight.lookup import find_version
@@ -22,7 +22,6 @@ from greenlight.wiring.next_step import next_step
 
 version_argument = click.argument("version")
 why_option = click.option("-m", "--message", "why", required=True, help="The reason, on record.")
-as_option = click.option("--as", "name", help="Refuse if the key is not this person's.")
 evaluation_option = click.option(
     "--evaluation", help="Digest of the evaluation (default: the one that passed last)."
 )
@@ -87,9 +86,7 @@ def _decide(
     secret = own_secret()
     with opened(context) as app:
         found = find_version(app.store, version)
-        signer = wiring.person_of(app.settings, secret)
-        if name is not None and name != signer.name:
-            raise Refused(f"the key in {KEY_VARIABLE} is {signer.name}'s, not {name}'s")
+        refuse_another(app.settings, secret, name)
         warnings = [] if decision == REVOKE else wiring.warnings_of(app, found, evaluation)
         for warning in () if as_json else warnings:
             click.echo(f"warning: {warning['reason']}")

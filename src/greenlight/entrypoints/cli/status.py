@@ -62,7 +62,7 @@ def look(app: wiring.App, names: Sequence[str]) -> dict[str, Any]:
     """Everything that status shows, as plain values."""
     now = app.clock.now()
     settings = app.settings
-    app.kills.look()
+    kill_faults = list(wiring.kill_faults(app.kills, settings))
     gateways = alive(app.store, now)
     return {
         "project": settings.project.name,
@@ -70,6 +70,7 @@ def look(app: wiring.App, names: Sequence[str]) -> dict[str, Any]:
         "at": now,
         "gateways": len(gateways),
         "gateway": settings.gateway_url,
+        "kill_faults": kill_faults,
         "tasks": {name: _task(app, name, gateways, now) for name in names},
     }
 
@@ -87,7 +88,7 @@ def _task(app: wiring.App, name: str, gateways: Sequence[Replica], now: int) -> 
     return {
         "live": name_of(epoch.control, known) if epoch else None,
         "epoch": epoch.number if epoch else None,
-        "gateways_reached": reached(gateways, epoch) if epoch else 0,
+        "gateways_reached": reached(gateways, name, epoch.number) if epoch else 0,
         "kill": _kill(last_word(store, name, app.kills.entries().get(name)), gateways),
         "rollout": _under_way(app, running, now) if running else None,
         "ended": None if running else _ended(store, name, known),

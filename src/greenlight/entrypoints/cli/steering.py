@@ -8,15 +8,16 @@ import click
 
 from greenlight import wiring
 from greenlight.config import Settings
-from greenlight.core.errors import Conflict, LostLease, Refused, StoreError
+from greenlight.core.errors import Conflict, LostLease, StoreError
 from greenlight.core.killing import CODE
 from greenlight.core.records import Decision
 from greenlight.core.states import Action
 from greenlight.entrypoints.cli.common import (
-    KEY_VARIABLE,
+    as_option,
     json_option,
     own_secret,
     public,
+    refuse_another,
     settings,
     show_json,
 )
@@ -41,16 +42,14 @@ def _order(action: Action, words: str, name: str | None = None) -> click.Command
     @click.command(name or action.value, help=words)
     @click.argument("task")
     @click.option("-m", "--message", "why", required=True, help="The reason, on record.")
-    @click.option("--as", "name", help="Refuse if the key is not this person's.")
+    @as_option
     @json_option
     @click.pass_context
     def command(
         context: click.Context, task: str, why: str, name: str | None, as_json: bool
     ) -> None:
         secret, found = own_secret(), settings(context)
-        person = wiring.person_of(found, secret)
-        if name is not None and name != person.name:
-            raise Refused(f"the key in {KEY_VARIABLE} is {person.name}'s, not {name}'s")
+        refuse_another(found, secret, name)
         if action is Action.ROLLBACK:
             _roll_back(found, task, secret, why, as_json)
         else:

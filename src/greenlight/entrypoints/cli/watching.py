@@ -62,6 +62,8 @@ def picture(found: Mapping[str, Any], width: int | None, trouble: str | None = N
     )
     if trouble is not None:
         page.line(trouble, "bold red")
+    for fault in found["kill_faults"]:
+        page.line(f"kill file: {fault}", "bold red")
     for name, task in found["tasks"].items():
         page.line("")
         _task(page, name, task, found)

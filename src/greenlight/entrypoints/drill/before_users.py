@@ -12,12 +12,13 @@ import msgspec
 from greenlight import wiring
 from greenlight.core import drill, ids
 from greenlight.core.errors import Refused
-from greenlight.core.records import SECOND, Replica, Version
+from greenlight.core.records import SECOND, Version
 from greenlight.entrypoints.drill.course import Course
-from greenlight.entrypoints.drill.options import Held, Options, limit_of, warning
+from greenlight.entrypoints.drill.options import Held, Options, limit_of, refuse_chat, warning
 from greenlight.entrypoints.drill.papers import file
 from greenlight.entrypoints.showing import Stage
-from greenlight.lookup import everything, find_version
+from greenlight.lookup import find_version
+from greenlight.reporting.underway import alive
 from greenlight.stages import loop
 from greenlight.wiring.next_step import signatures
 
@@ -48,7 +49,7 @@ def before_users(app: wiring.App, options: Options, secret: str) -> dict[str, An
     """
     stage = Stage(options.quiet)
     person = wiring.person_of(app.settings, secret)
-    _refuse_chat(app, options.task)
+    refuse_chat(app.settings, options.task)
     candidate = wiring.add_drill(
         app, options.task, options.fault, options.intensity, initiator=person.name
     )
@@ -114,18 +115,7 @@ def _lacking(app: wiring.App, candidate: Version, holder: str, stage: Stage) -> 
 def _refuse_idle(app: wiring.App) -> None:
     """Refuse to begin where nobody would route or decide."""
     now = app.clock.now()
-    alive = [one for one in everything(app.store, Replica) if one.at > now - 10 * SECOND]
-    if not alive:
+    if not alive(app.store, now):
         raise Refused("no gateway is alive, so no user would meet the drill: greenlight up")
-    led = app.store.leased(loop.LEASE)
-    patience = 2 * app.settings.controller.interval + loop.LEASE_TTL
-    if led is None or now > led.expires_at + patience:
+    if not wiring.led(app, now):
         raise Refused("no controller is running, so nothing would roll it back: greenlight up")
-
-
-def _refuse_chat(app: wiring.App, task: str) -> None:
-    if app.settings.task(task).kind == "chat":
-        raise Refused(
-            f"{task} is a chat: it cannot be evaluated yet, so no candidate of it, a drill's "
-            "neither, can be approved"
-        )

@@ -16,7 +16,7 @@ from greenlight.core.records import SECOND, Rollout
 from greenlight.core.states import Action, Variant
 from greenlight.entrypoints.showing import Stage
 from greenlight.entrypoints.watching import looks
-from greenlight.lookout import Lookout
+from greenlight.wiring import drilling
 
 FIRST_EXPOSURE = 60 * SECOND
 """How long the first unit may keep a drill waiting."""
@@ -55,7 +55,6 @@ class Course:
         self._stage = stage
         self._check = check
         self._policy = msgspec.convert(rollout.policy, DecisionPolicy)
-        self._lookout = Lookout()
         self._said: dict[str, int] = {}
 
     def run(self) -> None:
@@ -81,7 +80,7 @@ class Course:
                     self._stage.say(line)
                 now = self._app.clock.now()
                 if exposed_at is None:
-                    exposed_at = wiring.measure_drill(self._app, rollout).exposed_at
+                    exposed_at = drilling.exposed_at(self._app, rollout)
                 since, most = (
                     (rollout.at, FIRST_EXPOSURE)
                     if exposed_at is None
@@ -96,7 +95,7 @@ class Course:
         if self._policy.trigger != "alarm":
             return
         now = self._app.clock.now()
-        found = self._lookout.look(self._app.store, self._rollout, self._policy, now)
+        found = self._app.lookout.look(self._app.store, self._rollout, self._policy, now)
         for name, reading in found.items():
             if reading.at is not None and reading.at != self._said.get(name):
                 self._said[name] = reading.at
@@ -111,7 +110,7 @@ class Course:
     def _await_gateways(self) -> None:
         until = time.monotonic() + PROPAGATION_S
         while time.monotonic() < until:
-            if wiring.measure_drill(self._app, self._rollout).applied_at is not None:
+            if drilling.applied_at(self._app, self._rollout) is not None:
                 return
             time.sleep(_PAUSE_S)
 

@@ -76,7 +76,8 @@ class House:
         """The settings that are shorter here, and to how long (µs)."""
         folder.mkdir(parents=True)
         self._hire(real.settings.task(task).approval.quorum)
-        self._configure(_settled(real, real.settings.task(task)))
+        self._settled = _settled(real, real.settings.task(task))
+        self._configure(self._settled)
 
     @property
     def url(self) -> str:
@@ -183,13 +184,12 @@ class House:
 
     def _train(self, app: wiring.App) -> Version:
         """A first version as the task is configured; on the sample where its data is not here."""
-        task = app.settings.task(self._task)
         self._note(f"nothing is live on {self._task}: the drill trains a version of its own")
         try:
             made = self._turn(app)
         except MissingData as missing:
             self._note(f"{missing}; it is trained on the sample written for Greenlight instead")
-            self._configure(_on_sample(task))
+            self._configure(_on_sample(self._settled))
             with self.app() as again:
                 made = self._turn(again)
         with self.app() as again:

@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 
+from greenlight.config import Settings
 from greenlight.core.drill import FAULTS, Fault, Findings, Trigger, limit
+from greenlight.core.errors import Refused
 from greenlight.core.policy import DecisionPolicy
 from greenlight.core.reasons import measured
 from greenlight.core.records import MILLISECOND, MINUTE, SECOND, Rollout
@@ -41,6 +43,27 @@ def limit_of(options: Options, rollout: Rollout, *, live: bool) -> int:
     """By when after the first exposure all traffic must be back at control (µs)."""
     policy = msgspec.convert(rollout.policy, DecisionPolicy)
     return options.within or limit(options.what, policy, live=live)
+
+
+def refuse_chat(settings: Settings, task: str) -> None:
+    """Refuse to rehearse on a chat, and say where one can rehearse.
+
+    Raises:
+        Refused: the task is a chat.
+    """
+    if settings.task(task).kind != "chat":
+        return
+    others = sorted(one.name for one in settings.tasks.values() if one.kind != "chat")
+    way = (
+        f"rehearse on a task that classifies: greenlight drill {others[0]} --fault errors"
+        if others
+        else "rehearse in a folder of its own: greenlight -C desk init --template sample, then "
+        "greenlight -C desk drill desk --fault errors"
+    )
+    raise Refused(
+        f"{task} is a chat: it has no test rows that users could ask, and no candidate of it can "
+        f"be approved yet; {way}"
+    )
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):

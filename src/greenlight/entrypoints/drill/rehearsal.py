@@ -14,15 +14,15 @@ from greenlight.core.errors import GreenlightError, Refused
 from greenlight.core.records import SECOND, Inference, Version
 from greenlight.entrypoints.drill.course import Course
 from greenlight.entrypoints.drill.house import INITIATOR, House, facts
-from greenlight.entrypoints.drill.options import Held, Options, limit_of, warning
+from greenlight.entrypoints.drill.options import Held, Options, limit_of, refuse_chat, warning
 from greenlight.entrypoints.drill.papers import file
 from greenlight.entrypoints.processes import Processes
 from greenlight.entrypoints.showing import Stage
 from greenlight.lookup import find_version, newest_prepared
 from greenlight.stages.roll_out import ENOUGH
 from greenlight.wiring.drilling import ENOUGH_JUDGED
+from greenlight.wiring.retention import DRILLS
 
-FOLDER = "drills"
 WARM_WITHIN_S = 60.0
 """Seconds that control may take to answer and to be judged often enough before the fault comes."""
 DELAY_S = 0.4
@@ -45,9 +45,9 @@ def rehearse(real: wiring.App, options: Options) -> dict[str, Any]:
         Refused: the task or its live version cannot be rehearsed like this.
         GreenlightError: a part of the drill's own installation did not do what it must.
     """
-    _refuse_chat(real, options.task)
+    refuse_chat(real.settings, options.task)
     id = ids.fresh(real.clock.now(), real.random)
-    folder = real.settings.state / FOLDER / id
+    folder = real.settings.state / DRILLS / id
     stage = Stage(options.quiet)
     try:
         house = House(real, options.task, folder, stage)
@@ -182,20 +182,3 @@ class _Rehearsal:
             traffic=traffic,
         )
         return file(self._real, app, rollout, held, stage)
-
-
-def _refuse_chat(real: wiring.App, task: str) -> None:
-    settings = real.settings
-    if settings.task(task).kind != "chat":
-        return
-    others = sorted(one.name for one in settings.tasks.values() if one.kind != "chat")
-    way = (
-        f"rehearse on a task that classifies: greenlight drill {others[0]} --fault errors"
-        if others
-        else "rehearse in a folder of its own: greenlight -C desk init --template sample, then "
-        "greenlight -C desk drill desk --fault errors"
-    )
-    raise Refused(
-        f"{task} is a chat: it has no test rows that users could ask, and no candidate of a chat "
-        f"can be approved yet; {way}"
-    )

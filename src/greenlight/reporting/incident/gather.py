@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from greenlight.core import aftermath, budget, ids
-from greenlight.core.alarms import Reading
 from greenlight.core.incidents import Incident
 from greenlight.core.ledger import GENESIS, SignedHead
 from greenlight.core.records import (
@@ -48,6 +47,7 @@ from greenlight.reporting.incident.dossier import (
 from greenlight.reporting.incident.extract import Link, extract
 from greenlight.reporting.incident.story import story, unknown, verify
 from greenlight.reporting.incident.timeline import events
+from greenlight.reporting.underway import judged
 from greenlight.reporting.words import about
 
 MOMENTS = 1500
@@ -110,7 +110,7 @@ def gather(
         splits=_splits(told),
         timeline=events(told, incident),
         propagation=_propagation(steps.get(aftermath.PROPAGATED, {})),
-        control_since=control_since(store, rollout.task, rollout.control, rollout.ended_at, now),
+        control_since=_control_since(store, rollout.task, rollout.control, rollout.ended_at, now),
         steps=steps,
         drill=steps.get(aftermath.DRILL) if drill is None else dict(drill),
         ledger=_ledger(store, kept, signed_head),
@@ -123,7 +123,7 @@ def gather(
     return Found(dossier, told, kept)
 
 
-def control_since(records: Records, task: str, control: str, since: int, now: int) -> Traffic:
+def _control_since(records: Records, task: str, control: str, since: int, now: int) -> Traffic:
     """What the gateways saw of a version within `LATELY` of a moment (µs since 1970)."""
     until = max(since, min(now, since + LATELY))
     times: list[float] = []
@@ -231,7 +231,7 @@ def _ruling(decision: Decision, told: History) -> Ruling:
         epoch_seen=decision.epoch_seen,
         tests=tests,
         cannot_compute=dict(grounds.get("cannot_compute", {})),
-        alarms=msgspec.convert(grounds.get("situation", {}).get("alarms", {}), dict[str, Reading]),
+        alarms=judged(grounds),
         recomputed=told.agrees,
     )
 

@@ -17,6 +17,8 @@ _ENDED = {
     RolloutStatus.INCONCLUSIVE: "ended without a decision",
     RolloutStatus.WITHDRAWN: "was withdrawn",
 }
+_UNKNOWN = aftermath.BAD - {"differs"} | {"cannot_compute", "nobody"}
+"""Results of a step that leave something unknown; what differs is known, and told (`story`)."""
 
 
 def headline(dossier: Dossier) -> str:
@@ -155,7 +157,7 @@ def _unfinished(dossier: Dossier) -> Iterator[str]:
         return
     for step in aftermath.STEPS:
         known = dossier.steps.get(step, {})
-        if known.get("result") in (aftermath.GIVEN_UP, "cannot_compute", "missing", "nobody"):
+        if known.get("result") in _UNKNOWN:
             yield f"{step}: {known['says']}."
         elif "at" not in known and step != aftermath.EVIDENCE:
             yield f"{step}: not done yet when this was written."
