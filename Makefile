@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 DEMO_ARGS ?=
+EVAL_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
@@ -16,16 +17,17 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo eval test test-slow check status screenshots clean
+.PHONY: help setup demo eval test test-slow check release-check status screenshots clean
 
 help:
 	@echo "make setup    install Greenlight and the sentence encoder into $(VENV)"
 	@echo "make demo     the whole loop on BANKING77 (options in DEMO_ARGS)"
-	@echo "make eval     evaluate encoder-head on BANKING77 and seal artifacts/eval/eval.json"
+	@echo "make eval     measure what examples/ describes anew, and hold it against artifacts/eval/eval.json (needs torch)"
 	@echo "make test     every test (options in PYTEST_ARGS)"
 	@echo "make test-slow   the long forms of some tests"
 	@echo "make check    style, types and import rules"
-	@echo "make bench-aa, bench-batching, bench-cache, bench-chaos, bench-collecting, bench-curation, bench-demo, bench-drills, bench-evidence, bench-gateway, bench-models, bench-oos, bench-purge, bench-rollback, bench-slo, bench-stores   slow proofs and benchmarks"
+	@echo "make release-check   what stands between this checkout and a release (ACCEPTANCE.md)"
+	@echo "make bench-aa, bench-batching, bench-cache, bench-chaos, bench-collecting, bench-curation, bench-demo, bench-drills, bench-evidence, bench-gateway, bench-models, bench-oos, bench-purge, bench-rollback, bench-slo, bench-stores, bench-tagger   slow proofs and benchmarks"
 	@echo "make mutation   change the code that decides, and see whether a test notices"
 	@echo "make status   run the tests and write docs/status.md"
 	@echo "make screenshots   draw the pages anew, with a browser (docs/images/page-*.png)"
@@ -36,8 +38,9 @@ setup: $(VENV)/.base $(VENV)/.encoder
 demo: setup
 	@$(BIN)/greenlight demo $(DEMO_ARGS)
 
-eval: setup
-	@$(BIN)/python scripts/evaluation.py
+# Needs torch, for the tagger, and Locust, for the load test of what is sealed.
+eval: setup $(VENV)/.train $(VENV)/.load
+	@$(BIN)/python scripts/evaluation.py $(EVAL_ARGS)
 
 test: setup $(VENV)/.dev
 	@mkdir -p build
@@ -55,6 +58,10 @@ check: $(VENV)/.dev
 	@echo "import-linter: layers"
 	@$(BIN)/lint-imports --no-logo
 
+# No part of check: until people have signed, it cannot pass.
+release-check: setup
+	@$(BIN)/greenlight release check
+
 # Written first without results, for a test compares the list of tests with docs/status.md.
 status: setup $(VENV)/.dev
 	@$(BIN)/python scripts/status.py
@@ -65,8 +72,9 @@ screenshots: setup $(VENV)/.dev
 	@$(BIN)/python -m scripts.screenshots
 
 clean:
-	@echo "removing $(VENV), build/, artifacts/, caches and the demo's folder"
-	@rm -rf $(VENV) build dist artifacts greenlight-demo .mypy_cache .pytest_cache .ruff_cache \
+	@echo "removing $(VENV), build/, artifacts/ but what is sealed, caches and the demo's folder"
+	@find artifacts -mindepth 1 -maxdepth 1 ! -name eval -exec rm -rf {} + 2>/dev/null || true
+	@rm -rf $(VENV) build dist artifacts/eval/parts greenlight-demo .mypy_cache .pytest_cache .ruff_cache \
 		.import_linter_cache .hypothesis
 	@find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -107,9 +115,16 @@ $(VENV)/.load: pyproject.toml constraints.txt | $(VENV)/.base
 	@$(PIP_INSTALL) --no-build-isolation -e '.[load]'
 	@touch $@
 
+# Where pip finds no CPU build of this version, it takes the one for GPUs, which is ten times the
+# size and does as well.
+$(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/.base
+	@echo "pip: installing torch"
+	@$(PIP_INSTALL) --no-build-isolation -e '.[train]'
+	@touch $@
+
 # Slow proofs, run by hand; the results are committed under benchmarks/results/.
-.PHONY: bench-aa bench-batching bench-cache bench-chaos bench-collecting bench-curation bench-demo bench-drills bench-evidence bench-gateway bench-models bench-oos bench-purge bench-rollback bench-stores
-bench-aa bench-batching bench-cache bench-chaos bench-collecting bench-curation bench-drills bench-evidence bench-gateway bench-models bench-oos bench-purge bench-rollback bench-stores: bench-%: setup $(VENV)/.dev
+.PHONY: bench-aa bench-batching bench-cache bench-chaos bench-collecting bench-curation bench-demo bench-drills bench-evidence bench-gateway bench-models bench-oos bench-purge bench-rollback bench-stores bench-tagger
+bench-aa bench-batching bench-cache bench-chaos bench-collecting bench-curation bench-drills bench-evidence bench-gateway bench-models bench-oos bench-purge bench-rollback bench-stores bench-tagger: bench-%: setup $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.$* $(BENCH_ARGS)
 
 # Some 25 minutes on two cores; the results and docs/mutation.md are committed.

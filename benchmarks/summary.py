@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import forms
 from benchmarks.harness import RESULTS, ROOT
 from benchmarks.oos import page as oos
 from benchmarks.pages import Page, table
 from benchmarks.rollback import page as rollback
+from benchmarks.tagger import page as tagger
 from greenlight.core.load import ERROR_RATE, P95_MS, PACE
 
 PAGE = ROOT / "benchmarks" / "README.md"
@@ -117,27 +119,6 @@ def _offline(found: dict[str, Any]) -> str:
 
 def _interval(accuracy: dict[str, float]) -> str:
     return f"{accuracy['value']:.4f} ({accuracy['low']:.4f} to {accuracy['high']:.4f})"
-
-
-def _models(found: dict[str, Any]) -> str:
-    rows = [
-        (
-            run["source"],
-            run["backend"],
-            _interval(run["accuracy"]),
-            f"{run['ece']:.3f}",
-            f"{run['training_seconds']:.1f}",
-        )
-        for run in found["runs"]
-    ]
-    cosine = found["int8_cosine"]
-    text = (
-        "\nTraining takes embeddings from the cache where it has them. Cosine between "
-        f"int8 and float embeddings of {cosine['texts']} texts: "
-        f"{cosine['mean']:.4f} on average, {cosine['least']:.4f} at the least.\n"
-    )
-    head = ("data", "backend", "test accuracy (95 %)", "ECE", "training s")
-    return table(head, rows) + text
 
 
 def _gateway(found: dict[str, Any]) -> str:
@@ -368,8 +349,9 @@ SECTIONS = (
     ("chaos", "The demo under SIGKILL, seed by seed", _chaos),
     ("rollback", "How soon a candidate that does harm is out of traffic", rollback.summary),
     ("demo-same", "The demo as an A/A test, seed by seed", _demo),
-    ("models", "The models, from their bundles", _models),
+    ("models", "The models, from their bundles", forms.render),
     ("oos", "Telling texts out of scope", oos.summary),
+    ("tagger", "Tagging names", tagger.summary),
     ("gateway", "What the gateway costs", _gateway),
     ("stores", "What the SQLite store costs", _stores),
     ("cache", "What the evaluation cache spares", _cache),

@@ -169,8 +169,8 @@ def test_every_fault_at_once_with_its_line(tmp_path: Path) -> None:
         (f"[people.Eve]\nroles = ['a']\nkey = '{ANA[:-2]}Q='\n", "a name has lower-case letters"),
         ("[tasks]\nother = 3\n", "tasks.other: expected a table, got 3"),
         (
-            "[tasks.x]\nkind = 'tag'\n",
-            "tasks.x.kind: 'tag' is not known; there are: chat, classify",
+            "[tasks.x]\nkind = 'rank'\n",
+            "tasks.x.kind: 'rank' is not known; there are: chat, classify, tag",
         ),
         ("[tasks.x]\nkind = 'classify'\n", "tasks.x.train: missing"),
         ("[tasks.intent.approval]\nquorum = { ml_lead = 1 }\n", "product_owner always signs"),
@@ -348,7 +348,7 @@ def test_where_a_client_finds_the_gateway(tmp_path: Path, host: str, url: str) -
 def test_the_choices_are_those_that_exist() -> None:
     sources = get_args(get_type_hints(config.DatasetSettings)["source"])
     assert sources == (*datasets.NAMES, "feedback", "file", "sql") == tuple(dataset.KEYS)
-    assert datasets.NAMES == dataset.PUBLIC
+    assert tuple(dataset.PUBLIC) == datasets.NAMES
     assert set(get_args(get_type_hints(config.TrainSettings)["backend"])) == {*TRAINERS, "none"}
 
 
@@ -378,8 +378,10 @@ def test_feedback_has_bounds_of_its_own(tmp_path: Path) -> None:
     assert (found.since, found.bounds) == (7 * DAY, (100, 10_000))
     assert config.DatasetSettings(source="feedback", min_rows=0, max_rows=5).bounds == (0, 5)
     assert config.DatasetSettings(source="file", path="a.csv").bounds == (None, None)
-    judge = config.DatasetSettings(source="feedback", flip=("x",), labels=("a", "b")).labelling
-    assert (judge.flip, judge.labels, judge.conditions) == ({"x"}, ("a", "b"), ())
+    judge = config.DatasetSettings(source="feedback", flip=("x",), labels=("a", "b"))
+    found = judge.labelling("classify")
+    assert (found.flip, found.labels, found.conditions) == ({"x"}, ("a", "b"), ())
+    assert (found.kind, judge.labelling("tag").kind) == ("classify", "tag")
 
 
 @pytest.mark.parametrize(
@@ -407,8 +409,8 @@ def test_feedback_has_bounds_of_its_own(tmp_path: Path) -> None:
                 'labels = ["APPROVE", "REJECT"]',
                 "window: must be longer than zero",
                 "min_rows: 9 is above max_rows (8)",
-                "base: 'banking7' is no file that can be read (.csv, .jsonl, .parquet, or one of "
-                "banking77, sample)",
+                "base: 'banking7' is no file that can be read (.csv, .jsonl, .parquet, .conll, "
+                "or one of banking77, wnut17, sample, sample-entities)",
             },
         ),
         (
@@ -422,7 +424,7 @@ def test_feedback_has_bounds_of_its_own(tmp_path: Path) -> None:
         (
             'source = "file"\npath = "a.xlsx"\ntext = "label"',
             {
-                "path: 'a.xlsx' is no file that can be read (.csv, .jsonl, .parquet)",
+                "path: 'a.xlsx' is no file that can be read (.csv, .jsonl, .parquet, .conll)",
                 "text: text, label and unit are columns of their own",
             },
         ),
@@ -467,6 +469,56 @@ def test_what_a_source_lacks_or_cannot_use_is_told_at_once(
     found = faults(tmp_path, DATA.format(table))
     assert {fault.partition("tasks.intent.dataset.")[2] for fault in found} == expected
     assert not any("hush" in fault for fault in found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "table", "expected"),
+    [
+        ("tag", 'source = "wnut17"', set()),
+        ("tag", 'source = "file"\npath = "a.conll"', set()),
+        ("tag", 'source = "file"\npath = "a.csv"', set()),
+        (
+            "classify",
+            'source = "wnut17"',
+            {"source: wnut17 is for tasks of kind tag; take another"},
+        ),
+        (
+            "tag",
+            'source = "sample"',
+            {"source: sample is for tasks of kind classify; take another"},
+        ),
+        (
+            "tag",
+            'source = "feedback"\nbase = "banking77"\nlabels = ["O", "person"]\nflip = ["wrong"]',
+            {
+                "base: banking77 is for tasks of kind classify; take another",
+                "labels: 'person' is no tag; write O, B-TYPE and I-TYPE",
+                "flip: tags have no opposite; take it out",
+            },
+        ),
+        (
+            "classify",
+            'source = "file"\npath = "a.conll"',
+            {"path: a .conll file has tags of words; they take kind = 'tag'"},
+        ),
+        (
+            "tag",
+            'source = "file"\npath = "a.conll"\nunit = "who"',
+            {"path: a .conll file has no columns; take text, label and unit out"},
+        ),
+    ],
+)
+def test_rows_are_of_the_kind_of_their_task(
+    tmp_path: Path, kind: str, table: str, expected: set[str]
+) -> None:
+    """D9: tags are for those who tag."""
+    text = DATA.format(table).replace('kind = "classify"', f'kind = "{kind}"')
+    if kind == "tag":
+        text = text.replace('"encoder-head"', '"token-tagger"')
+    found = faults(tmp_path, text) if expected else []
+    assert {fault.partition("tasks.intent.dataset.")[2] for fault in found} == expected
+    if not expected:
+        assert config.load(write(tmp_path, text), {}).task("intent").kind == kind
 
 
 @pytest.mark.parametrize(
@@ -560,3 +612,21 @@ def test_every_key_is_located() -> None:
 
     for text in (LOCATED, VALID):
         assert {()} | set(locate(text)) == set(paths(tomllib.loads(text), ()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "backend", "says"),
+    [
+        ("tag", "sample-entities", "encoder-head", "makes no model for a task of kind tag"),
+        ("classify", "sample", "token-tagger", "makes no model for a task of kind classify"),
+    ],
+)
+def test_a_backend_of_another_kind(
+    tmp_path: Path, kind: str, source: str, backend: str, says: str
+) -> None:
+    task = (
+        f'[tasks.other]\nkind = "{kind}"\ndataset = {{ source = "{source}" }}\n'
+        f'train = {{ backend = "{backend}" }}\n'
+    )
+    (found,) = faults(tmp_path, VALID + task)
+    assert f"tasks.other.train.backend: {backend} {says}" in found

@@ -60,7 +60,9 @@ def test_what_could_never_see_anything_is_refused(tmp_path: Path) -> None:
         faults(tmp_path, VALID + labels + '[tasks.intent.capture]\nmask = ["output"]\n')
     )
     chat = '[tasks.reply]\nkind = "chat"\n[tasks.reply.alarms]\nclass_shift = { over = 0.1 }\n'
-    assert "class_shift: a chat gives no labels" in " ".join(faults(tmp_path, VALID + chat))
+    assert "class_shift: a task of kind chat gives no classes" in " ".join(
+        faults(tmp_path, VALID + chat)
+    )
     copies = "[tasks.intent.alarms]\nshadow_disagreement_rate = { over = 0.1 }\n"
     (found,) = faults(tmp_path, VALID + copies)
     assert found.endswith('give the candidate a time in the shadow, as in rollout.shadow = "15m"')

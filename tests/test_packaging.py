@@ -12,8 +12,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-UNASKED = {"locust"}
-"""Of the extra `load`, which CI does not install; what it brings in is looked at where it is."""
+UNASKED = {"locust", "torch"}
+"""Of the extras `load` and `train`, which CI does not install; what they bring in is looked at
+where it is."""
 PIN = re.compile(r"([a-z0-9-]+)==([0-9][a-z0-9.]*)")
 
 

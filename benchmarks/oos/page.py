@@ -19,9 +19,9 @@ def summary(found: Found) -> str:
             continue
         area, goal = part["auroc"], found["goals"][name]
         spread = (
-            f"{area['low']:.4f}–{area['high']:.4f}"
-            if "low" in area
-            else f"± {area['spread']:.4f} between draws"
+            f"± {area['spread']:.4f} between draws"
+            if "spread" in area
+            else f"{area['low']:.4f}–{area['high']:.4f}"
         )
         own = part.get("own_threshold")
         rows.append(
@@ -36,7 +36,12 @@ def summary(found: Found) -> str:
         )
     head = ("slice", "AUROC", "required", "goal", "out of scope, kept at 95 %", "false alarms")
     picked = [
-        (name, f"{areas['clinc']:.4f}", f"{areas['near']:.4f}")
+        (
+            name,
+            f"{found['weights'][name]:g}" if name in found["weights"] else "",
+            f"{areas['clinc']:.4f}",
+            f"{areas['near']:.4f}",
+        )
         for name, areas in found["choice"].items()
     ]
     return "\n".join(
@@ -50,6 +55,6 @@ def summary(found: Found) -> str:
             table(head, rows),
             "The score was chosen on other rows: validation rows against `oos_train` and "
             "`oos_val`, and against training rows of held-out intents (mean of five draws).\n",
-            table(("signal", "AUROC, CLINC150", "AUROC, held-out intents"), picked),
+            table(("signal", "counts for", "AUROC, CLINC150", "AUROC, held-out intents"), picked),
         )
     )

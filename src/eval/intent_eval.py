@@ -1,14 +1,13 @@
 """How predictions of one label per text are judged. Frozen: `protocol_digest` names this file.
 
 Alone: `python -m eval.intent_eval predictions.jsonl`, with a line
-`{"gold": …, "predicted": …, "score": …}` per text; `score` may be left out or null.
+`{"gold": …, "predicted": …, "score": …}` per text; `score` may be left out or null. Or on a bundle
+and labelled rows, and with gates that set the exit code (`eval.alone`).
 """
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from eval import alone
 from greenlight.core import fingerprint, jsonl
 from greenlight.core.errors import BadInput
 from greenlight.core.stats.intervals import wilson
@@ -147,20 +147,24 @@ def _calibration(hits: NDArray[np.bool_], scores: Sequence[float | None]) -> dic
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the judgement of a file of predictions as JSON; 2 if it cannot be judged."""
-    parser = argparse.ArgumentParser(prog="python -m eval.intent_eval", description=__doc__)
-    parser.add_argument("predictions", type=Path, help="JSON lines: gold, predicted, score")
-    path = parser.parse_args(arguments).predictions
-    try:
-        lines = jsonl.decode(path.read_bytes(), _Line, path.name)
-        gold, predicted = [line.gold for line in lines], [line.predicted for line in lines]
-        labels = sorted({*gold, *predicted} - {NONE})
-        document = evaluate(gold, predicted, [line.score for line in lines], labels)
-    except (BadInput, OSError, ValueError) as error:
-        print(f"{path}: {error}", file=sys.stderr)
-        return 2
-    print(msgspec.json.format(fingerprint.canonical(document)).decode())
-    return 0
+    """Judge what the command line names; see `eval.alone`."""
+    return alone.run("eval.intent_eval", __doc__, arguments, of_file=_of_file, of_bundle=_of_bundle)
+
+
+def _of_file(data: bytes, name: str) -> dict[str, Any]:
+    lines = jsonl.decode(data, _Line, name)
+    gold, predicted = [line.gold for line in lines], [line.predicted for line in lines]
+    labels = sorted({*gold, *predicted} - {NONE})
+    return evaluate(gold, predicted, [line.score for line in lines], labels)
+
+
+def _of_bundle(asked: alone.Asked) -> dict[str, Any]:
+    return evaluate(
+        [row.label for row in asked.rows],
+        [answer.label for answer in asked.answers],
+        [answer.score for answer in asked.answers],
+        asked.labels,
+    )
 
 
 if __name__ == "__main__":

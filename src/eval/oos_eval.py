@@ -3,23 +3,24 @@
 Alone: `python -m eval.oos_eval scores.jsonl`, with a line
 `{"out": true, "score": 1.5, "flagged": true}` per text: whether it is out of scope in truth, how
 far out the model takes it to be (higher is farther), and, where it says so, whether it calls it
-out.
+out. Or on a bundle and labelled rows, of which those whose label the bundle does not have are out
+of scope, and with gates that set the exit code (`eval.alone`).
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from eval import alone
 from greenlight.core import fingerprint, jsonl
 from greenlight.core.errors import BadInput
-from greenlight.core.stats.intervals import wilson
+from greenlight.core.stats.intervals import student, wilson
 from greenlight.core.stats.ranking import auroc, auroc_interval
 
 KEPT = 0.95
@@ -76,6 +77,38 @@ def evaluate(
     }
 
 
+def across(draws: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What several judgements come to, each of a model that was kept from other labels.
+
+    Args:
+        draws: what `evaluate` gave for each.
+
+    Returns:
+        auroc: mean `value` with `spread` (standard deviation) and Student's 95 % interval of the
+            mean, as far as there are draws for it; a reason where any draw has none.
+        accepted_at_95: mean `value`, or a reason likewise.
+
+    Raises:
+        BadInput: there are no draws.
+    """
+    if not draws:
+        raise BadInput("cannot compute: there are no draws", "draws")
+    found: dict[str, dict[str, Any]] = {}
+    for metric in ("auroc", "accepted_at_95"):
+        lacking = [number for number, one in enumerate(draws) if "value" not in one[metric]]
+        if lacking:
+            why = draws[lacking[0]][metric]["reason"]
+            found[metric] = {"reason": f"draw {lacking[0]}: {why}"}
+        else:
+            found[metric] = {"value": fmean(one[metric]["value"] for one in draws)}
+    values = [one["auroc"]["value"] for one in draws if "value" in one["auroc"]]
+    interval = student(values) if len(values) == len(draws) else None
+    if interval is not None:
+        low, high = max(0.0, interval[0]), min(1.0, interval[1])
+        found["auroc"] |= {"low": low, "high": high, "spread": stdev(values)}
+    return found
+
+
 def protocol_digest() -> str:
     """The digest of this module's source: what change control covers."""
     return fingerprint.digest_bytes(Path(__file__).read_bytes())
@@ -128,22 +161,30 @@ def _own(truth: Any, flagged: Sequence[bool | None] | None) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the judgement of a file of scores as JSON; 2 if it cannot be judged."""
-    parser = argparse.ArgumentParser(prog="python -m eval.oos_eval", description=__doc__)
-    parser.add_argument("scores", type=Path, help="JSON lines: out, score, flagged")
-    path = parser.parse_args(arguments).scores
-    try:
-        lines = jsonl.decode(path.read_bytes(), _Line, path.name)
-        document = evaluate(
-            [line.score for line in lines],
-            [line.out for line in lines],
-            [line.flagged for line in lines],
-        )
-    except (BadInput, OSError, ValueError) as error:
-        print(f"{path}: {error}", file=sys.stderr)
-        return 2
-    print(msgspec.json.format(fingerprint.canonical(document)).decode())
-    return 0
+    """Judge what the command line names; see `eval.alone`."""
+    return alone.run("eval.oos_eval", __doc__, arguments, of_file=_of_file, of_bundle=_of_bundle)
+
+
+def _of_file(data: bytes, name: str) -> dict[str, Any]:
+    lines = jsonl.decode(data, _Line, name)
+    return evaluate(
+        [line.score for line in lines],
+        [line.out for line in lines],
+        [line.flagged for line in lines],
+    )
+
+
+def _of_bundle(asked: alone.Asked) -> dict[str, Any]:
+    scores = [answer.oos_score for answer in asked.answers]
+    told = [score for score in scores if score is not None]
+    if len(told) < len(scores):
+        raise BadInput("cannot compute: the model does not tell what is out of scope", "scores")
+    known = set(asked.labels)
+    return evaluate(
+        told,
+        [row.label not in known for row in asked.rows],
+        [answer.oos for answer in asked.answers],
+    )
 
 
 if __name__ == "__main__":

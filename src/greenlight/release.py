@@ -51,9 +51,9 @@ def build(package: Path = Path(greenlight.__file__).parent) -> Build:
     version = greenlight.__version__
     root = package.parent.parent
     if (root / ".git").exists() and package == root / "src" / package.name:
-        commit = _git(root, "rev-parse", "HEAD")
+        commit = git(root, "rev-parse", "HEAD")
         if commit:
-            changed = bool(_git(root, "status", "--porcelain", "--", "src"))
+            changed = bool(git(root, "status", "--porcelain", "--", "src"))
             return Build(version, commit, changed, "checkout")
     stamp = package / STAMP
     if stamp.is_file() and (commit := stamp.read_text(encoding="utf-8").strip()):
@@ -68,7 +68,32 @@ def as_json(found: Build) -> str:
     return json.dumps(found._asdict(), indent=2)
 
 
-def _git(root: Path, *words: str) -> str:
+def sources(root: Path, commit: str, folder: str) -> dict[str, bytes]:
+    """The Python sources below a folder as a commit has them, by their path within it.
+
+    Empty where there is no git, no such commit or no such folder.
+    """
+    import io
+    import tarfile  # --version does not wait for it
+
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "archive", "--format=tar", commit, "--", folder],
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            check=True,
+        )
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+            return {
+                member.name.removeprefix(f"{folder}/"): file.read()
+                for member in archive
+                if member.name.endswith(".py") and (file := archive.extractfile(member))
+            }
+    except (OSError, subprocess.SubprocessError, tarfile.TarError):
+        return {}
+
+
+def git(root: Path, *words: str) -> str:
     """What git says, or nothing where there is no git or it does not want to."""
     try:
         done = subprocess.run(

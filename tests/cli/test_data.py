@@ -236,3 +236,73 @@ def test_a_query_is_collected(project: Project, monkeypatch: pytest.MonkeyPatch)
         collected(project)
     monkeypatch.setenv("DESK_PASSWORD", "hush")
     assert collected(project) == [("rows", "a", "x")]
+
+
+# --- where words have tags ------------------------------------------------------------------------
+
+
+def tagging(project: Project) -> None:
+    """Make the task one of kind `tag`."""
+    text = project.file.read_text(encoding="utf-8").replace('"classify"', '"tag"')
+    text = text.replace('"tfidf-linear"', '"token-tagger"')
+    project.file.write_text(text, encoding="utf-8")
+
+
+def test_an_imported_file_of_tagged_words(project: Project) -> None:
+    """D8: what is printed for greenlight.toml leads to the copy; a run knows the kind."""
+    tagging(project)
+    dataset(project, 'source = "sample-entities"')
+    path = project.folder / "a.conll"
+    path.write_text("in\tO\nRome\tB-place\n\t\ncall\tO\n07700\tO\n900123\tO\n")
+    told = project.ok("import", str(path), "--task", "intent")
+    assert "entities       1: place 1" in told and "phone 1 (scrubbed when" in told
+    table = told[told.index("[tasks.intent.dataset]") :]
+    text = project.file.read_text(encoding="utf-8")
+    table = table.split("\n", 1)[1]
+    project.file.write_text(text.replace('source = "sample-entities"', table), encoding="utf-8")
+    assert collected(project) == [
+        ("rows", "in Rome", "O B-place"),
+        ("rows", "call 07700 900123", "O O O"),
+    ]
+    with installed(project) as app:
+        assert wiring.pipeline.plan_of(app.settings.task("intent")).kind == "tag"
+    path.write_text("in\tO\n")
+    assert "no entities leave nothing to learn" in project.ok(
+        "import", str(path), "--task", "intent"
+    )
+
+
+def test_answers_of_tagged_words_are_relabelled_and_exported(project: Project) -> None:
+    """D1, D3: the reason is told; the export keeps a tag for each word."""
+    tagging(project)
+    dataset(project, 'source = "feedback"')
+    [odd, _] = answers(
+        project,
+        ("call 07700 900123 Ana", "O O O O", {"value": 0.0, "correction": "B-person"}),
+        ("in Rome", "O B-place", {"value": 1.0}),
+    )
+    assert "misfit" in project.ok("relabel", "list", "intent")
+    refused = project.refused(2, "relabel", "label", odd.id, "O O")
+    assert "2 tags for 4 words" in refused
+    project.ok("relabel", "label", odd.id, "O O O B-person")
+    out = project.folder / "rows.csv"
+    words = ("export", "intent", "--format", "csv", "--min-rows", "1", "--out", str(out))
+    project.ok(*words)
+    assert sorted(out.read_text(encoding="utf-8").splitlines()) == [
+        "call [PHONE] [PHONE] Ana,O O O B-person",
+        "in Rome,O B-place",
+        "text,label",
+    ]
+
+
+def test_what_is_kept_of_a_request_has_its_words(project: Project) -> None:
+    """D6: with capture.pii, the recorded text still has a word for each tag of the answer."""
+    tagging(project)
+    dataset(project, 'source = "sample-entities"')
+    text = project.file.read_text(encoding="utf-8")
+    project.file.write_text(f"{text}\n[tasks.intent.capture]\npii = true\n", encoding="utf-8")
+    with installed(project) as app:
+        capture = wiring.serving.plan_of(app, "intent").capture
+    assert capture.mask is not None
+    assert capture.mask("call +44 7700 900123 Ana") == "call [PHONE] [PHONE] [PHONE] Ana"
+    assert capture.mask("O O O O B-person") == "O O O O B-person"

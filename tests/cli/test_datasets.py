@@ -155,6 +155,25 @@ def test_a_difference_is_counted_row_by_row(archive: Archive) -> None:
     assert project.json("datasets", "diff", first, first)["unchanged"] == 6
 
 
+def test_data_sets_of_tagged_words(archive: Archive) -> None:
+    """D8: counted are entities by type; rows are rows, and a row with other tags is relabelled."""
+    project = archive.project
+    same, was, now = Row("x", "O"), Row("in Rome", "O O"), Row("in Rome", "O B-place")
+    about = {"kind": "tag", "per_label": {"rows": {"place": 1}}}
+    first = archive.add(same, was, Row("to Rome", "O B-city"), **about)
+    second = archive.add(same, now, Row("New York " * 30, "B-place I-place " * 30), **about)
+    found = project.json("datasets", "diff", first, second, "--show", "5")
+    counts = [found[name] for name in ("rows", "unchanged", "added", "removed", "relabelled")]
+    assert counts == [[3, 3], 1, 1, 1, 1]
+    assert (found["labels_added"], found["labels_removed"]) == (["place"], ["city"])
+    assert found["per_label"] == {"city": [1, 0], "place": [0, 31]}
+    assert [c["after"] for c in found["examples"]["relabelled"]] == [["O B-place"]]
+    shown = project.ok("datasets", "diff", first, second, "--show", "5")
+    assert "labels new: place" in shown and "3 rows → 3 rows" in shown
+    assert max(map(len, shown.splitlines())) < 200
+    assert "place     1" in project.ok("datasets", "show", second)
+
+
 def test_rows_that_were_erased_are_not_called_missing(archive: Archive) -> None:
     """D11: who needs them later is told when they went, and where that stands."""
     project = archive.project

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -334,12 +335,51 @@ class TestData:
         assert found.outcome == "warning" and "the first run fetches it" in found.what
         assert not (tmp_path / "c").exists()
 
+    @pytest.mark.needs("data")
+    def test_a_public_data_set_of_tagged_words(self, project: Project, tmp_path: Path) -> None:
+        edit(project, '"classify"', '"tag"')
+        edit(project, '"tfidf-linear"', '"token-tagger"')
+        edit(project, '"sample"', '"sample-entities"')
+        [found] = examined(project, "data of intent")
+        assert found.what == "sample-entities: 60 + 12 + 14 rows; it comes with Greenlight"
+        edit(project, '"sample-entities"', '"wnut17"')
+        [found] = examined(project, "data of intent")
+        assert "3,394 + 1,009 + 1,287 rows" in found.what and "as published" in found.what
+        places = {"GREENLIGHT_DATASETS": str(tmp_path), "GREENLIGHT_CACHE": str(tmp_path / "c")}
+        found = only(examined(project, "data of intent", **places))
+        assert found.outcome == "warning" and "wnut17/wnut17train.conll and" in (found.fix or "")
+
+    def test_a_file_of_tagged_words(self, project: Project) -> None:
+        edit(project, '"classify"', '"tag"')
+        edit(project, '"tfidf-linear"', '"token-tagger"')
+        edit(project, 'source = "sample"', 'source = "file"\npath = "own.conll"')
+        path = project.folder / "own.conll"
+        path.write_text("in\tO\nRome\tB-place\n\nAna\tB-person\n", encoding="utf-8")
+        [found] = examined(project, "data of intent")
+        assert found.outcome == "ok"
+        assert found.what == ("own.conll: its first 2 rows can be read, with entities of 2 types")
+        path.write_text("Ana\tperson\n", encoding="utf-8")
+        found = only(examined(project, "data of intent"))
+        assert found.outcome == "warning" and "1 are not tagged; row 1: tag 'person'" in found.what
+
     def test_feedback_before_anybody_was_asked(self, project: Project) -> None:
         edit(project, 'source = "sample"', 'source = "feedback"\nbase = "sample"')
         store_of(project)
         found = examined(project, "data of intent")
         assert [one.outcome for one in found] == ["warning", "ok"]
         assert "nothing was ever asked" in found[0].what
+
+    def test_what_trains_with_torch_says_whether_it_is_there(self, project: Project) -> None:
+        """A warning: what is trained elsewhere is served without."""
+        text = project.file.read_text()
+        backend = text.replace('"tfidf-linear"', '"encoder-finetune"')
+        assert examined(project, "torch") == [] and backend != text
+        project.file.write_text(backend)
+        [found] = examined(project, "torch")
+        if importlib.util.find_spec("torch") is None:
+            assert (found.outcome, found.fix[:21]) == ("warning", "pip install torch==2.")
+        else:
+            assert found.outcome == "ok"
 
     @pytest.mark.needs("encoder")
     def test_the_encoder_embeds(self, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

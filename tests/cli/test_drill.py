@@ -56,6 +56,17 @@ def test_nothing_can_be_rehearsed_on_a_chat_yet(project: Project) -> None:
     assert "no candidate of it" in live
 
 
+def test_nor_on_a_task_that_tags_words(project: Project) -> None:
+    """Its users would judge whole labels."""
+    tagging = (
+        '[tasks.names]\nkind = "tag"\n'
+        'dataset = { source = "sample-entities" }\ntrain = { backend = "token-tagger" }\n'
+    )
+    project.file.write_text(project.file.read_text() + tagging)
+    said = project.refused(2, "drill", "names", "--fault", "errors")
+    assert "names tags words" in said and "greenlight drill intent --fault errors" in said
+
+
 def test_before_users_something_must_be_live(project: Project) -> None:
     said = project.refused(2, "drill", "intent", "--fault", "errors", "--live", by="ana")
     assert "nothing is live" in said

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from greenlight import wiring
+from greenlight import config, datasets, wiring
 from greenlight.core.records import Evaluation, LedgerEntry
+from greenlight.entrypoints.cli import evaluate
 from greenlight.lookup import find_version
+from greenlight.stages.scope import Again, Request
+from greenlight.wiring import scoping
 from tests.cli.project import Project
+from tests.docs.test_links import ROOT, broken
 from tests.load.making import written
 
 
@@ -114,7 +120,7 @@ def test_a_load_test_goes_into_the_evaluation(made: Project, tmp_path: Path) -> 
     out = ("-o", str(made.folder / "loaded"))
     file = written(tmp_path / "slo.json", versions={"intent@2": 1197})
     words = ("eval", "load", "intent@2", str(file), *out)
-    assert "no part intent yet; measure it: greenlight eval run" in made.refused(2, *words)
+    assert "no part intent or ner yet; measure it: greenlight eval run" in made.refused(2, *words)
     made.ok("eval", "run", "intent@2", *out)
     said = made.ok(*words)
     assert said.splitlines() == [
@@ -126,6 +132,79 @@ def test_a_load_test_goes_into_the_evaluation(made: Project, tmp_path: Path) -> 
     document = msgspec.json.decode(Path(out[1], "eval.json").read_bytes())
     assert (document["load"]["p95_ms"], document["load"]["error_rate"]) == (12.5, 0.0025)
     assert "sealed already, and what is sealed stays" in made.refused(2, *words)
+
+
+def test_scope_goes_into_the_evaluation(made: Project) -> None:
+    """E2, D9: of this data set nobody knows what is out of scope, and that is what stands there."""
+    out = ("-o", str(made.folder / "scope"))
+    words = ("eval", "oos", "intent@2", *out)
+    assert "no part intent" in made.refused(2, *words)
+    made.ok("eval", "run", "intent@2", *out)
+    part, following = made.ok(*words).splitlines()
+    assert part.startswith("oos     not measured: what is out of scope is known of the data set")
+    assert following == f"next: greenlight eval seal intent@2 -o {out[1]}"
+    result = made.json(*words)["part"]["result"]
+    made.json("eval", "seal", "intent@2", *out)
+    document = msgspec.json.decode(Path(out[1], "eval.json").read_bytes())
+    assert document["oos"] == result
+    assert "add what it tells of scope there" in made.refused(2, *words)
+
+
+@pytest.fixture
+def asked(made: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Request]:
+    """What the stage is asked of a version, or of one with other facts."""
+
+    def ask(**facts: Any) -> Request:
+        seen: list[Request] = []
+        monkeypatch.setattr(scoping, "add_scope", lambda *given, **_: seen.append(given[3]))
+        with wiring.open_app(config.load(made.file, {})) as app:
+            version = msgspec.structs.replace(find_version(app.store, "intent@2"), **facts)
+            wiring.measure_scope(app, version, folder=made.folder, progress=lambda *_: None)
+        return seen[0]
+
+    return ask
+
+
+def test_models_for_scope_are_trained_as_the_version_was(asked: Callable[..., Request]) -> None:
+    """D9: by the plan of its run; a version that was brought in has none."""
+    again = asked().again
+    assert isinstance(again, Again)
+    assert (again.trainer.name, again.config, again.seed) == ("tfidf-linear", {"C": 0.2}, 2025)
+    assert asked(lineage={}).again == "no run of the pipeline trained this version"
+
+
+@pytest.mark.needs("data")
+def test_what_lies_outside_comes_from_clinc150(asked: Callable[..., Request]) -> None:
+    """D9: 1,000 questions in no intent, and 450 about money; of BANKING77 alone."""
+    request = asked()
+    far = request.far(lambda *_: None)
+    assert {name: len(texts) for name, texts in far.items()} == {"clinc": 1000, "banking_like": 450}
+    banking = datasets.load("banking77")
+    assert request.origin == banking.origin
+    assert len(banking.test) == 3080
+
+
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        (
+            {
+                "clinc": {"auroc": {"value": 0.9967, "low": 0.995, "high": 0.998}},
+                "near": {"auroc": {"value": 0.94}},
+            },
+            "clinc AUROC 0.9967 (0.9950 to 0.9980); near AUROC 0.9400",
+        ),
+        (
+            {
+                "clinc": {"reason": "not measured: no CLINC150"},
+                "near": {"auroc": {"reason": "draw 1: every text is in scope"}},
+            },
+            "clinc not measured: no CLINC150; near draw 1: every text is in scope",
+        ),
+    ],
+)
+def test_what_is_told_of_scope_in_one_line(result: dict[str, Any], says: str) -> None:
+    assert evaluate._said("oos", result) == says
 
 
 def test_what_a_load_test_leaves_open_is_said(made: Project, tmp_path: Path) -> None:
@@ -206,7 +285,34 @@ def test_a_card_on_paper(made: Project, tmp_path: Path) -> None:
     assert "ana" in text and "a known gap" in text
     assert "| rows that name their inference | 0 |" in text
     page = Path(paths["page"]).read_text(encoding="utf-8")
-    assert page.count("<svg role=") == 4
+    assert page.count("<svg role=") == 5
+    assert sorted(path.stem for path in (tmp_path / "figures").iterdir()) == [
+        "confusion",
+        "labels",
+        "live",
+        "reliability",
+        "slices-intent",
+    ]
     said = made.ok("card", "intent@1")
     assert json.dumps(said).count("model_card") == 2
     assert (made.folder / "artifacts" / "cards" / "intent@1" / "model_card.html").is_file()
+
+
+def test_a_card_of_a_sealed_document(made: Project, tmp_path: Path) -> None:
+    """G3: the card that is committed tells of the document that is, and links to it."""
+    sealed = tmp_path / "an eval" / "eval.json"
+    made.ok("eval", "run", "intent@2", "-o", str(sealed.parent), "--part", "intent")
+    made.ok("eval", "seal", "intent@2", "-o", str(sealed.parent))
+    out = ("-o", str(tmp_path / "governance"), "--evaluation", str(sealed))
+    said = made.ok("card", "intent@2", *out, "--repository", str(ROOT), "--no-page")
+    assert said.splitlines() == [str(tmp_path / "governance" / "model_card.md")]
+    text = (tmp_path / "governance" / "model_card.md").read_text(encoding="utf-8")
+    assert "[eval.json](../an%20eval/eval.json)" in text
+    results = msgspec.json.decode(sealed.read_bytes())["results_digest"]
+    assert f"| results | `{results}` |" in text
+    assert "Not compared: this part was not measured." in text
+    assert not broken(tmp_path / "governance" / "model_card.md")
+    assert "not of intent@1; name that one" in made.refused(2, "card", "intent@1", *out)
+    os.chmod(sealed, 0o644)
+    sealed.write_text(sealed.read_text().replace('"accuracy"', '"accurate"'), encoding="utf-8")
+    assert "not those that it was sealed with" in made.refused(1, "card", "intent@2", *out)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from greenlight.adapters.trainers import TRAINERS
+from greenlight.adapters.trainers.encoder_finetune import EncoderFinetuneTrainer
 from greenlight.adapters.trainers.encoder_head import EncoderHeadTrainer
 from greenlight.core import fingerprint
 from greenlight.core.errors import BadInput, MissingData
@@ -23,11 +24,24 @@ LABELS = ["pin", "card", "money"]
 TRAIN, VALIDATION, TEST = tiny.examples(90, 1), tiny.examples(30, 2), tiny.examples(60, 3)
 
 
-@pytest.fixture(params=list(TRAINERS))
+CLASSIFIERS = [name for name in TRAINERS if name != "token-tagger"]
+"""Those that give a text a label; what tags words has tests of its own (tests/models)."""
+
+
+def needing(name: str) -> Any:
+    """A backend, and what it needs of the machine."""
+    marks = [pytest.mark.needs("torch")] if name == "encoder-finetune" else []
+    return pytest.param(name, marks=marks)
+
+
+@pytest.fixture(params=[needing(name) for name in CLASSIFIERS])
 def trainer(request: pytest.FixtureRequest, tmp_path: Path) -> Trainer:
     if request.param == "encoder-head":
         files = tiny.write_encoder(tmp_path / "encoder")
         return EncoderHeadTrainer(lambda _: files, tmp_path / "cache")
+    if request.param == "encoder-finetune":
+        files = tiny.write_encoder(tmp_path / "encoder")
+        return EncoderFinetuneTrainer(lambda _: files, threads=1)
     return TRAINERS[request.param]()
 
 

@@ -115,3 +115,28 @@ def test_a_tenth_is_held_out_and_never_all(count: int, held: int) -> None:
 @given(st.lists(st.builds(Row, st.text(), st.text(), st.text(max_size=1)), max_size=5))
 def test_rows_are_written_as_all_json_lines_are(rows: list[Row]) -> None:
     assert curation.encode(rows) == jsonl.encode(rows)
+
+
+# --- where words have tags ------------------------------------------------------------------------
+
+
+def test_words_are_normalised_one_by_one() -> None:
+    """D7: case is kept, and no character makes two words of one."""
+    came = " Cafe\u0301\r\n\u00a0 AU \t l\x00ait\u200b \x1b "
+    assert curation.normalise_words(came) == "Café AU l\ufffdait\u200b \ufffd"
+
+
+@given(st.text())
+def test_as_many_words_stay_as_came(text: str) -> None:
+    once = curation.normalise_words(text)
+    assert len(once.split(" ")) == len(text.split()) or not text.strip()
+    assert once.split() == once.split(" ") or not once
+    assert curation.normalise_words(once) == once
+    assert unicodedata.is_normalized("NFC", once)
+    assert not any(unicodedata.category(char) == "Cc" for char in once)
+
+
+def test_a_clean_row_with_tags_is_left_alone() -> None:
+    row = Row("A b", "B-x O", "unit", "id")
+    assert curation.clean(row, "tag") is row
+    assert curation.clean(Row(" A\nb", " B-x\tO", "unit", "id"), "tag") == row

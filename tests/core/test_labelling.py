@@ -162,3 +162,38 @@ def test_every_row_is_taken_waits_or_is_out(said: list[Feedback], random: Any) -
     shuffled = list(said)
     random.shuffle(shuffled)
     assert label(ANSWER, shuffled, JUDGE) == found
+
+
+# --- where words have tags ------------------------------------------------------------------------
+
+TAGGED = inference("i1", input="Ana in  Rome", output="B-person O O")
+
+
+@pytest.mark.parametrize(
+    ("words", "labels", "expected"),
+    [
+        ([good()], (), ("B-person O O", "good")),
+        ([bad(correction="B-person O B-place")], (), ("B-person O B-place", "corrected")),
+        ([relabelled("O O O")], ("B-place",), ("O O O", "relabelled")),
+        ([bad(correction="B-person O")], (), (None, "misfit")),
+        ([bad(correction="person")], (), (None, "misfit")),
+        ([relabelled("O O O O")], (), (None, "misfit")),
+        ([bad(correction="O O B-place")], ("B-person", "I-person"), (None, "unknown_label")),
+        ([bad(correction="O 07700 900123")], (), (None, "misfit")),
+        ([bad(correction="O B-07700 I-900123")], (), ("O B-07700 I-900123", "corrected")),
+        ([bad(correction="O O B-jo@example.com")], (), (None, "unknown_label")),
+        ([bad()], (), (None, "relabel")),
+    ],
+)
+def test_a_label_is_a_tag_for_each_word(
+    words: list[Feedback], labels: tuple[str, ...], expected: tuple[str | None, str]
+) -> None:
+    """D3: a correction that does not fit its text teaches nothing, and stops no run."""
+    assert label(TAGGED, words, LabelPolicy(kind="tag", labels=labels)) == expected
+
+
+def test_an_answer_that_does_not_fit_waits() -> None:
+    """The text was cut, or another kind of model answered."""
+    answer = inference("i1", input="Ana", output="O O")
+    assert label(answer, [good()], LabelPolicy(kind="tag")) == (None, "misfit")
+    assert "misfit" in WAITING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -62,8 +63,8 @@ def facts(document: dict[str, Any], approvals: tuple[Approval, ...] = ()) -> Fac
     )
 
 
-def card(document: dict[str, Any], approvals: tuple[Approval, ...] = ()) -> str:
-    told = facts(document, approvals)
+def card(document: dict[str, Any], approvals: tuple[Approval, ...] = (), **more: Any) -> str:
+    told = msgspec.structs.replace(facts(document, approvals), **more)
     return markdown.render(model_card.title(told), model_card.sections(told))
 
 
@@ -202,4 +203,226 @@ def test_words_of_people_cannot_forge_the_card() -> None:
     text = card({}, (approval,))
     assert text.count("\n## Gates\n") == 1
     assert "| ana | ml_lead | approve | `sha256:e` | fine \\| ## Gates \\<b> |" in text
-    assert "None." in card({})
+    assert "Nobody has signed." in card({})
+
+
+def block(text: str, title: str) -> str:
+    """What stands under a heading."""
+    [found] = re.findall(rf"^## {re.escape(title)}\n\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    return str(found)
+
+
+SCOPE = {
+    "clinc": {
+        "auroc": {"value": 0.9967, "low": 0.9941, "high": 0.9992},
+        "accepted_at_95": {"value": 0.006, "low": 0.003, "high": 0.01},
+        "own_threshold": {"false_alarms": {"value": 0.047}, "found": {"value": 0.994}},
+        "roc": [{"false": 0.1, "true": 0.9}],
+    },
+    "banking_like": {"reason": "not measured: clinc150 is not here"},
+    "near": {
+        "auroc": {"value": 0.9354, "spread": 0.0032},
+        "accepted_at_95": {"value": 0.379},
+        "draws": [],
+    },
+}
+TAGGED = {
+    "test": {
+        "token_micro_f1": {"value": 0.51, "low": 0.48, "high": 0.54},
+        "entity_micro_f1": {"value": 0.45, "low": 0.42, "high": 0.49},
+        "exact": {"value": 0.6, "low": 0.57, "high": 0.63, "correct": 6, "n": 10},
+        "per_type": [
+            {"type": "person", "precision": 0.7, "recall": 0.5, "f1": 0.5833, "support": 429},
+            {"type": "product", "precision": None, "recall": 0.0, "f1": 0.0, "support": 9},
+        ],
+        "labels": ["B-person", "I-person", "O"],
+        "confusion": [[200, 0, 229], [0, 30, 100], [50, 0, 4000]],
+        "words": 4609,
+        "sentences": 10,
+        "outside": 0.879,
+        "unanswered": 2,
+    },
+    "validation": {"token_micro_f1": {"value": 0.6}},
+    "train": {"token_micro_f1": {"value": 0.75}},
+    "train_val_gap": {"value": 0.15},
+}
+
+
+def cut(name: str, n: int, *, ahead: float | None) -> dict[str, Any]:
+    few: dict[str, Any] = {"reason": f"cannot tell: {n} rows, fewer than 50"}
+    given: dict[str, Any] = {"slice": name, "what": "so", "n": n, "accuracy": few}
+    if ahead is None:
+        return {**given, "difference": few}
+    accuracy = {"value": 0.9 + ahead, "low": 0.8 + ahead, "high": 0.95 + ahead}
+    difference = {"value": ahead, "low": ahead - 0.01, "high": ahead + 0.01}
+    return {**given, "accuracy": accuracy, "difference": difference}
+
+
+SLICED = {
+    "least": 50,
+    "families": [
+        {
+            "family": "casing",
+            "slices": [
+                cut("lower", 90, ahead=-0.03),
+                cut("mixed", 800, ahead=0.03),
+                cut("capitals", 7, ahead=None),
+            ],
+        },
+        {"family": "labels", "slices": [cut("rare", 300, ahead=0.004)]},
+    ],
+}
+
+
+def everything() -> dict[str, Any]:
+    document = full()
+    document["intent"]["slices"] = SLICED
+    document["intent"]["test"]["accuracy"] |= {"correct": 27, "n": 30}
+    document["intent"]["test"]["reliability"] = [
+        {"low": 0.4, "high": 7 / 15, "n": 6, "score": 0.45, "accuracy": 0.5},
+        {"low": 14 / 15, "high": 1.0, "n": 24, "score": 0.95, "accuracy": 0.9},
+    ]
+    return {**document, "oos": SCOPE, "ner": TAGGED}
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Intended use",
+        "Metrics",
+        "Most frequent confusions",
+        "Out of scope",
+        "Entities",
+        "Fairness notes",
+        "Risks and mitigations",
+        "Data",
+        "Personal data",
+        "Retention",
+        "Security posture",
+        "Failure modes",
+        "Drift baselines",
+        "Approvals",
+        "Measured on",
+    ],
+)
+@pytest.mark.parametrize("document", [everything(), full(), {}], ids=["all", "labels", "nothing"])
+def test_a_card_has_everything_that_it_must_have(document: Mapping[str, Any], title: str) -> None:
+    """G3: whatever was measured, each part of the card is there and says something."""
+    assert len(block(card(dict(document)), title)) > 10
+
+
+def test_scope_is_told_slice_by_slice() -> None:
+    """G3: risk of out-of-scope texts, with its size; a slice that could not be had has a reason."""
+    text = card(everything())
+    found = block(text, "Out of scope")
+    assert "| texts from elsewhere (CLINC150, oos_test) | 0.9967 | 0.9941 to 0.9992 |" in found
+    assert "| not measured: clinc150 is not here |" in found
+    assert "| 0.9354 | ± 0.0032 between draws | 0.3790 |" in found
+    risks = block(text, "Risks and mitigations")
+    assert "kept where 95 % in scope are: 0.6% (clinc), 37.9% (near)" in risks
+    assert "most often b\\|c is taken for a?: 2 times" in risks
+    assert "F1 by words 0.5100, by whole entities 0.4500" in risks
+    assert "CC BY 3.0" in block(text, "Data")
+    assert "CC BY 3.0" not in card(full())
+    assert "detection of such texts is not measured" in block(card(full()), "Limits")
+    assert "not measured" not in block(text, "Limits").splitlines()[0]
+
+
+def test_entities_are_told_by_type() -> None:
+    text = card(everything())
+    assert "| token F1, test | 0.5100 | 0.4800 to 0.5400 |" in text
+    found = block(text, "Entities")
+    assert "On 10 sentences with 4,609 words. A tagger that finds nothing gets 87.9%" in found
+    assert "| `product` | 0.0000 | not measured | 0.0000 | 9 |" in found
+    assert "- B-person taken for O: 229 words" in found
+    other = everything()
+    subject = {"version": "sha256:n", "bundle": "sha256:nb", "dataset": {"name": "wnut2017"}}
+    other["ner"] = {**TAGGED, "subject": subject}
+    found = block(card(other), "Entities")
+    assert "- Of another version: `sha256:n`\n- Its bundle: `sha256:nb`" in found
+    assert "Its data set: wnut2017" in found
+
+
+def test_a_version_that_tags_has_no_labels_to_tell() -> None:
+    document = {name: it for name, it in everything().items() if name not in ("intent", "oos")}
+    document["live"] = {
+        **document["live"],
+        "exact_match": document["live"].pop("accuracy"),
+        "token_micro_f1": {"value": 0.02, "low": 0.01, "high": 0.03},
+    }
+    text = card(document)
+    assert "One of 2 tags for every word of a short text" in text
+    assert "accuracy, test" not in text
+    assert "This version tags words and gives no label to a text." in text
+    assert "difference of token F1 from intent@1 | +0.0200 | +0.0100 to +0.0300 |" in text
+    assert "- Out of scope" not in block(text, "Limits")
+    assert "Test rows without an answer: 2" in text
+
+
+def test_slices_stand_in_for_groups() -> None:
+    """G3: fairness notes; where there are too few rows there is a reason and no number."""
+    found = block(card(everything()), "Fairness notes")
+    assert "of groups nothing is known" in found
+    assert "Of 3 comparisons" in found
+    assert "Behind the rest by more than chance explains: casing: lower (-0.0300)\n" in found
+    assert "Ahead of it: casing: mixed (+0.0300)\n" in found
+    assert "Too few rows to tell: casing: capitals (7)\n" in found
+    [line] = [line for line in found.splitlines() if "capitals (so)" in line]
+    assert not re.search(r"\d\.\d", line)
+    assert line.count("cannot tell: 7 rows, fewer than 50") == 2
+    assert block(card(full()), "Fairness notes").endswith("Not measured.\n\n")
+
+
+def test_who_is_turned_away_is_told() -> None:
+    """G3: slices whose texts are called out of scope more often than others, if that is known."""
+    document = everything()
+    sliced = msgspec.json.decode(msgspec.json.encode(SLICED))
+    silent = {"reason": "the model does not tell what is out of scope"}
+    for cuts in sliced["families"]:
+        for entry in cuts["slices"]:
+            entry["false_alarms"] = entry["false_alarms_difference"] = silent
+    document["intent"]["slices"] = sliced
+    found = block(card(document), "Fairness notes")
+    assert "alled out of scope" not in found
+    first = sliced["families"][0]["slices"][0]
+    first["false_alarms"] = {"value": 0.125, "low": 0.1, "high": 0.15, "n": 90}
+    first["false_alarms_difference"] = {"value": 0.08, "low": 0.02, "high": 0.15}
+    found = block(card(document), "Fairness notes")
+    assert "Called out of scope more often than the rest: casing: lower (+0.0800)\n" in found
+    assert "| 0.1250 | +0.0800 | +0.0200 to +0.1500 |" in found
+
+
+def test_what_live_traffic_is_held_against() -> None:
+    """G3: drift baselines."""
+    found = block(card(everything()), "Drift baselines")
+    assert "| labels given most | a? 73.33%, b\\|c 26.67% |" in found
+    assert "| mean score | 0.8500 |" in found
+    assert "| scores up to 0.467 | 20.00% |" in found
+    assert "| texts in scope called out of it | 4.70% |" in found
+    assert "| entities per thousand words | person 54.2 |" in found
+    assert "from 0.1 on is a small shift and from 0.25 on a large one" in found
+
+
+def test_pages_are_linked_where_they_lead_somewhere() -> None:
+    """G3: runbooks, and the document that holds everything."""
+    runbook = "governance/runbooks/roll-back.md"
+    assert f"| `{runbook}` |" in card(everything())
+    text = card(everything(), docs="../", sealed="../artifacts/eval/eval.json")
+    assert f"| [{runbook}](../{runbook}) |" in text
+    assert "[eval.json](../artifacts/eval/eval.json)" in text
+
+
+def test_other_data_sets_and_what_is_kept_are_told() -> None:
+    """G3: data and licences of every part, retention."""
+    other = Dataset(
+        digest="sha256:w",
+        task="entities",
+        name="wnut2017",
+        manifest={"licence": "CC BY 4.0", "counts": {"test": 1287}},
+        at=1,
+    )
+    text = card(
+        full(), others=(other,), kept=[("Texts that a gateway keeps", "of 10% of requests")]
+    )
+    assert "- Rows: test 1,287" in block(text, "Data: wnut2017")
+    assert block(text, "Retention").startswith("- Texts that a gateway keeps: of 10% of requests\n")

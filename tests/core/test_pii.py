@@ -433,3 +433,31 @@ def test_banking77_holds_no_personal_data() -> None:
     """D6: not one false finding in its 13,083 texts."""
     source = load("banking77")
     assert not [row.text for row in [*source.train, *source.test] if find(row.text)]
+
+
+# --- where words have tags ------------------------------------------------------------------------
+
+CASES = [text for texts in FOUND.values() for text in lines(texts)]
+
+
+@pytest.mark.parametrize("text", CASES)
+def test_every_word_of_a_finding_gets_a_placeholder_of_its_own(text: str) -> None:
+    """D6: so that each tag still has its word; white space stays as it was."""
+    came = f"hello,\u00a0{text}!\tthanks"
+    found = scrub(came, by_word=True).text
+    before, *middle, after = found.split()
+    assert (before, after) == ("hello,", "thanks")
+    assert len(middle) == len(text.split()) and set(middle) <= set(pii.PLACEHOLDERS.values())
+    assert re.findall(r"\s+", found) == re.findall(r"\s+", came)
+
+
+@given(st.lists(st.sampled_from([*CASES, "a", "\u200b", "ok.", "\n", "(7"]), max_size=6), st.text())
+def test_as_many_words_come_out_as_went_in(parts: list[str], rest: str) -> None:
+    """D6, whatever comes: nothing is found afterwards."""
+    came = " ".join([*parts, rest])
+    found = scrub(came, by_word=True)
+    assert len(found.text.split()) == len(came.split())
+    assert find(found.text) == []
+    assert (found.text == came) == (not found.findings)
+    untouched = [word for word in found.text.split() if not word.startswith("[")]
+    assert all(word in came for word in untouched)

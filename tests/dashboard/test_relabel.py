@@ -134,6 +134,24 @@ async def test_labels_that_nobody_has_named(tmp_path: Path) -> None:
 
 
 @asynchronous
+async def test_tags_are_mended_word_by_word(tmp_path: Path) -> None:
+    """D11: the field holds the answer; what does not fit the text is refused beside it."""
+    project = evaluated(tmp_path)
+    text = project.file.read_text(encoding="utf-8")
+    text = text.replace('"classify"', '"tag"').replace('"sample"', '"sample-entities"')
+    text = text.replace('"tfidf-linear"', '"token-tagger"')
+    project.file.write_text(text, encoding="utf-8")
+    async with house(project) as place, visiting(place) as eve:
+        id = doubted(place)
+        await eve.sign_in("eve", "/relabel/intent")
+        assert "<select" not in eve.text and 'value="card_arrival"' in eve.text
+        await eve.send("/relabel/intent", {"inference": id, "label": "O O"})
+        assert eve.status == 400 and "2 tags for 4 words" in eve.alert()
+        await eve.send("/relabel/intent", {"inference": id, "label": "O O B-thing I-thing"})
+        assert "Labelled O O B-thing I-thing." in eve.text
+
+
+@asynchronous
 async def test_what_people_wrote_is_text(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
     async with house(evaluated(tmp_path)) as place, visiting(place) as eve:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from greenlight.core.evaluation import JUDGED
 from greenlight.core.records import Dataset, Version
 from greenlight.dashboard.versions import _bars
 from tests.cli.project import Project, flip
@@ -113,10 +114,9 @@ async def test_rows_that_were_changed_are_told_of(tmp_path: Path) -> None:
 def test_bars_share_one_scale() -> None:
     """An interval without ends is not drawn, and none leaves its line."""
     block = {"value": 0.95, "low": 0.93, "high": 0.999}
-    bars, (start, end) = _bars(
-        {"intent": {"test": {"accuracy": block}, "train": {"accuracy": {"value": 1.0}}}}
-    )
+    said = {"test": {"accuracy": block}, "train": {"accuracy": {"value": 1.0}}}
+    bars, (start, end) = _bars(JUDGED["intent"], said)
     [bar] = bars
     assert (start, end) == (pytest.approx(0.91), 1.0)
     assert 0 <= bar.low < bar.value < bar.high <= 100
-    assert _bars({}) == ([], (0.0, 1.0))
+    assert _bars(JUDGED["ner"], said) == ([], (0.0, 1.0))

@@ -38,7 +38,7 @@ def test_another_shape_is_refused(data: bytes, message: str) -> None:
 
 
 def test_an_unknown_name_lists_the_known() -> None:
-    with pytest.raises(NotFound, match="banking77, sample"):
+    with pytest.raises(NotFound, match="banking77, wnut17, sample, sample-entities"):
         load("banking78")
 
 

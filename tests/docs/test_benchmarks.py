@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import pages, summary
+from benchmarks.baseline import page as baseline
 from benchmarks.drills import page as drills
 from benchmarks.evidence import page as evidence
+from benchmarks.examples import page as examples
 from benchmarks.gateway import page as performance
 from benchmarks.rollback import page as rollback
 
@@ -19,7 +21,7 @@ def test_the_page_is_what_the_results_say() -> None:
 
 @pytest.mark.parametrize(
     "page",
-    (drills.PAGE, evidence.PAGE, performance.PAGE, rollback.PAGE),
+    (baseline.PAGE, drills.PAGE, evidence.PAGE, examples.PAGE, performance.PAGE, rollback.PAGE),
     ids=lambda page: page.name,
 )
 def test_a_page_and_its_figures_are_what_the_results_say(page: pages.Page) -> None:

@@ -73,6 +73,38 @@ def test_a_curve_of_many_scores_is_shortened() -> None:
     assert found["auroc"]["value"] == 1.0
 
 
+def test_several_draws_come_to_their_mean() -> None:
+    """D9: near-OOS is a mean of draws with Student's interval; t of 2 degrees at .975 is 4.3027."""
+    draws = [
+        {"auroc": {"value": value}, "accepted_at_95": {"value": 1 - value}}
+        for value in (0.9, 0.92, 0.94)
+    ]
+    found = oos_eval.across(draws)
+    assert found["auroc"]["value"] == pytest.approx(0.92)
+    assert found["auroc"]["spread"] == pytest.approx(0.02)
+    half = 4.30265 * 0.02 / 3**0.5
+    assert found["auroc"]["low"] == pytest.approx(0.92 - half, abs=1e-5)
+    assert found["auroc"]["high"] == pytest.approx(0.92 + half, abs=1e-5)
+    assert found["accepted_at_95"] == {"value": pytest.approx(0.08)}
+    assert oos_eval.across(draws[:1])["auroc"] == {"value": 0.9}, "of one there is no spread"
+
+
+def test_a_draw_without_a_number_leaves_none() -> None:
+    """Nor do the others' numbers look like all of them."""
+    draws = [evaluate(SCORES, OUT), evaluate([0.1, 0.2], [False, False])]
+    found = oos_eval.across(draws)
+    assert found["auroc"] == {"reason": "draw 1: cannot compute: every text is in scope"}
+    assert found["accepted_at_95"]["reason"].startswith("draw 1: cannot compute")
+    with pytest.raises(BadInput, match="there are no draws"):
+        oos_eval.across([])
+
+
+def test_the_interval_of_a_mean_stays_in_range() -> None:
+    draws = [{"auroc": {"value": v}, "accepted_at_95": {"value": 0.0}} for v in (0.9, 1.0)]
+    assert oos_eval.across(draws)["auroc"]["high"] == 1.0
+    assert oos_eval.across(draws)["auroc"]["low"] > 0.0
+
+
 def test_alone_on_a_file(tmp_path: Path) -> None:
     """E1: runnable by itself; the digest of its source names the rules."""
     file = tmp_path / "scores.jsonl"

@@ -11,15 +11,18 @@ from greenlight.core.errors import BadInput
 from greenlight.core.stats.ranking import auroc
 from greenlight.models.scope import (
     AROUND,
+    SHRINKAGE,
     SIGNALS,
+    WEIGHTS,
     Scope,
+    Texts,
     calibrate,
     combine,
     remember,
     signals,
 )
 
-SIZE, LABELS, EACH = 24, 4, 60
+SIZE, LABELS, EACH, BETA = 24, 4, 60, 3.0
 
 
 def cloud(centres: Any, labels: Any, seed: int, width: float = 0.15) -> Any:
@@ -40,17 +43,22 @@ class World:
         self.far = cloud(self.centres, np.full(200, LABELS), 3)
         self.learnt = remember(self.train, self.targets, most=40, seed=0)
 
-    def decisions(self, vectors: Any) -> Any:
-        return 8.0 * (vectors @ self.centres[:LABELS].T).astype(np.float64)
+    def seen(self, vectors: Any) -> Texts:
+        """Texts as the head sees them, each with terms by its number."""
+        decisions = 4.0 * (vectors @ self.centres[:LABELS].T) - 0.5
+        terms = 3 + np.arange(len(vectors)) % 5
+        return Texts(vectors=vectors, decisions=decisions.astype(np.float32), terms=terms)
 
     def scope(self, flagged: float = 0.05) -> Scope:
         centre, spread, threshold = calibrate(
-            self.learnt, self.known, self.decisions(self.known), flagged=flagged
+            self.learnt, BETA, self.seen(self.known), flagged=flagged
         )
-        return Scope(learnt=self.learnt, centre=centre, spread=spread, threshold=threshold)
+        return Scope(
+            learnt=self.learnt, beta=BETA, centre=centre, spread=spread, threshold=threshold
+        )
 
     def scores(self, scope: Scope, vectors: Any) -> Any:
-        return scope.scores(vectors, self.decisions(vectors))
+        return scope.scores(self.seen(vectors))
 
 
 def test_what_lies_elsewhere_is_out_of_scope() -> None:
@@ -75,7 +83,7 @@ def test_as_many_texts_in_scope_are_flagged_as_was_asked_for(flagged: float) -> 
 def test_zero_is_where_texts_in_scope_are_on_average() -> None:
     world = World()
     scope = world.scope()
-    found = signals(world.learnt, world.known, world.decisions(world.known)) - scope.centre
+    found = signals(world.learnt, BETA, world.seen(world.known)) - scope.centre
     assert np.allclose((found / scope.spread).mean(axis=0), 0.0)
     assert combine(np.zeros((1, SIGNALS))) == 0.0
 
@@ -85,35 +93,63 @@ def test_a_text_alone_is_told_the_same_as_among_others() -> None:
     scope = world.scope()
     vectors = world.far[:7]
     many = world.scores(scope, vectors)
-    alone = [scope.score(v, d) for v, d in zip(vectors, world.decisions(vectors), strict=True)]
+    seen = world.seen(vectors)
+    alone = [
+        scope.score(*one)
+        for one in zip(seen.vectors, seen.decisions, seen.terms.tolist(), strict=True)
+    ]
     assert alone == pytest.approx(many, abs=1e-5)
 
 
-@pytest.mark.parametrize("signal", range(SIGNALS))
-def test_each_signal_counts_and_more_is_farther(signal: int) -> None:
-    """The head's two up to a bound, the distances without one."""
+@pytest.mark.parametrize(("place", "weight"), list(enumerate(WEIGHTS.values())))
+def test_each_signal_counts_by_its_weight(place: int, weight: float) -> None:
     steps = np.zeros((4, SIGNALS))
-    steps[:, signal] = [0.0, 1.0, 100.0, 1000.0]
-    told = combine(steps)
-    assert (np.diff(told) > 0).sum() == (2 if signal < 2 else 3)
-    assert (told[-1] < 1.01) == (signal < 2)
+    steps[:, place] = [0.0, 1.0, 2.0, 100.0]
+    assert combine(steps).tolist() == [0.0, weight, 2 * weight, 100 * weight]
 
 
 def test_signals_are_what_they_are_called() -> None:
     """By brute force, on a handful of texts."""
     world = World()
-    vectors, decisions = world.far[:5], world.decisions(world.far[:5])
-    found = signals(world.learnt, vectors, decisions)
-    likeness = vectors @ world.learnt.vectors.T
-    for row, sims, scores in zip(found, likeness, decisions, strict=True):
-        shares = np.exp(scores) / np.exp(scores).sum()
+    seen = world.seen(world.far[:5])
+    likeness = seen.vectors @ world.learnt.vectors.T
+    spread = np.cov(world.train.astype(np.float64).T)
+    ball = np.trace(spread) / SIZE * np.eye(SIZE)
+    inverse = np.linalg.inv((1 - SHRINKAGE) * spread + SHRINKAGE * ball)
+    away = seen.vectors - world.train.mean(axis=0)
+    found = signals(world.learnt, BETA, seen)
+    for n, (row, sims, scores) in enumerate(zip(found, likeness, seen.decisions, strict=True)):
+        told = dict(zip(WEIGHTS, row, strict=True))
         own = sims[world.learnt.targets == scores.argmax()]
         nearest = np.argsort(sims)[-AROUND:]
-        assert row[0] == pytest.approx(-np.log(np.exp(scores).sum()))
-        assert row[1] == pytest.approx(-shares.max())
-        assert row[2] == pytest.approx(-np.sort(own)[-3:].mean(), abs=1e-6)
         density = world.learnt.density[nearest].mean() - sims[nearest].mean()
-        assert row[3] == pytest.approx(density, abs=1e-6)
+        claims = sum(score + 1 for score in scores if score > -1)
+        assert told["energy"] == pytest.approx(-np.log(np.exp(BETA * scores).sum()), rel=1e-5)
+        assert told["label"] == pytest.approx(-np.sort(own)[-3:].mean(), abs=1e-6)
+        assert told["density"] == pytest.approx(density, abs=1e-6)
+        assert told["background"] == pytest.approx(away[n] @ inverse @ away[n], rel=1e-3)
+        assert told["claims"] == pytest.approx(claims, abs=1e-5)
+        assert told["terms"] == -seen.terms[n]
+
+
+def test_a_label_of_few_texts_is_compared_with_those() -> None:
+    world = World()
+    kept = np.r_[0, EACH : LABELS * EACH]
+    learnt = remember(world.train[kept], world.targets[kept], most=40, seed=0)
+    vector = world.known[:1]
+    (found,) = signals(learnt, BETA, world.seen(vector))
+    assert world.seen(vector).decisions.argmax() == 0
+    label = dict(zip(WEIGHTS, found, strict=True))["label"]
+    assert label == pytest.approx(-float(vector[0] @ world.train[0]), abs=1e-6)
+
+
+def test_texts_that_are_all_the_same_have_a_background() -> None:
+    """However little there was to learn, every signal is a number."""
+    world = World()
+    same = np.repeat(world.train[:1], 10, axis=0)
+    learnt = remember(same, np.zeros(10, np.int64), most=40, seed=0)
+    assert np.isfinite(learnt.whitening).all()
+    assert np.isfinite(signals(learnt, BETA, world.seen(world.known[:3]))).all()
 
 
 def test_a_learnt_text_is_no_neighbour_of_itself() -> None:

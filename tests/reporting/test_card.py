@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import re
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +13,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from eval import intent_eval
+from eval import intent_eval, ner_eval, oos_eval, slices
 from greenlight.core.evaluation import Part, Subject, merge
 from greenlight.core.model_card import Facts
 from greenlight.core.records import Evaluation, Version
 from greenlight.core.states import VersionStatus
-from greenlight.reporting import card, judged, style
+from greenlight.reporting import card, card_figures, judged, style
 from tests.reporting.test_html import HOSTILE, Reader
 
 NASTY = (HOSTILE, 'a$\\frac{b}$ & "q" 日本 😀', "x" * 80 + "\x00\n", "plain")
@@ -181,3 +184,103 @@ def test_equal_facts_give_equal_files(tmp_path: Path) -> None:
     other = msgspec.structs.replace(told, traced=3)
     assert style.svg(judged.reliability(document(("a", "b"))["intent"]["test"]), "r")
     assert card.page(other) == card.page(told)  # without a data set, no rows are spoken of
+
+
+def scope(apart: float) -> dict[str, Any]:
+    """A judgement of texts out of scope that lie this far out."""
+    rng = np.random.default_rng(5)
+    scores = np.concatenate([rng.normal(size=60), rng.normal(apart, 1, 40)]).tolist()
+    return oos_eval.evaluate(scores, [False] * 60 + [True] * 40, [score > 1.6 for score in scores])
+
+
+@functools.cache
+def whole() -> dict[str, Any]:
+    """A document with every part that has a figure."""
+    found = document(("a", "b", "c"))
+    texts = ["a word"] * 60 + ["A WORD, seen"] * 60 + ["it " * 20] * 30
+    gold = ["a", "b", "c"] * 50
+    said = ["a"] * 60 + gold[60:]
+    cut = {"train": {"a": 9, "b": 8}, "known": {"a", "word", "it"}}
+    found["intent"]["slices"] = slices.evaluate(texts, gold, said, **cut)
+    found["oos"] = {"clinc": scope(3), "near": scope(1), "banking_like": {"reason": "none here"}}
+    tags = ["O B-place", "O O", "B-person I-person"] * 40
+    given = ["O B-place", "O O", "B-person O"] * 40
+    names = ["B-person", "B-place", "I-person", "O"]
+    cut = {"train": {"B-place": 9, "O": 90}, "known": {"a", "word"}}
+    found["ner"] = {
+        "test": ner_eval.evaluate(tags, given, names),
+        "slices": slices.evaluate_tags(["a word"] * 120, tags, given, **cut),
+    }
+    return found
+
+
+def test_every_part_has_its_figure_and_each_its_place(tmp_path: Path) -> None:
+    """G3, E2: confusions, ROC, reliability, F1 by label and type, slices: pictures beside the card,
+    each named once in its section."""
+    told = facts(whole())
+    paths = card.write(tmp_path, told)
+    text = paths["markdown"].read_text(encoding="utf-8")
+    names = re.findall(r"^!\[[^\n]+\]\(figures/([a-z-]+)\.svg\)$", text, re.MULTILINE)
+    assert sorted(names) == sorted(card_figures.PLACES)
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == set(names)
+    for name in names:
+        tree = ET.parse(tmp_path / "figures" / f"{name}.svg")
+        assert tree.getroot().tag == "{http://www.w3.org/2000/svg}svg"
+        assert len(list(tree.iter("{http://www.w3.org/2000/svg}path"))) > 5, name
+        section = text[: text.index(f"figures/{name}.svg")].rsplit("\n## ", 1)[1]
+        assert section.startswith(f"{card_figures.PLACES[name]}\n")
+    page = Reader(paths["page"].read_text(encoding="utf-8"))
+    assert len(page.named("svg")) == len(names)
+
+
+def test_figures_of_an_older_card_do_not_stay(tmp_path: Path) -> None:
+    """What a card no longer shows must not lie beside it; other people's files stay."""
+    card.write(tmp_path, facts(whole()))
+    (tmp_path / "figures" / "mine.svg").write_text("<svg/>", encoding="utf-8")
+    paths = card.write(tmp_path, facts(None), page=False)
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["mine.svg"]
+    assert set(paths) == {"markdown"}
+    assert "figures/" not in paths["markdown"].read_text(encoding="utf-8")
+
+
+def test_a_card_of_tags_leads_with_their_f1() -> None:
+    found = {"ner": whole()["ner"], "warnings": []}
+    assert "Token F1 80.00% on 120 test sentences" in Reader(card.page(facts(found))).text
+
+
+def test_links_of_a_card_lead_to_pages() -> None:
+    told = msgspec.structs.replace(facts(None), docs="../../", sealed="../eval/eval.json")
+    page = Reader(card.page(told))
+    targets = [attributes.get("href") for attributes in page.named("a")]
+    assert "../../docs/how-to/kill-switch.md" in targets
+    assert "../eval/eval.json" in targets
+
+
+def test_a_curve_goes_from_nothing_to_all() -> None:
+    """The ROC of the part is drawn from (0, 0) to (1, 1), the model's own threshold as a dot."""
+    found = scope(3)
+    figure = card_figures.roc([("far", found["roc"], {"false": 0.05, "true": 0.9})])
+    for axes in figure.axes:
+        chance, curve, own = axes.get_lines()
+        points = np.array(curve.get_xydata())
+        assert points[0].tolist() == [0, 0]
+        assert points[-1].tolist() == [1, 1]
+        assert (np.diff(points, axis=0) >= 0).all()
+        assert own.get_xydata().tolist() == [[0.05, 0.9]]
+        assert len(chance.get_xydata()) == 2
+
+
+def test_a_slice_with_too_few_rows_has_no_mark() -> None:
+    """E2: no number where there is a reason."""
+    found = whole()["intent"]
+    figure = card_figures.slices(found["slices"], "intent", found["test"]["accuracy"])
+    [axes] = figure.axes
+    marks = [line for line in axes.get_lines() if line.get_marker() == "o"]
+    entries = [entry for cut in found["slices"]["families"] for entry in cut["slices"]]
+    known = [entry for entry in entries if "value" in entry["accuracy"]]
+    assert 0 < len(known) < len(entries)
+    assert [float(line.get_xdata()[0]) for line in marks] == [
+        entry["accuracy"]["value"] for entry in known
+    ]
+    said = [text.get_text() for text in axes.texts]
+    assert said == [entry["accuracy"]["reason"] for entry in entries if entry not in known]

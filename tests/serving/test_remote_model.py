@@ -248,6 +248,23 @@ async def test_the_label_file_names_the_outputs() -> None:
     assert threading.get_ident() not in model.threads
 
 
+class Tagging:
+    """A model whose answer is a tag for each word."""
+
+    labels: Sequence[str] = ("B-x", "O")
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        return [Prediction("O B-x O" if text else "", 0.8) for text in texts]
+
+
+@asynchronous
+async def test_it_names_the_tags_of_words_too() -> None:
+    """Each by itself; a text without words has none."""
+    async with remote(ModelServer(Tagging(), ["B-name", "O"])) as runtime:
+        answers = await runtime.predict(["who is that", ""])
+    assert [answer.label for answer in answers] == ["O B-name O", ""]
+
+
 @pytest.mark.parametrize("names", [[], ["a", "b"], ["a", "b", "c", "d"]])
 def test_a_label_file_of_another_length_is_refused(names: list[str]) -> None:
     with pytest.raises(BadInput, match=f"names {len(names)} outputs, the model has 3"):

@@ -301,3 +301,31 @@ def test_labels_follow_from_the_data_of_the_version_that_answered() -> None:
     assert desk.label(one, "new", labels=("new", "old")).correction == "new"
     other = desk.answer("text", BAD, served_version="sha256:gone")
     assert desk.label(other, "anything").correction == "anything"
+
+
+# --- where words have tags ------------------------------------------------------------------------
+
+
+def test_tags_become_rows_and_what_does_not_fit_waits() -> None:
+    """D3: the reason is counted; a person mends it word by word."""
+    desk = Desk()
+    policy = LabelPolicy(kind="tag", labels=("B-place", "I-place"))
+    desk.answer("to New York", GOOD, output="O B-place I-place")
+    odd = desk.answer("to Rome", BAD | {"correction": "B-place"}, output="O O")
+    source = desk.source(policy=policy)
+    assert [(row.text, row.label) for _, row in rows(source)] == [
+        ("to New York", "O B-place I-place")
+    ]
+    assert source.exclusions["misfit"] == 1
+    waiting = relabel.queue(desk.store, "intent", policy, since=START, until=NOW)
+    assert [(one.inference, one.reason) for one in waiting] == [(odd.id, "misfit")]
+    for given, says in [
+        ("B-place", "1 tags for 2 words"),
+        ("O place", "tag 'place': there is none of that name"),
+        ("O B-planet", "tag 'B-planet': there is none of that name; did you mean 'B-place'"),
+    ]:
+        with pytest.raises(BadInput, match=says):
+            desk.label(odd, given, kind="tag", labels=policy.labels)
+    desk.label(odd, "O B-place", kind="tag", labels=policy.labels)
+    found = rows(desk.source(policy=policy))
+    assert ("to Rome", "O B-place") in [(row.text, row.label) for _, row in found]

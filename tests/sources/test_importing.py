@@ -13,6 +13,8 @@ from greenlight.sources import importing
 from greenlight.sources.importing import bring_in
 from greenlight.sources.rows import Columns
 
+TAGGED = "text,label\nmail jo@example.com,O O\nin Rome,O B-place\nNew York,B-place I-place\n"
+
 
 def silent(share: float, words: str) -> None:
     return None
@@ -112,3 +114,35 @@ def test_a_file_that_changes_while_it_is_copied_is_refused(
     with pytest.raises(Tampered, match="changed while it was read"):
         imported(path)
     assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_tags_are_held_against_their_words(tmp_path: Path) -> None:
+    """D6, D8: entities are counted by type; a row that is not tagged is a problem."""
+    path = tmp_path / "a.csv"
+    path.write_text(TAGGED)
+    found = bring_in(path, tmp_path / "kept", Columns(), silent, kind="tag")
+    assert found.path is not None
+    assert (found.rows, found.labels) == (3, {"place": 2})
+    assert found.personal_data == {"email": 1}
+    path.write_text(TAGGED + "two words,O\na,person\nb,B-jo@example.com\n")
+    found = bring_in(path, tmp_path / "kept", Columns(), silent, kind="tag")
+    assert found.path is None
+    assert [problem.split(": ", 2)[2] for problem in found.problems] == [
+        "1 tags for 2 words; give every word a tag",
+        "tag 'person': not O, B-TYPE or I-TYPE",
+        "the tags hold personal data; correct them",
+    ]
+
+
+def test_a_file_of_words_and_tags(tmp_path: Path) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text("in\tO\nRome\tB-place\n\t\n#ok\tO\n")
+    found = bring_in(path, tmp_path / "kept", Columns(), silent, kind="tag")
+    assert found.path is not None and found.path.endswith(".conll")
+    assert (found.rows, found.labels) == (2, {"place": 1})
+    path.write_text("in\tO\nRome B-place\n\nx\ty z\n")
+    found = bring_in(path, tmp_path / "kept", Columns(), silent, kind="tag")
+    assert found.problems == [
+        "a.conll: row 1 (line 2): no word, tab and tag; write both, with a tab between them",
+        "a.conll: row 2 (line 4): more than one tag; keep the one that is learnt",
+    ]

@@ -12,7 +12,7 @@ from greenlight import artifacts, testing
 from greenlight.adapters.blobs import FolderBlobs
 from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core import fingerprint
-from greenlight.core.curation import Row
+from greenlight.core.curation import CLASSIFY, Kind, Row
 from greenlight.core.records import Dataset, StageResult
 from greenlight.ports import Source
 from greenlight.recording import Step
@@ -21,10 +21,12 @@ from greenlight.stages.curate import curate
 
 
 class Rows(msgspec.Struct, kw_only=True):
-    """A `Source` of rows in lists: `rows` to be split by unit, or `train` and `test`."""
+    """A `Source` of rows in lists: `rows` to be split by unit, or `train` and `test`, and maybe
+    `validation`."""
 
     rows: Sequence[Row] = ()
     train: Sequence[Row] = ()
+    validation: Sequence[Row] = ()
     test: Sequence[Row] = ()
     name: str = "demo"
     origin: str = "https://data.example/demo"
@@ -39,7 +41,8 @@ class Rows(msgspec.Struct, kw_only=True):
         return not self.rows
 
     def chunks(self, size: Callable[[], int]) -> Iterator[tuple[str, Sequence[Row]]]:
-        for split, rows in (("train", self.train), ("test", self.test), ("rows", self.rows)):
+        for split in ("train", "validation", "test", "rows"):
+            rows = getattr(self, split)
             start = 0
             while start < len(rows):
                 some = rows[start : start + size()]
@@ -89,9 +92,9 @@ class Place:
         )
         return self._dataset(done)
 
-    def prepare(self, source: Source, **options: Any) -> Dataset:
+    def prepare(self, source: Source, *, kind: Kind = CLASSIFY, **options: Any) -> Dataset:
         """Both, one after the other."""
-        return self.curate(self.collect(source).digest, **options)
+        return self.curate(self.collect(source, kind=kind).digest, **options)
 
     def rows(self, dataset: Dataset, split: str) -> list[Row]:
         """What a prepared dataset holds."""

@@ -63,7 +63,7 @@ def test_what_a_scrubber_misses_stops_the_run(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """D6: what was written is read again, and one finding is one too many."""
-    monkeypatch.setattr(pii, "scrub", lambda text: pii.Scrubbed(text, {"email": 1}))
+    monkeypatch.setattr(pii, "scrub", lambda text, **_: pii.Scrubbed(text, {"email": 1}))
     with pytest.raises(BadInput, match=r"train: row 2: personal data was left in it \(email\)"):
         place.collect(Rows(train=[CLEAN, Row(f"to {MAIL}", "a")], test=TEST))
     assert place.nothing_is_left()
@@ -75,7 +75,7 @@ def test_what_cannot_be_scrubbed_stops_the_run(
 ) -> None:
     """D6: the message names the row and repeats none of it."""
     scrub = pii.scrub
-    monkeypatch.setattr(pii, "scrub", lambda text: scrub(text, rounds=0))
+    monkeypatch.setattr(pii, "scrub", lambda text, **_: scrub(text, rounds=0))
     with pytest.raises(BadInput, match="test: row 2: personal data is left") as refused:
         place.collect(Rows(train=[CLEAN], test=[*TEST, Row(f"to {MAIL}", "a")]))
     assert MAIL not in str(refused.value)

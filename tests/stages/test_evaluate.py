@@ -316,7 +316,7 @@ def test_a_level_that_was_missed_is_a_part_too(bench: Bench, tmp_path: Path) -> 
 def test_a_load_test_that_does_not_belong_leaves_no_part(bench: Bench, tmp_path: Path) -> None:
     version = bench.version()
     file = written(tmp_path / "slo.json")
-    with pytest.raises(BadInput, match="there is no part intent yet; measure it: greenlight eval"):
+    with pytest.raises(BadInput, match="no part intent or ner yet; measure it: greenlight eval"):
         add_load(version, file, folder=bench.folder)
     bench.measure(bench.case(version))
     with pytest.raises(BadInput, match=r"away\.json: cannot be read"):

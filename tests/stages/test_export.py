@@ -62,3 +62,12 @@ def test_nobody_sees_half_a_file(tmp_path: Path) -> None:
         export([[Row("a", "jo@example.com")]], "csv", target)
     assert "jo@" not in str(error.value)
     assert target.read_text() == "before" and list(tmp_path.iterdir()) == [target]
+
+
+def test_personal_data_goes_word_by_word_where_words_have_tags(tmp_path: Path) -> None:
+    target = tmp_path / "rows.csv"
+    rows = [[Row("call 07700 900123, Ana", "O O O B-person")]]
+    export(rows, "csv", target, "tag")
+    assert target.read_text() == "text,label\ncall [PHONE] [PHONE] Ana,O O O B-person\n"
+    with pytest.raises(BadInput, match="a label holds personal data"):
+        export([[Row("Ana", "B-jo@example.com")]], "csv", target, "tag")

@@ -182,14 +182,18 @@ def test_parts_of_another_version_are_refused(bench: Bench, version: Version) ->
         sealing(bench, bench.version("intent@2", wrong="1"))
 
 
-@pytest.mark.parametrize("harm", ["value", "cut"])
+@pytest.mark.parametrize("harm", ["value", "machine", "cut"])
 def test_a_changed_document_is_noticed(bench: Bench, version: Version, harm: str) -> None:
     sealing(bench, version)
     path = bench.folder / "eval.json"
     text = path.read_bytes()
     path.chmod(0o644)
-    path.write_bytes(
-        text.replace(b'"correct": 200', b'"correct": 199') if harm == "value" else text[:500]
-    )
+    harmed = {
+        "value": text.replace(b'"correct": 200', b'"correct": 199'),
+        "machine": text.replace(b'"python": "3.11"', b'"python": "3.12"'),
+        "cut": text[:500],
+    }[harm]
+    assert harmed != text
+    path.write_bytes(harmed)
     with pytest.raises(Tampered, match=r"eval\.json"):
         sealing(bench, version)

@@ -84,10 +84,10 @@ def _environment(raw: dict[str, Any]) -> object:
 
 
 def _check_made(raw: dict[str, Any], reader: Reader) -> None:
-    """A classifier is made of data; a chat is only brought in."""
+    """What classifies or tags is made of data; a chat is only brought in."""
     tasks = raw.get("tasks")
     for name, task in tasks.items() if isinstance(tasks, dict) else ():
-        if isinstance(task, dict) and task.get("kind") == "classify":
+        if isinstance(task, dict) and task.get("kind") in ("classify", "tag"):
             for table in ("dataset", "train"):
                 if table not in task:
                     reader.fault(("tasks", name, table), "missing")

@@ -8,15 +8,22 @@ from pathlib import PurePath
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from greenlight.core import filters, pii, queries
+from greenlight.core import filters, pii, queries, tagging
+from greenlight.core.curation import CLASSIFY, TAG, Kind
 from greenlight.core.labelling import LabelPolicy
 from greenlight.core.policy import Policy
 from greenlight.core.records import DAY
 
-PUBLIC = ("banking77", "sample")
-"""Data sets that go by a name."""
+PUBLIC: Mapping[str, Kind] = {
+    "banking77": CLASSIFY,
+    "wnut17": TAG,
+    "sample": CLASSIFY,
+    "sample-entities": TAG,
+}
+"""Data sets that go by a name, and the kind of task that each is for."""
 
-SUFFIXES = (".csv", ".jsonl", ".parquet")
+CONLL = ".conll"
+SUFFIXES = (".csv", ".jsonl", ".parquet", CONLL)
 """Kinds of files that can be read."""
 
 WINDOW = 7 * DAY
@@ -26,8 +33,7 @@ MIN_ROWS, MAX_ROWS = 100, 10_000
 _COLUMNS = ("text", "label", "unit")
 _ABOUT = ("min_rows", "max_rows", "licence", "citation")
 KEYS: Mapping[str, tuple[str, ...]] = {
-    "banking77": (),
-    "sample": (),
+    **dict.fromkeys(PUBLIC, ()),
     "feedback": ("window", "filter", "flip", "labels", "base", *_COLUMNS, *_ABOUT),
     "file": ("path", *_COLUMNS, *_ABOUT),
     "sql": ("url", "password", "query", *_COLUMNS, *_ABOUT),
@@ -48,12 +54,13 @@ _SECRETS = re.compile(r"pass|pwd|secret|token|key", re.IGNORECASE)
 class DatasetSettings(Policy, frozen=True, kw_only=True):
     """[tasks.NAME.dataset]: what is trained and evaluated on."""
 
-    source: Literal["banking77", "sample", "feedback", "file", "sql"]
-    """Needed to classify. What is trained and evaluated on: a public data set by name, what people
-    said of answers, a file, or a query."""
+    source: Literal["banking77", "wnut17", "sample", "sample-entities", "feedback", "file", "sql"]
+    """Needed to classify and to tag. What is trained and evaluated on: a public data set by name,
+    what people said of answers, a file, or a query. `wnut17` and `sample-entities` are to tag."""
     path: str | None = None
-    """`file`: the file, CSV, JSON lines or Parquet by its suffix (`.csv`, `.jsonl`, `.parquet`). A
-    relative path starts at the folder of `greenlight.toml`."""
+    """`file`: the file, CSV, JSON lines or Parquet by its suffix (`.csv`, `.jsonl`, `.parquet`), or
+    a word and its tag on each line, a tab between them (`.conll`). A relative path starts at the
+    folder of `greenlight.toml`."""
     url: str | None = None
     """`sql`: the database as SQLAlchemy writes it, such as
     `postgresql+psycopg://reader@host/sales`. A password in it is refused."""
@@ -64,7 +71,7 @@ class DatasetSettings(Policy, frozen=True, kw_only=True):
     text: str = "text"
     """`file`, `sql` and a `base` file: the column of the text."""
     label: str = "label"
-    """The column of the label."""
+    """The column of the label; to tag, of the tags of all words, with a space between them."""
     unit: str | None = None
     """The column of whom the text came from. All rows of one unit go into the same split; only a
     pseudonym of it is kept."""
@@ -77,7 +84,7 @@ class DatasetSettings(Policy, frozen=True, kw_only=True):
     flip: tuple[str, ...] = ()
     """`feedback`: reason codes of a BAD that make the other one of two `labels` the right one."""
     labels: tuple[str, ...] = ()
-    """`feedback`: the labels there are; a row with another one waits to be relabelled."""
+    """`feedback`: the labels (or tags) there are; a row with another one waits to be relabelled."""
     base: str | None = None
     """`feedback`: a public data set whose training rows go along and whose test rows stay the
     benchmark, or a file whose rows go along."""
@@ -114,10 +121,10 @@ class DatasetSettings(Policy, frozen=True, kw_only=True):
         """The least and the most rows; None where anything goes."""
         return _bounds(self)
 
-    @property
-    def labelling(self) -> LabelPolicy:
-        """How feedback becomes labels."""
+    def labelling(self, kind: Kind) -> LabelPolicy:
+        """How feedback becomes labels in a task of that kind."""
         return LabelPolicy(
+            kind=kind,
             conditions=filters.parse(self.filter) if self.filter else (),
             flip=frozenset(self.flip),
             labels=self.labels,
@@ -168,6 +175,8 @@ def _selecting(given: DatasetSettings) -> Iterable[str]:
     columns = [name for name in (given.text, given.label, given.unit) if name is not None]
     if len(set(columns)) < len(columns):
         yield "text: text, label and unit are columns of their own"
+    if _is_conll(given.path) and columns != ["text", "label"]:
+        yield f"path: a {CONLL} file has no columns; take text, label and unit out"
 
 
 def _personal(given: DatasetSettings) -> Iterable[str]:
@@ -200,3 +209,26 @@ def _readable(name: str, value: str) -> Iterable[str]:
     if value and PurePath(value).suffix.lower() not in SUFFIXES:
         also = f", or one of {', '.join(PUBLIC)}" if name == "base" else ""
         yield f"{name}: {value!r} is no file that can be read ({', '.join(SUFFIXES)}{also})"
+
+
+def _is_conll(path: str | None) -> bool:
+    return PurePath(path or "").suffix.lower() == CONLL
+
+
+def misfits(given: DatasetSettings, kind: str) -> Iterable[str]:
+    """What is set and does not belong to the kind of the task."""
+    if kind not in (CLASSIFY, TAG):
+        return
+    for name in ("source", "base"):
+        value = getattr(given, name)
+        if value in PUBLIC and PUBLIC[value] != kind:
+            yield f"dataset.{name}: {value} is for tasks of kind {PUBLIC[value]}; take another"
+    for name in ("path", "base"):
+        if _is_conll(getattr(given, name)) and kind != TAG:
+            yield f"dataset.{name}: a {CONLL} file has tags of words; they take kind = {TAG!r}"
+    if kind == TAG:
+        strange = [name for name in given.labels if not tagging.is_tag(name)]
+        if strange:
+            yield f"dataset.labels: {strange[0]!r} is no tag; write O, B-TYPE and I-TYPE"
+        if given.flip:
+            yield "dataset.flip: tags have no opposite; take it out"

@@ -11,13 +11,18 @@ import msgspec
 from greenlight.core.policy import Policy, RolloutPolicy
 from greenlight.core.records import SECOND
 
+TAGGERS = frozenset({"token-tagger"})
+"""Backends whose models tag words; those of all others classify."""
+
 
 class TrainSettings(Policy, frozen=True, kw_only=True):
     """[tasks.NAME.train]: how a version is made."""
 
-    backend: Literal["tfidf-linear", "char-ngram", "encoder-head", "none"]
-    """Needed to classify. The trainer; `none` where versions are only brought in, as those of a
-    chat are."""
+    backend: Literal[
+        "tfidf-linear", "char-ngram", "encoder-head", "encoder-finetune", "token-tagger", "none"
+    ]
+    """Needed to classify and to tag. The trainer: `token-tagger` to tag, one of the others to
+    classify; `none` where versions are only brought in, as those of a chat are."""
     options: dict[str, Any] = msgspec.field(default_factory=dict)
     """What the trainer lets one choose, such as `{ C = 0.5 }`."""
     seed: int = 2025
@@ -88,12 +93,23 @@ class CaptureSettings(Policy, frozen=True, kw_only=True):
             yield f"share: {self.share} is outside [0, 1]"
 
 
+def alien_backend(backend: str, kind: str) -> Iterable[str]:
+    """A trainer of models that are not of the task's kind."""
+    if backend == "none":
+        return
+    if kind == "chat":
+        yield "train.backend: a chat is not trained here; leave the table out"
+    elif (kind == "tag") != (backend in TAGGERS):
+        fitting = "token-tagger" if kind == "tag" else "tfidf-linear, encoder-head, …"
+        yield f"train.backend: {backend} makes no model for a task of kind {kind}; take {fitting}"
+
+
 def blind_alarms(
     alarms: Container[str], kind: str, rollout: RolloutPolicy, capture: CaptureSettings
 ) -> Iterable[str]:
     """The declared alarms that could never see anything, and so would hold every rollout."""
     if "class_shift" in alarms and kind != "classify":
-        yield "alarms.class_shift: a chat gives no labels; leave the alarm out"
+        yield f"alarms.class_shift: a task of kind {kind} gives no classes; leave the alarm out"
     elif "class_shift" in alarms and "output" in capture.mask:
         yield "alarms.class_shift: the labels are not kept (capture.mask); leave one of both out"
     if "shadow_disagreement_rate" in alarms and not rollout.shadow:

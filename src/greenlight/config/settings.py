@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from greenlight.config.dataset import DatasetSettings
+from greenlight.config.dataset import DatasetSettings, misfits
 from greenlight.config.killing import KillSettings
 from greenlight.config.making import (
     CaptureSettings,
     RuntimeSettings,
     SegmentSettings,
     TrainSettings,
+    alien_backend,
     blind_alarms,
 )
 from greenlight.config.notify import NotifySettings
@@ -217,13 +218,14 @@ class TaskSettings(Policy, frozen=True, kw_only=True):
 
     name: str
     """The table's name; it stands in addresses and labels (`intent@2`)."""
-    kind: Literal["classify", "chat"]
-    """`classify`: text → one label with a calibrated score, made from `dataset` by `train`. `chat`:
-    messages → message, by a model at an OpenAI-compatible provider that is brought in."""
+    kind: Literal["classify", "tag", "chat"]
+    """`classify`: text → one label with a calibrated score, made from `dataset` by `train`. `tag`:
+    text → a tag for each of its words (`core.tagging`), which say where names are; made likewise.
+    `chat`: messages → message, by a model at an OpenAI-compatible provider that is brought in."""
     dataset: DatasetSettings = DatasetSettings(source="feedback")
-    """What is trained and evaluated on; needed to classify."""
+    """What is trained and evaluated on; needed to classify and to tag."""
     train: TrainSettings = TrainSettings(backend="none")
-    """How a version is made; needed to classify."""
+    """How a version is made; needed to classify and to tag."""
     gates: dict[str, GateRule] = msgspec.field(default_factory=dict)
     """Metric → the bar that an evaluation must clear. Without gates nothing passes."""
     approval: ApprovalPolicy = ApprovalPolicy()
@@ -245,8 +247,8 @@ class TaskSettings(Policy, frozen=True, kw_only=True):
 
     def problems(self) -> Iterable[str]:
         yield from roles(self.metrics)
-        if self.kind == "chat" and self.train.backend != "none":
-            yield "train.backend: a chat is not trained here; leave the table out"
+        yield from alien_backend(self.train.backend, self.kind)
+        yield from misfits(self.dataset, self.kind)
         yield from blind_alarms(self.alarms, self.kind, self.rollout, self.capture)
 
     @property

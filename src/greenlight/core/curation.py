@@ -10,9 +10,20 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
+
+from greenlight.core import tagging
+
+Kind = Literal["classify", "tag"]
+"""What the label of a row is: one for its text, or a tag for each word of it (`core.tagging`)."""
+
+CLASSIFY: Kind = "classify"
+TAG: Kind = "tag"
+
+MISFIT = "misfit"
+"""The reason of a row that is left out because its tags do not fit its text."""
 
 VALIDATION_SHARE = 0.1
 """Of the training rows, where a source has its own train and test."""
@@ -24,9 +35,10 @@ TRAIN, VALIDATION, TEST = range(3)
 
 _TENTHS = (TRAIN,) * 8 + (VALIDATION, TEST)
 _WORD = re.compile(r"[^\W_]+")
-_CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
-_SURROGATES = re.compile(r"[\ud800-\udfff]")
 _REPLACEMENT = "\ufffd"
+_CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
+_CONTROLS_IN_WORDS = dict.fromkeys(_CONTROLS, _REPLACEMENT)
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
@@ -73,6 +85,17 @@ def normalise(text: str) -> str:
     return " ".join(text.split())
 
 
+def normalise_words(text: str) -> str:
+    """NFC word by word, one space between words: as many words as there were, in their order.
+
+    Control characters within a word become U+FFFD. As white space they would make two words of one;
+    gone, they would join what the search for personal data has seen apart.
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    return tagging.join(word.translate(_CONTROLS_IN_WORDS) for word in tagging.words(text))
+
+
 def lower(text: str) -> str:
     """The form under which two texts are the same text."""
     return normalise(text).lower()
@@ -83,9 +106,15 @@ def words(text: str) -> str:
     return " ".join(_WORD.findall(lower(text)))
 
 
-def clean(row: Row) -> Row:
-    """The row with its text normalised and no white space around its label."""
-    text, label = normalise(row.text), row.label.strip()
+def clean(row: Row, kind: Kind = CLASSIFY) -> Row:
+    """The row with its text normalised and no white space around its label.
+
+    The words of a row of kind `tag` stay as many, and one space stands between its tags.
+    """
+    if kind == TAG:
+        text, label = normalise_words(row.text), tagging.join(tagging.tags(row.label))
+    else:
+        text, label = normalise(row.text), row.label.strip()
     if text == row.text and label == row.label:
         return row
     return Row(text, label, row.unit, row.inference)

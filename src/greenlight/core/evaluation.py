@@ -2,10 +2,16 @@
 
 | part | says | without it |
 |---|---|---|
-| `intent` | what the protocol makes of the predictions on the test rows | there is no document |
+| `intent` | what the protocol makes of the labels given to the test rows | `ner` must be there |
+| `ner` | what it makes of the tags given to their words | `intent` must be there |
 | `live` | the difference from the version that is live, on the same rows | a reason |
 | `sanity` | what a model of shuffled labels can do | a reason |
 | `load` | what a load test found (`core.load`) | a reason |
+| `oos` | how well texts out of scope are told (`stages.scope`) | a reason |
+
+A task has one of the first two, by its kind. The document of a release holds both: `ner` is then of
+a version of its own, named under `subject`, and `live`, `sanity` and the others are of the version
+that `intent` judges.
 
 A part that could not be measured holds a `reason` and no number. `results_digest` covers all that
 depends on inputs alone, so that two evaluations can be told to be equal although one took longer.
@@ -23,17 +29,45 @@ from greenlight.core.errors import BadInput, Tampered
 
 SCHEMA = 1
 
-OVERFIT = 0.03
-"""A train-validation gap of accuracy above this is a warning, never a block (REQUIREMENTS T7)."""
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """What a part that judges predictions is looked at for first."""
+
+    number: str
+    """The name of that number."""
+    key: str
+    """Where it stands below each split."""
+    rows: str
+    """What the test rows are."""
+    gap: str
+    """The metric of its gap between train and validation."""
+    overfit: float
+    """A gap above this is a warning, never a block (REQUIREMENTS T7)."""
+
+
+JUDGED: Mapping[str, Judged] = {
+    "intent": Judged(
+        number="accuracy", key="accuracy", rows="rows", gap="train_val_gap", overfit=0.03
+    ),
+    "ner": Judged(
+        number="token F1",
+        key="token_micro_f1",
+        rows="sentences",
+        gap="token_train_val_gap",
+        overfit=0.05,
+    ),
+}
+"""The parts that judge predictions."""
 
 ABSENT: Mapping[str, Mapping[str, str]] = {
     "live": {"reason": "not compared: this part was not measured"},
     "sanity": {"reason": "not measured: no training on shuffled labels is on record"},
     "load": {"reason": "not measured: no load test has written this part"},
+    "oos": {"reason": "not measured: greenlight eval oos has not made this part"},
 }
 """What stands in the document for a part that nobody wrote."""
 
-PARTS = ("intent", *ABSENT)
+PARTS = (*JUDGED, *ABSENT)
 
 FOLDER, FILE = "parts", "eval.json"
 """Where an evaluation's parts and its document lie, below its own folder."""
@@ -48,8 +82,10 @@ _RESULTS = (
     "dataset",
     "protocol",
     "intent",
+    "ner",
     "live",
     "sanity",
+    "oos",
     "warnings",
 )
 """What depends on inputs alone. A load test measures time."""
@@ -105,17 +141,19 @@ def merge(parts: Sequence[Part]) -> dict[str, Any]:
     """One document of parts that agree.
 
     Raises:
-        BadInput: there is no part `intent`, two parts of a name, or parts of different subjects.
+        BadInput: there is neither `intent` nor `ner`, two parts of a name, or parts of different
+            subjects.
     """
     named = {part.part: part for part in parts}
     if len(named) != len(parts):
         raise BadInput("cannot seal: a part is there twice")
-    if "intent" not in named:
-        raise BadInput("cannot seal: there is no part intent; measure it first")
-    judged = named["intent"]
+    judgements = [named[name] for name in JUDGED if name in named]
+    if not judgements:
+        raise BadInput(f"cannot seal: there is no part {' or '.join(JUDGED)}; measure it first")
+    judged = judgements[0]
     subject = judged.subject
     for part in parts:
-        _agree(subject, part)
+        _agree(judged, part)
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "task": subject.task,
@@ -123,11 +161,11 @@ def merge(parts: Sequence[Part]) -> dict[str, Any]:
         "bundle": subject.bundle,
         "dataset": subject.dataset,
         "protocol": subject.protocol,
-        "intent": judged.result,
+        **{part.part: _told(part, subject) for part in judgements},
         **{name: named[name].result if name in named else ABSENT[name] for name in ABSENT},
     }
     document["warnings"] = _warnings(document)
-    return {
+    whole = {
         **document,
         "results_digest": results_digest(document),
         "environment": judged.environment,
@@ -137,6 +175,7 @@ def merge(parts: Sequence[Part]) -> dict[str, Any]:
         if judged.rows_per_s is not None
         else {"reason": "the predictions were remembered from an earlier evaluation"},
     }
+    return {**whole, "document_digest": document_digest(whole)}
 
 
 def results_digest(document: Mapping[str, Any]) -> str:
@@ -144,14 +183,44 @@ def results_digest(document: Mapping[str, Any]) -> str:
     return fingerprint.digest({name: document[name] for name in _RESULTS if name in document})
 
 
+def document_digest(document: Mapping[str, Any]) -> str:
+    """Names a whole document, the load test and what it was measured on included."""
+    told = {name: value for name, value in document.items() if name != "document_digest"}
+    return fingerprint.digest(told)
+
+
 def check(document: Mapping[str, Any]) -> None:
     """See that a sealed document still says what it was sealed with.
 
     Raises:
-        Tampered: its results are not those that its `results_digest` names.
+        Tampered: it is not the document that its digests name.
     """
     if document.get("results_digest") != results_digest(document):
         raise Tampered("the document's results are not those that it was sealed with")
+    if document.get("document_digest") != document_digest(document):
+        raise Tampered("the document is not the one that was sealed")
+
+
+def judgement(document: Mapping[str, Any]) -> tuple[Judged, Mapping[str, Any]]:
+    """What a document says of its version's predictions, and what to look at in it.
+
+    Empty where it says nothing.
+    """
+    name = next((name for name in JUDGED if name in document), "intent")
+    return JUDGED[name], document.get(name, {})
+
+
+def right(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The share of test rows answered right, by the version that a document is of.
+
+    Labels are right or wrong; tags are right where those of every word of the row are.
+
+    Raises:
+        KeyError, TypeError: the document says no such thing.
+    """
+    if "intent" in document:
+        return dict(document["intent"]["test"]["accuracy"])
+    return dict(document["ner"]["test"]["exact"])
 
 
 def warnings(document: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -159,13 +228,22 @@ def warnings(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     return list(document.get("warnings", ()))
 
 
-def _agree(subject: Subject, part: Part) -> None:
-    for name in Subject.__struct_fields__:
+def _told(part: Part, subject: Subject) -> dict[str, Any]:
+    if part.subject.version == subject.version:
+        return part.result
+    return {**part.result, "subject": msgspec.to_builtins(part.subject)}
+
+
+def _agree(judged: Part, part: Part) -> None:
+    """See that a part is of the same subject; another judgement may be of another version."""
+    subject = judged.subject
+    own = part.part in JUDGED and part.subject.version != subject.version
+    for name in ("code",) if own else Subject.__struct_fields__:
         mine, other = getattr(subject, name), getattr(part.subject, name)
         if mine != other:
             raise BadInput(
-                f"cannot seal: part {part.part} was made with another {name} than part intent "
-                f"({_short(other)}, not {_short(mine)}); measure it again"
+                f"cannot seal: part {part.part} was made with another {name} than part "
+                f"{judged.part} ({_short(other)}, not {_short(mine)}); measure it again"
             )
 
 
@@ -177,17 +255,18 @@ def _short(value: object) -> str:
 
 def _warnings(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = []
-    gap = document["intent"].get("train_val_gap", {}).get("value")
-    if gap is not None and gap > OVERFIT + _TINY:
-        found.append(
-            {
-                "metric": "train_val_gap",
-                "value": gap,
-                "limit": OVERFIT,
-                "reason": f"overfit: accuracy on train is {gap:.4f} above validation, more than "
-                f"{OVERFIT:g}",
-            }
-        )
+    for part, rule in JUDGED.items():
+        gap = document.get(part, {}).get("train_val_gap", {}).get("value")
+        if gap is not None and gap > rule.overfit + _TINY:
+            found.append(
+                {
+                    "metric": rule.gap,
+                    "value": gap,
+                    "limit": rule.overfit,
+                    "reason": f"overfit: {rule.number} on train is {gap:.4f} above validation, "
+                    f"more than {rule.overfit:g}",
+                }
+            )
     shuffled = document["sanity"].get("shuffled_labels", {})
     if shuffled.get("at_chance") is False:
         value, chance = shuffled["accuracy"]["value"], shuffled["chance"]

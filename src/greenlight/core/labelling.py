@@ -10,6 +10,9 @@
     corrected, but never judged            the correction
     neither judged nor corrected           out
 
+Where words have tags, a label is a tag for each word of the text; one that does not fit the text
+teaches nothing.
+
 Of several words on one answer the newest counts. Where people contradict each other (GOOD and
 corrected, BAD and corrected to the very answer, two corrections beside an uncorrected judgement)
 a person decides by relabelling, and so where a label is none of those there are, or holds personal
@@ -23,7 +26,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from greenlight.core import filters, fingerprint, pii
+from greenlight.core import filters, fingerprint, pii, tagging
+from greenlight.core.curation import CLASSIFY, MISFIT, TAG, Kind
+from greenlight.core.errors import BadInput
 from greenlight.core.filters import Condition
 from greenlight.core.metrics import GOOD, RELABEL
 from greenlight.core.records import Feedback, Inference
@@ -31,7 +36,7 @@ from greenlight.core.records import Feedback, Inference
 TAKEN = ("good", "corrected", "flipped", "relabelled")
 """Ways to a label."""
 
-WAITING = ("relabel", "conflicting", "unknown_label")
+WAITING = ("relabel", "conflicting", "unknown_label", MISFIT)
 """Reasons that a person can settle by relabelling."""
 
 OUT = ("masked", "unanswered", "filtered", "unjudged")
@@ -39,8 +44,10 @@ OUT = ("masked", "unanswered", "filtered", "unjudged")
 
 
 class LabelPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """How feedback becomes labels. `labels` are those there are; empty, any will do."""
+    """How feedback becomes labels. `labels` are those there are (tags, where words have them);
+    empty, any will do."""
 
+    kind: Kind = CLASSIFY
     conditions: tuple[Condition, ...] = ()
     flip: frozenset[str] = frozenset()
     labels: tuple[str, ...] = ()
@@ -60,12 +67,12 @@ def label(inference: Inference, words: Iterable[Feedback], policy: LabelPolicy) 
         return Labelled(None, "masked")
     relabelled = [word.correction for word in said if word.metric == RELABEL and word.correction]
     if relabelled:
-        return _known(Labelled(relabelled[-1], "relabelled"), policy)
+        return _known(Labelled(relabelled[-1], "relabelled"), inference.input, policy)
     if not inference.output:
         return Labelled(None, "unanswered")
     if not filters.holds(policy.conditions, {word.metric: word.value for word in said}):
         return Labelled(None, "filtered")
-    return _known(_judged(inference.output, said, policy), policy)
+    return _known(_judged(inference.output, said, policy), inference.input, policy)
 
 
 def pseudonym(task: str, unit: str) -> str:
@@ -78,6 +85,17 @@ def unit_of(inference: Inference) -> str:
     if inference.unit_source == "request":
         return ""
     return pseudonym(inference.task, inference.unit)
+
+
+def unknown(label: str, labels: Iterable[str], kind: Kind) -> str | None:
+    """The first name in a label that is none of those there are; None if all are.
+
+    Where words have tags, that is a tag; `O` is always there.
+    """
+    if kind == TAG:
+        known = {*labels, tagging.OUTSIDE}
+        return next((tag for tag in tagging.tags(label) if tag not in known), None)
+    return None if label in labels else label
 
 
 def _judged(answer: str, said: Sequence[Feedback], policy: LabelPolicy) -> Labelled:
@@ -106,8 +124,16 @@ def _corrected(corrections: set[str], otherwise: str) -> Labelled:
     return Labelled(corrections.pop(), "corrected") if corrections else Labelled(None, otherwise)
 
 
-def _known(found: Labelled, policy: LabelPolicy) -> Labelled:
+def _known(found: Labelled, text: str, policy: LabelPolicy) -> Labelled:
     if found.label is None:
         return found
-    known = found.label in policy.labels if policy.labels else not pii.find(found.label)
+    if policy.kind == TAG:
+        try:
+            tagging.check(text, found.label)
+        except BadInput:
+            return Labelled(None, MISFIT)
+    if policy.labels:
+        known = unknown(found.label, policy.labels, policy.kind) is None
+    else:
+        known = not pii.find(found.label)
     return found if known else Labelled(None, "unknown_label")

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from greenlight.core.model_card import Cell, Code, Section, Table
+from greenlight.core.model_card import Cell, Code, Link, Section, Table
 
 
-def render(title: str, sections: Iterable[Section]) -> str:
-    """Sections under a title, as Markdown."""
+class Image(NamedTuple):
+    """A figure that lies beside the text."""
+
+    path: str
+    """Seen from the text; what has a meaning in an address is escaped in it."""
+    says: str
+    """What it shows, for those who do not see it too."""
+
+
+def render(
+    title: str, sections: Iterable[Section], images: Mapping[str, Sequence[Image]] | None = None
+) -> str:
+    """Sections under a title, as Markdown.
+
+    Args:
+        title: the heading.
+        sections: what stands under it, in order.
+        images: by the title of the section that they stand at the end of.
+    """
     parts = [f"# {_text(title)}"]
     for section in sections:
-        blocks = [f"## {section.title}"]
+        blocks = [f"## {_text(section.title)}"]
         if section.warnings:
             blocks.append("\n".join(f"- **Warning**: {_text(line)}" for line in section.warnings))
         if section.text:
@@ -20,6 +38,8 @@ def render(title: str, sections: Iterable[Section]) -> str:
             blocks.append("\n".join(f"- {_text(name)}: {_cell(it)}" for name, it in section.items))
         if section.table is not None:
             blocks.append("\n".join(_table(section.table)))
+        for image in (images or {}).get(section.title, ()):
+            blocks += [f"![{_text(image.says)}]({image.path})", f"*{_text(image.says)}*"]
         parts.append("\n\n".join(blocks))
     return "\n\n".join(parts) + "\n"
 
@@ -33,6 +53,8 @@ def _table(table: Table) -> list[str]:
 
 
 def _cell(cell: Cell) -> str:
+    if isinstance(cell, Link):
+        return f"[{_text(cell)}]({cell.target})"
     return _code(cell) if isinstance(cell, Code) else _text(cell)
 
 
@@ -44,6 +66,6 @@ def _code(value: str) -> str:
 def _text(value: object) -> str:
     """Text of others inside a line of Markdown: no new line, no cell, no markup of its own."""
     flat = " ".join(str(value).split())
-    for sign in ("\\", "|", "`", "<", "[", "*"):
+    for sign in ("\\", "|", "`", "<", "[", "]", "*"):
         flat = flat.replace(sign, "\\" + sign)
     return flat

@@ -24,6 +24,12 @@ METRICS: dict[str, Metric] = {
         Metric(name="macro_f1", direction="up", path=("intent", "test", "macro_f1")),
         Metric(name="ece", direction="down", path=("intent", "test", "ece")),
         Metric(name="train_val_gap", direction="down", path=("intent", "train_val_gap")),
+        Metric(name="token_micro_f1", direction="up", path=("ner", "test", "token_micro_f1")),
+        Metric(name="entity_micro_f1", direction="up", path=("ner", "test", "entity_micro_f1")),
+        Metric(name="exact_match", direction="up", path=("ner", "test", "exact")),
+        Metric(name="token_train_val_gap", direction="down", path=("ner", "train_val_gap")),
+        Metric(name="oos_auroc", direction="up", path=("oos", "clinc", "auroc")),
+        Metric(name="oos_near_auroc", direction="up", path=("oos", "near", "auroc")),
         Metric(
             name="sanity_accuracy",
             direction="down",
@@ -32,7 +38,9 @@ METRICS: dict[str, Metric] = {
     )
 }
 
-COMPARED: dict[str, tuple[str, ...]] = {"accuracy": ("live", "accuracy")}
+COMPARED: dict[str, tuple[str, ...]] = {
+    name: ("live", name) for name in ("accuracy", "exact_match", "token_micro_f1")
+}
 """Metrics in which a version is compared with the live one on the same items, and the path of the
 difference (this version less the live one) with its interval."""
 

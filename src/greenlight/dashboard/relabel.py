@@ -23,6 +23,7 @@ REASONS = {
     "relabel": "Somebody said that this answer is wrong, and not what is right.",
     "conflicting": "People contradict each other on this answer.",
     "unknown_label": "Somebody gave a label that there is none of.",
+    "misfit": "Somebody gave tags that do not fit the words of the text.",
 }
 """Why an answer waits (`core.labelling.WAITING`), for people."""
 
@@ -40,6 +41,8 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     at: int
     labels: Sequence[str]
     """What it may be labelled with; empty where nobody has said what there is."""
+    draft: str = ""
+    """What the field of the label holds at first, where there is nothing to choose from."""
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):

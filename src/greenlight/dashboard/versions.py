@@ -13,6 +13,7 @@ import msgspec
 
 from greenlight.core import model_card
 from greenlight.core.approval import Quorum
+from greenlight.core.evaluation import Judged, judgement
 from greenlight.core.model_card import Code, Facts, Section
 from greenlight.core.records import Evaluation, Rollout, StageResult, Version
 from greenlight.dashboard.http import Answer, Page, Request
@@ -94,14 +95,17 @@ class Versions:
         told = self._archive.told(request.query["label"])
         evaluation = told.facts.evaluation
         document = {} if evaluation is None else evaluation.document
-        test = document.get("intent", {}).get("test", {})
-        bars, scale = _bars(document)
+        judged, said = judgement(document)
+        test = said.get("test", {})
+        bars, scale = _bars(judged, said)
         values = {
             "told": told,
             "version": told.facts.version,
             "sections": _sections(told.facts),
             "warnings": [str(warning["reason"]) for warning in document.get("warnings", ())],
-            "accuracy": test.get("accuracy", {}),
+            "judged": judged,
+            "found": test.get(judged.key, {}),
+            "rows": test.get("sentences", test.get(judged.key, {}).get("n")),
             "bars": bars,
             "scale": scale,
             "per_label": _per_label(test),
@@ -116,10 +120,9 @@ def _sections(facts: Facts) -> list[Section]:
     return [section for section in model_card.sections(facts) if section.title != "Warnings"]
 
 
-def _bars(document: Mapping[str, Any]) -> tuple[list[Bar], tuple[float, float]]:
-    """Accuracy on each split with its interval, and the two ends of the scale."""
-    intent = document.get("intent", {})
-    found = {split: intent.get(split, {}).get("accuracy", {}) for split in _SPLITS}
+def _bars(judged: Judged, said: Mapping[str, Any]) -> tuple[list[Bar], tuple[float, float]]:
+    """The number on each split with its interval, and the two ends of the scale."""
+    found = {split: said.get(split, {}).get(judged.key, {}) for split in _SPLITS}
     blocks = {
         name: block
         for name, block in found.items()
@@ -148,8 +151,9 @@ def _bars(document: Mapping[str, Any]) -> tuple[list[Bar], tuple[float, float]]:
 
 
 def _per_label(test: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Every label with its numbers, the weakest first; without an F1 last."""
-    entries = test.get("per_label", [])
+    """Every label, or type of entity, with its numbers, the weakest first; without an F1 last."""
+    types = [{"label": entry["type"], **entry} for entry in test.get("per_type", [])]
+    entries = test.get("per_label", types)
     return sorted(entries, key=lambda it: (it["f1"] is None, it["f1"] or 0.0, it["label"]))
 
 

@@ -16,6 +16,8 @@ from greenlight.ports import Example
 class PublicSource(msgspec.Struct, frozen=True, kw_only=True):
     """A labelled data set as published, with its own split. Texts are as they came.
 
+    Without validation rows of its own, curation takes them from the training rows.
+
     `origin` says where the rows were published, never where they lay on this machine, so that
     the same rows have the same digest everywhere.
     """
@@ -25,6 +27,7 @@ class PublicSource(msgspec.Struct, frozen=True, kw_only=True):
     licence: str
     citation: str
     train: list[Example]
+    validation: list[Example] = []
     test: list[Example]
 
     @property
@@ -49,7 +52,8 @@ class PublicSource(msgspec.Struct, frozen=True, kw_only=True):
 
     def chunks(self, size: Callable[[], int]) -> Iterator[tuple[str, Sequence[Row]]]:
         """See `ports.Source.chunks`."""
-        for split, rows in (("train", self.train), ("test", self.test)):
+        splits = (("train", self.train), ("validation", self.validation), ("test", self.test))
+        for split, rows in splits:
             start = 0
             while start < len(rows):
                 some = rows[start : start + size()]

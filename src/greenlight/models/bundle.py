@@ -7,9 +7,11 @@ order, the settings and the digest of every file; a changed byte is refused.
 |---|---|---|
 | `vocabulary.json` | the terms, in the order of the features | all |
 | `weights.safetensors` | `idf` [terms], `sparse` [terms, labels], `bias` [labels] | all |
-| | `dense` [hidden, labels] | encoder-head |
-| `encoder.onnx`, `tokenizer.json` | the sentence encoder | encoder-head |
-| `scope.safetensors` | what tells texts out of scope (`models.scope`) | encoder-head, if told to |
+| | `dense` [hidden, labels] | encoder-head, encoder-finetune |
+| `encoder.onnx`, `tokenizer.json` | the sentence encoder | the same |
+| `scope.safetensors` | what tells texts out of scope (`models.scope`) | the same, if told to |
+
+`load` opens a tagger's bundle too, whose files are its own (`models.tagger`).
 """
 
 from __future__ import annotations
@@ -20,18 +22,16 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
-import safetensors
 import safetensors.numpy
 
-from greenlight import artifacts
 from greenlight.core.errors import BadInput
+from greenlight.models import sealed, tagger
 from greenlight.models.embedding import Embedder, available_workers
 from greenlight.models.features import Floats, TermSettings, Tfidf
 from greenlight.models.linear import LinearHead, softmax
 from greenlight.models.scope import AROUND, SIGNALS, Learnt, Scope
 from greenlight.ports import Prediction
 
-FORMAT = 1
 VOCABULARY = "vocabulary.json"
 WEIGHTS = "weights.safetensors"
 ENCODER = "encoder.onnx"
@@ -40,13 +40,13 @@ SCOPE = "scope.safetensors"
 MANY = 256
 """From so many texts on (an evaluation, never a request) embedding uses every core."""
 
-_REMEDY = "make it with this release: greenlight run TASK, or greenlight.models.bundle.write"
-
-Kind = Literal["tfidf-linear", "encoder-head", "char-ngram"]
+Kind = Literal["tfidf-linear", "encoder-head", "encoder-finetune", "char-ngram"]
+ENCODED: tuple[Kind, ...] = ("encoder-head", "encoder-finetune")
+"""The kinds with a sentence encoder."""
 
 
 class EncoderParts(msgspec.Struct, frozen=True, kw_only=True):
-    """The sentence encoder of an encoder-head bundle."""
+    """The sentence encoder of a bundle."""
 
     graph: bytes
     tokenizer: bytes
@@ -110,13 +110,13 @@ class TextModel:
 
     def _predict(self, text: str, vector: Floats | None) -> Prediction:
         indices, values = self._tfidf.row(text)
-        decisions = self._beta * self._head.decide(indices, values, vector).astype(np.float64)
-        shares = softmax(decisions)
+        decisions = self._head.decide(indices, values, vector)
+        shares = softmax(self._beta * decisions.astype(np.float64))
         best = int(shares.argmax())
         label, score = self.labels[best], float(shares[best])
         if self._scope is None or vector is None:
             return Prediction(label=label, score=score)
-        away = self._scope.score(vector, decisions)
+        away = self._scope.score(vector, decisions, len(indices))
         return Prediction(label, score, oos=away > self._scope.threshold, oos_score=away)
 
 
@@ -131,14 +131,7 @@ def write(folder: str | Path, parts: Parts) -> str:
         Unwritable: the folder takes no more.
     """
     _check(parts)
-    root = Path(folder)
-    root.mkdir(parents=True, exist_ok=True)
-    if any(root.iterdir()):
-        raise BadInput(f"{root} is not empty; a bundle needs a folder of its own", "out")
     encoder = parts.encoder
-    with artifacts.writing(root):
-        for name, content in _files(parts):
-            (root / name).write_bytes(content)
     settings = _Settings(
         beta=parts.beta,
         terms=parts.tfidf.settings,
@@ -146,12 +139,11 @@ def write(folder: str | Path, parts: Parts) -> str:
         oos_threshold=None if parts.scope is None else parts.scope.threshold,
     )
     body = {
-        "format": FORMAT,
         "kind": parts.kind,
         "labels": list(parts.labels),
         "settings": msgspec.to_builtins(settings),
     }
-    return artifacts.seal(root, body)
+    return sealed.write(folder, _files(parts), body)
 
 
 def _files(parts: Parts) -> Iterator[tuple[str, bytes]]:
@@ -174,36 +166,28 @@ def _scope_tensors(scope: Scope) -> dict[str, Any]:
         "vectors": learnt.vectors,
         "targets": learnt.targets,
         "density": learnt.density,
+        "middle": learnt.middle,
+        "whitening": learnt.whitening,
         "centre": scope.centre,
         "spread": scope.spread,
     }
 
 
-def load(folder: str | Path, expected_digest: str | None = None) -> TextModel:
-    """Load a bundle after checking every byte of it.
+def load(folder: str | Path, expected_digest: str | None = None) -> TextModel | tagger.Tagger:
+    """Load a bundle of any kind after checking every byte of it.
 
     Raises:
         Tampered: not the expected bundle, or a file was changed, removed or added.
         BadInput: sealed as it should be, but no bundle that this release can read.
     """
     root = Path(folder)
-    body = artifacts.unseal(root, expected_digest)
-    if body.get("format") != FORMAT:
-        stated = f"bundle format {body.get('format')}; this release reads {FORMAT}"
-        raise BadInput(f"{root}: {stated}; {_REMEDY}")
-    try:
+    body = sealed.unseal(root, expected_digest)
+    with sealed.reading(root):
+        if body.get("kind") == tagger.KIND:
+            return tagger.read(root, body)
         parts = _read(root, msgspec.convert(body, _Manifest))
-    except (msgspec.MsgspecError, safetensors.SafetensorError, OSError, KeyError) as error:
-        raise _unreadable(root, error) from error
-    _check(parts)
-    try:
+        _check(parts)
         return TextModel(parts)
-    except Exception as error:  # those of the ONNX runtime have no class in common
-        raise _unreadable(root, error) from error
-
-
-def _unreadable(root: Path, error: Exception) -> BadInput:
-    return BadInput(f"{root}: no bundle that this release can read ({error}); {_REMEDY}")
 
 
 def _read(root: Path, manifest: _Manifest) -> Parts:
@@ -221,6 +205,7 @@ def _read(root: Path, manifest: _Manifest) -> Parts:
         held: dict[str, Any] = safetensors.numpy.load_file(root / SCOPE)
         scope = Scope(
             learnt=Learnt(**{name: held[name] for name in Learnt.__struct_fields__}),
+            beta=manifest.settings.beta,
             centre=held["centre"],
             spread=held["spread"],
             threshold=manifest.settings.oos_threshold,
@@ -238,7 +223,7 @@ def _read(root: Path, manifest: _Manifest) -> Parts:
 
 def _check(parts: Parts) -> None:
     rows, columns = parts.head.sparse.shape
-    encoded = parts.kind == "encoder-head"
+    encoded = parts.kind in ENCODED
     problems = [
         problem
         for problem, found in (
@@ -256,14 +241,20 @@ def _check(parts: Parts) -> None:
     ]
     if problems:
         what = "; ".join(problems)
-        raise BadInput(f"the parts of the {parts.kind} bundle do not fit: {what}; {_REMEDY}")
+        raise BadInput(f"the parts of the {parts.kind} bundle do not fit: {what}; {sealed.REMEDY}")
 
 
 def _fits(scope: Scope) -> bool:
     learnt = scope.learnt
-    texts = len(learnt.vectors)
+    texts, size = learnt.vectors.shape
     shapes = (learnt.targets.shape, learnt.density.shape, scope.centre.shape, scope.spread.shape)
-    return texts > AROUND and shapes == ((texts,), (texts,), (SIGNALS,), (SIGNALS,))
+    sizes = (learnt.middle.shape, learnt.whitening.shape)
+    return (
+        texts > AROUND
+        and shapes == ((texts,), (texts,), (SIGNALS,), (SIGNALS,))
+        and sizes == ((size,), (size, size))
+        and bool((np.diff(learnt.targets) >= 0).all())
+    )
 
 
 def _finite(parts: Parts) -> bool:

@@ -16,7 +16,7 @@ Two properties matter more than speed, because training and serving must see the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -64,20 +64,34 @@ def build(config: EncoderConfig, tensors: Mapping[str, Floats], *, quantised: bo
     Raises:
         BadInput: not a BERT with GELU and absolute positions, or a tensor is missing.
     """
+    return _SentenceGraph(config, tensors, quantised).build()
+
+
+def check(config: EncoderConfig) -> None:
+    """Refuse what is built otherwise.
+
+    Raises:
+        BadInput: not a BERT with GELU and absolute positions.
+    """
     stated = (config.model_type, config.hidden_act, config.position_embedding_type)
     if stated != ("bert", "gelu", "absolute"):
         raise BadInput(
             f"the encoder is {stated}; only a BERT with gelu and absolute positions is supported"
         )
-    return _Graph(config, tensors, quantised).build()
 
 
-class _Graph:
+class EncoderGraph:
     """Nodes and constants in the making; every method returns the name of a value."""
 
     def __init__(
         self, config: EncoderConfig, tensors: Mapping[str, Floats], quantised: bool
     ) -> None:
+        """Start a graph; the arguments are those of `build`.
+
+        Raises:
+            BadInput: as `check`.
+        """
+        check(config)
         self.config = config
         self.tensors = tensors
         self.quantised = quantised
@@ -85,25 +99,26 @@ class _Graph:
         self.constants: dict[str, onnx.TensorProto] = {}
         self.rounded: dict[str, tuple[str, str]] = {}
 
-    def build(self) -> bytes:
-        mask = self.op("Cast", "attention_mask", to=TensorProto.FLOAT)
-        hidden = self.embed()
-        bias = self.attention_bias(mask)
-        for layer in range(self.config.num_hidden_layers):
-            hidden = self.layer(f"encoder.layer.{layer}.", hidden, bias)
-        self.pool(hidden, mask)
-        tokens = ["batch", "tokens"]
+    def finish(
+        self,
+        name: str,
+        inputs: Mapping[str, tuple[int, Sequence[str | int]]],
+        outputs: Mapping[str, Sequence[str | int]],
+    ) -> bytes:
+        """The bytes of the graph.
+
+        Args:
+            name: of the graph.
+            inputs: name → type of its numbers and shape.
+            outputs: name → shape; all are float32.
+        """
         graph = helper.make_graph(
             self.nodes,
-            "sentence_encoder",
+            name,
+            [helper.make_tensor_value_info(key, *kind) for key, kind in inputs.items()],
             [
-                helper.make_tensor_value_info(name, TensorProto.INT64, tokens)
-                for name in ("input_ids", "attention_mask")
-            ],
-            [
-                helper.make_tensor_value_info(
-                    "embedding", TensorProto.FLOAT, ["batch", self.config.hidden_size]
-                )
+                helper.make_tensor_value_info(key, TensorProto.FLOAT, shape)
+                for key, shape in outputs.items()
             ],
             list(self.constants.values()),
         )
@@ -136,8 +151,12 @@ class _Graph:
     def weight(self, name: str) -> str:
         return self.constant(name, self.tensor(name))
 
-    def embed(self) -> str:
-        """Word + position + (single) segment embeddings, normalised: [batch, tokens, hidden]."""
+    def embed(self, extra: str | None = None) -> str:
+        """Word + position + (single) segment embeddings, normalised: [batch, tokens, hidden].
+
+        Args:
+            extra: added to them, of the same shape.
+        """
         words = self.tensor("embeddings.word_embeddings.weight")
         places = (
             self.tensor("embeddings.position_embeddings.weight")
@@ -158,15 +177,25 @@ class _Graph:
         place = self.op(
             "Slice", self.constant("places", places), self.integers(0), length, self.integers(0)
         )
-        return self.normalise(self.op("Add", word, place), "embeddings.LayerNorm")
+        summed = self.op("Add", word, place)
+        if extra is not None:
+            summed = self.op("Add", summed, extra)
+        return self.normalise(summed, "embeddings.LayerNorm")
 
     def attention_bias(self, mask: str) -> str:
         """[batch, 1, 1, tokens]: 0 for a token, MASKED for padding."""
         bias = self.op("Mul", self.op("Sub", self.number(1.0), mask), self.number(MASKED))
         return self.op("Unsqueeze", bias, self.integers(1, 2))
 
-    def layer(self, prefix: str, hidden: str, bias: str) -> str:
-        """One transformer layer, residual connections and normalisation included."""
+    def layer(self, number: int, hidden: str, bias: str | None = None) -> str:
+        """One transformer layer, residual connections and normalisation included.
+
+        Args:
+            number: which, from 0.
+            hidden: what goes in, [batch, tokens, hidden].
+            bias: added to the attention (`attention_bias`); without it there is no padding.
+        """
+        prefix = f"encoder.layer.{number}."
         attended = self.linear(
             self.attention(prefix + "attention.self.", hidden, bias),
             prefix + "attention.output.dense",
@@ -178,7 +207,7 @@ class _Graph:
         outer = self.linear(inner, prefix + "output.dense")
         return self.normalise(self.op("Add", outer, hidden), prefix + "output.LayerNorm")
 
-    def attention(self, prefix: str, hidden: str, bias: str) -> str:
+    def attention(self, prefix: str, hidden: str, bias: str | None) -> str:
         """softmax(query · key / √size + bias) · value in every head, joined again."""
         heads = self.config.num_attention_heads
         size = self.config.hidden_size // heads
@@ -192,7 +221,9 @@ class _Graph:
         key = split("key", [0, 2, 3, 1])
         value = split("value", [0, 2, 1, 3])
         match = self.op("Mul", self.op("MatMul", query, key), self.number(size**-0.5))
-        share = self.op("Softmax", self.op("Add", match, bias), axis=-1)
+        if bias is not None:
+            match = self.op("Add", match, bias)
+        share = self.op("Softmax", match, axis=-1)
         mixed = self.op("Transpose", self.op("MatMul", share, value), perm=[0, 2, 1, 3])
         return self.op("Reshape", mixed, self.integers(0, 0, self.config.hidden_size))
 
@@ -242,6 +273,24 @@ class _Graph:
             bias,
             axis=-1,
             epsilon=self.config.layer_norm_eps,
+        )
+
+
+class _SentenceGraph(EncoderGraph):
+    """One vector for a text."""
+
+    def build(self) -> bytes:
+        mask = self.op("Cast", "attention_mask", to=TensorProto.FLOAT)
+        hidden = self.embed()
+        bias = self.attention_bias(mask)
+        for number in range(self.config.num_hidden_layers):
+            hidden = self.layer(number, hidden, bias)
+        self.pool(hidden, mask)
+        tokens = (TensorProto.INT64, ("batch", "tokens"))
+        return self.finish(
+            "sentence_encoder",
+            {"input_ids": tokens, "attention_mask": tokens},
+            {"embedding": ("batch", self.config.hidden_size)},
         )
 
     def pool(self, hidden: str, mask: str) -> None:

@@ -43,6 +43,8 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
     beta: float
     held_out: Floats
     """Decisions on the validation texts of a head that was fitted on the training texts alone."""
+    held_out_terms: Integers
+    """How many different terms of the training texts are in each validation text."""
     report: dict[str, Any]
 
 
@@ -93,7 +95,8 @@ def fit(
     dense = vectors if vectors is not None else (None, None)
     progress(0.0, "fitting on the training texts")
     tfidf, head, known = _fit(_texts(train), targets[0], len(labels), recipe, dense[0])
-    unseen = head.decide_all(tfidf.matrix(_texts(validation)), dense[1])
+    matrix = tfidf.matrix(_texts(validation))
+    unseen = head.decide_all(matrix, dense[1])
     beta = fit_beta(unseen, targets[1])
     train_accuracy, validation_accuracy = (
         _accuracy(known, targets[0]),
@@ -114,7 +117,14 @@ def fit(
         "train_val_gap": train_accuracy - validation_accuracy,
         "beta": beta,
     }
-    return Fitted(tfidf=final[0], head=final[1], beta=beta, held_out=unseen, report=report)
+    return Fitted(
+        tfidf=final[0],
+        head=final[1],
+        beta=beta,
+        held_out=unseen,
+        held_out_terms=matrix.getnnz(axis=1),
+        report=report,
+    )
 
 
 def check(train: Sequence[Example], validation: Sequence[Example], labels: Sequence[str]) -> None:

@@ -271,7 +271,8 @@ class Source(Protocol):
 
     @property
     def own_split(self) -> bool:
-        """Whether the rows come as train and test; otherwise curation splits them by unit."""
+        """Whether the rows come as train and test, and maybe validation; otherwise curation splits
+        them by unit."""
         ...
 
     @property
@@ -291,7 +292,7 @@ class Source(Protocol):
         ...
 
     def chunks(self, size: Callable[[], int]) -> Iterator[tuple[str, Sequence[Row]]]:
-        """Split (`train`, `test`, or `rows`) and rows, at most `size()` at a time.
+        """Split (`train`, `validation`, `test`, or `rows`) and rows, at most `size()` at a time.
 
         Raises:
             BadInput: a row that cannot be read; the message names it.

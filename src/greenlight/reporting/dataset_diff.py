@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 
 from greenlight import artifacts
-from greenlight.core.curation import Row
+from greenlight.core import tagging
+from greenlight.core.curation import CLASSIFY, TAG, Row
 from greenlight.ports import Progress
 from greenlight.scratch import Scratch
 
@@ -39,7 +40,8 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """From the first dataset to the second; counts are of rows."""
+    """From the first dataset to the second; counts are of rows, and where words have tags, labels
+    are the types of entities and counts by label are of entities."""
 
     rows: tuple[int, int]
     unchanged: int
@@ -50,7 +52,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     labels_added: list[str]
     labels_removed: list[str]
     per_label: dict[str, tuple[int, int]]
-    """Labels whose number of rows differs."""
+    """Labels whose number differs."""
     examples: dict[str, list[Change]]
     """`added`, `removed` and `relabelled`: the first few texts, by code point."""
 
@@ -73,22 +75,24 @@ def difference(
         Unwritable: no room for the index.
     """
     counts: list[Counter[str]] = []
+    totals: list[int] = []
     with Scratch(workdir, lambda: None) as index:
         index.run(_TABLE)
         for number, folder in enumerate((first, second)):
             labels: Counter[str] = Counter()
             index.fill(_COUNT[number], _rows(folder, labels))
             counts.append(labels)
+            totals.append(index.number(f"SELECT sum({'ab'[number]}) FROM row"))
             progress((number + 1) / 3, "rows read")
         before, after = counts
         relabelled = index.number(f"SELECT sum(min(gone, come)) FROM ({_TEXTS})")
         unchanged = index.number("SELECT sum(min(a, b)) FROM row")
         progress(1.0, "compared")
         return Difference(
-            rows=(before.total(), after.total()),
+            rows=(totals[0], totals[1]),
             unchanged=unchanged,
-            added=after.total() - unchanged - relabelled,
-            removed=before.total() - unchanged - relabelled,
+            added=totals[1] - unchanged - relabelled,
+            removed=totals[0] - unchanged - relabelled,
             relabelled=relabelled,
             labels_added=sorted(after.keys() - before.keys()),
             labels_removed=sorted(before.keys() - after.keys()),
@@ -107,10 +111,15 @@ def difference(
 
 def _rows(folder: str | Path, labels: Counter[str]) -> Iterator[tuple[str, str]]:
     manifest = artifacts.unseal(folder)
+    tagged = manifest.get("kind", CLASSIFY) == TAG
     for name in sorted(manifest["files"]):
         if name.endswith(_SUFFIX):
             for row in artifacts.iter_rows(folder, name.removesuffix(_SUFFIX), Row):
-                labels[row.label] += 1
+                if tagged:
+                    tags = filter(tagging.is_tag, tagging.tags(row.label))
+                    labels.update(span.type for span in tagging.spans(list(tags)))
+                else:
+                    labels[row.label] += 1
                 yield row.text, row.label
 
 

@@ -50,12 +50,13 @@ def pictures(document: Mapping[str, Any]) -> list[Picture]:
     return drawn
 
 
-def confusion(test: Mapping[str, Any], shown: Sequence[int]) -> Figure:
+def confusion(test: Mapping[str, Any], shown: Sequence[int], *, what: str = "labels") -> Figure:
     """Which labels are taken for which; rows are true labels, columns predicted ones.
 
     Args:
         test: `labels` and `confusion` of an evaluation.
         shown: places of the labels to draw, in order.
+        what: they are.
     """
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
@@ -106,11 +107,11 @@ def confusion(test: Mapping[str, Any], shown: Sequence[int]) -> Figure:
         axes.tick_params(axis="both", length=0, pad=2)
         if size > 30:
             axes.tick_params(axis="x", labelrotation=90)
-        style.title(figure, "Which labels are taken for which (rows: true, columns: predicted)")
+        style.title(figure, f"Which {what} are taken for which (rows: true, columns: predicted)")
     return figure
 
 
-def per_label(test: Mapping[str, Any], shown: Sequence[int]) -> Figure:
+def per_label(test: Mapping[str, Any], shown: Sequence[int], *, what: str = "label") -> Figure:
     """F1 of each label as a dot, on the line from its precision to its recall; weakest first."""
     entries = [test["per_label"][place] for place in shown]
     entries = [entry for entry in entries if entry["f1"] is not None]
@@ -145,7 +146,7 @@ def per_label(test: Mapping[str, Any], shown: Sequence[int]) -> Figure:
                 axes.plot(ends, [row] * len(ends), color=VERSIONS[0], lw=2.2, alpha=0.3)
                 colour = STOP if entry["f1"] < _WEAK else VERSIONS[0]
                 axes.plot([entry["f1"]], [row], "o", ms=3.6, color=colour, zorder=3)
-        style.title(figure, "F1 of each label, the weakest first")
+        style.title(figure, f"F1 of each {what}, the weakest first")
     return figure
 
 

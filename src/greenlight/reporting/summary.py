@@ -7,11 +7,12 @@ the feedback window has no other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from greenlight.core.evaluation import right
 from greenlight.core.records import SECOND, Dataset, Evaluation, Run, Version
 from greenlight.core.states import Variant
 from greenlight.lookup import everything
@@ -142,14 +143,13 @@ def _version(store: Records, version: Version, live: Tally) -> VersionSummary:
     )
 
 
-def _accuracy(document: dict[str, Any]) -> Proportion | None:
-    """`intent.test.accuracy` of an evaluation document; None where it holds no such number."""
-    found: Any = document
-    for name in ("intent", "test", "accuracy"):
-        found = found.get(name) if isinstance(found, dict) else None
-    if not isinstance(found, dict) or "value" not in found:
+def _accuracy(document: Mapping[str, Any]) -> Proportion | None:
+    """The share of test rows answered right; None where a document says no such thing."""
+    try:
+        found = right(document)
+        return Proportion(value=found["value"], low=found["low"], high=found["high"], n=found["n"])
+    except (KeyError, TypeError):
         return None
-    return Proportion(value=found["value"], low=found["low"], high=found["high"], n=found["n"])
 
 
 def _dataset_name(store: Records, versions: Sequence[VersionSummary]) -> str | None:

@@ -286,7 +286,7 @@ async def _to_the_end(opened: Opened) -> Heard:
 async def _reply(this: Conversation, served: Served, within: float | None) -> Reply:
     if served.chat is not None:
         return Reply(await served.chat.complete(this.request, within))
-    [found] = await predictions(served, [this.text], within)
+    [found] = await predictions(served, this.route, [this.text], within)
     created = this.asked.at // SECOND
     said = Completion(chat.spoken_choices(found.label), None, created, found.label, Tokens())
     return Reply(said, found.score, found.oos)
@@ -317,7 +317,7 @@ async def _bits(
         finally:
             await cast(AsyncGenerator[Chunk, None], stream).aclose()
         return
-    [found] = await predictions(served, [this.text], within)
+    [found] = await predictions(served, this.route, [this.text], within)
     yield Chunk(chat.spoken_delta(found.label), None, found.label, None, False, True)
 
 

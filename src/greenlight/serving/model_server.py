@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from greenlight.core import tagging
 from greenlight.core.errors import BadInput, NotFound
 from greenlight.models import bundle
 from greenlight.ports import Model, Prediction
@@ -111,7 +112,10 @@ class ModelServer:
         return json_response(_Answer([self._rename(made) for made in predictions]))
 
     def _rename(self, made: Prediction) -> Prediction:
-        return msgspec.structs.replace(made, label=self._names[made.label])
+        name = self._names.get(made.label)
+        if name is None:  # the tags of a text's words
+            name = tagging.join(self._names[tag] for tag in tagging.tags(made.label))
+        return msgspec.structs.replace(made, label=name)
 
 
 def _names_in(file: Path) -> list[str]:

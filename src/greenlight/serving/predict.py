@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from greenlight.core import ids
+from greenlight.core import ids, tagging
 from greenlight.core.assignment import bucket
-from greenlight.core.errors import ModelFailed
+from greenlight.core.errors import BadInput, ModelFailed
 from greenlight.ports import Prediction
 from greenlight.serving.arrivals import Arrivals
 from greenlight.serving.asking import (
@@ -24,13 +24,14 @@ from greenlight.serving.asking import (
     unit_of,
 )
 from greenlight.serving.assigning import weight_for
-from greenlight.serving.attempt import Attempt, ask
+from greenlight.serving.attempt import ask
 from greenlight.serving.gatekeeper import Caller
 from greenlight.serving.http import NotUsable, Response, error_response, json_response
 from greenlight.serving.recorder import Asked, Recorder, Said
 from greenlight.serving.routing import Route, RoutingTable, Served
 from greenlight.serving.shadow import Copy, Heard, Shadows
 from greenlight.serving.wire import (
+    EntityFound,
     Output,
     PredictRequest,
     PredictResult,
@@ -88,7 +89,7 @@ class Predictor:
             asked = Asked(unit, source, place, at, caller.id, kept)
 
             async def call(served: Served, within: float | None) -> list[Prediction]:
-                return await predictions(served, inputs, within)
+                return await predictions(served, route, inputs, within)
 
             weight = weight_for(route, request.metadata)
             attempt = await ask(route, asked.place, weight, call)
@@ -105,23 +106,28 @@ class Predictor:
             out.append((ID_HEADER, made[0].encode()))
         if attempt.value is None:
             return error_response(no_answer(task, attempt.failure), out)
-        results = _results(task, made if recorded else None, attempt)
+        results = [
+            PredictResult(made[number] if recorded else None, task, _output(route, text, p))
+            for number, (text, p) in enumerate(zip(inputs, attempt.value, strict=True))
+        ]
         answer = results[0] if request.input is not None else PredictResults(results)
         return json_response(answer, headers=out)
 
 
 async def predictions(
-    served: Served, inputs: Sequence[str], within: float | None
+    served: Served, route: Route, inputs: Sequence[str], within: float | None
 ) -> list[Prediction]:
-    """What a classifier says of some texts.
+    """What a version that classifies or tags says of some texts.
 
     Raises:
-        ModelFailed: no answer to each of them.
+        ModelFailed: no answer to each of them, or tags that are not those of its words.
     """
     assert served.model is not None
     found = await served.model.predict(inputs, within)
     if len(found) != len(inputs):
         raise ModelFailed(f"{served.label} gave {len(found)} answers to {len(inputs)}")
+    if route.plan.tags:
+        _check_tags(served, inputs, found)
     return found
 
 
@@ -137,6 +143,14 @@ def _check_kind(route: Route) -> None:
         )
 
 
+def _check_tags(served: Served, inputs: Sequence[str], found: Sequence[Prediction]) -> None:
+    for text, prediction in zip(inputs, found, strict=True):
+        try:
+            tagging.check(text, prediction.label)
+        except BadInput as error:
+            raise ModelFailed(f"{served.label}: {error}") from error
+
+
 def _said(
     made: Sequence[str], inputs: Sequence[str], found: Sequence[Prediction] | None
 ) -> list[Said]:
@@ -148,12 +162,8 @@ def _said(
     ]
 
 
-def _results(
-    task: str, made: Sequence[str] | None, attempt: Attempt[list[Prediction]]
-) -> list[PredictResult]:
-    return [
-        PredictResult(
-            made[number] if made else None, task, Output(p.label, p.score, p.oos, p.oos_score)
-        )
-        for number, p in enumerate(attempt.value or ())
-    ]
+def _output(route: Route, text: str, said: Prediction) -> Output:
+    if not route.plan.tags:
+        return Output(said.label, said.score, said.oos, said.oos_score)
+    found = [EntityFound(*entity) for entity in tagging.entities(text, said.label)]
+    return Output(said.label, said.score, said.oos, said.oos_score, found)

@@ -103,6 +103,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Patience with a request in seconds; None: the runtimes' own."""
     capture: Capture = Capture()
     segments: tuple[Segment, ...] = ()
+    tags: bool = False
+    """Whether an answer tags the words of its text (`core.tagging`)."""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

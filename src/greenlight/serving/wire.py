@@ -30,15 +30,26 @@ class PredictRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metadata: dict[str, Any] = {}
 
 
+class EntityFound(msgspec.Struct, frozen=True):
+    """A name in a text: characters [start, end) of it, what it is, and what stands there."""
+
+    start: int
+    end: int
+    type: str
+    text: str
+
+
 class Output(msgspec.Struct, frozen=True):
     """The answer to one text. `oos` is true where the text is out of the task's scope, by
     `oos_score`: 0 is as far out as texts in scope are on average, and more is farther. Both and
-    `score` are null where the model gives none."""
+    `score` are null where the model gives none. `entities` are what the tags of the label come to;
+    they stand only in the answers of a task of kind `tag`."""
 
     label: str
     score: float | None
     oos: bool | None
     oos_score: float | None
+    entities: list[EntityFound] | msgspec.UnsetType = msgspec.UNSET
 
 
 class PredictResult(msgspec.Struct, frozen=True):

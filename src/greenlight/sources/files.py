@@ -1,4 +1,4 @@
-"""Rows of a file: CSV, JSON lines or Parquet. They pass through; nothing is trimmed or mended."""
+"""Rows of a file: CSV, JSON lines, Parquet, CoNLL. Nothing in them is trimmed or mended."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from greenlight.core import conll
 from greenlight.core.curation import Row
 from greenlight.core.errors import BadInput, MissingData
 from greenlight.core.nearest import suggest
@@ -295,9 +296,19 @@ def _parquet(file: Watched, columns: Columns, fault: Fault) -> Iterator[Cells]:
         raise BadInput(f"{file.name}: no readable Parquet ({error})") from error
 
 
+def _conll(file: Watched, columns: Columns, fault: Fault) -> Iterator[Cells]:
+    place = file.place
+    lines = conll.sentences(file.lines(fault), lambda wrong: fault(f"{place}: {wrong}"))
+    for sentence in lines:
+        if sentence is not None:
+            yield *sentence, ""
+        place.row += 1
+
+
 READERS: Mapping[str, Reader] = {
     ".csv": _csv,
     ".jsonl": _jsonl,
     ".parquet": _parquet,
+    ".conll": _conll,
 }
 """Suffix → what reads such files."""

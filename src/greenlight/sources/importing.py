@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from greenlight import artifacts
-from greenlight.core import fingerprint, pii
+from greenlight.core import fingerprint, pii, tagging
+from greenlight.core.curation import CLASSIFY, TAG, Kind
 from greenlight.core.errors import BadInput, Tampered
 from greenlight.ports import Progress
 from greenlight.sources import files
@@ -28,8 +29,9 @@ MAX_LABELS = 10_000
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
     """What a check found. `path` is the copy; None where there was a problem, and so no copy.
 
-    `blank` rows have no text or no label, which no run learns from. `personal_data` counts findings
-    by kind, in texts; `problems` are the first ones.
+    `blank` rows have no text or no label, which no run learns from. `labels` counts rows by label
+    or, where words have tags, entities by type. `personal_data` counts findings by kind, in texts;
+    `problems` are the first ones.
     """
 
     path: str | None
@@ -48,6 +50,7 @@ def bring_in(
     columns: Columns,
     progress: Progress,
     *,
+    kind: Kind = CLASSIFY,
     digest: str | None = None,
 ) -> Imported:
     """Check every row of a file and copy it into a folder, under the name of its content.
@@ -57,6 +60,7 @@ def bring_in(
         folder: where the copy goes.
         columns: which columns hold what.
         progress: told the share that is checked.
+        kind: what the labels are.
         digest: what its SHA-256 must be.
 
     Raises:
@@ -83,7 +87,7 @@ def bring_in(
             source.check(read_whole=False)
         finally:
             source.close()
-        found = _checked(copy, shown, columns, progress)
+        found = _checked(copy, shown, columns, kind, progress)
         if found.problem_count:
             return found
         kept = folder / f"{fingerprint.short(found.digest)}{suffix}"
@@ -93,7 +97,7 @@ def bring_in(
         copy.unlink(missing_ok=True)
 
 
-def _checked(copy: Path, shown: str, columns: Columns, progress: Progress) -> Imported:
+def _checked(copy: Path, shown: str, columns: Columns, kind: Kind, progress: Progress) -> Imported:
     problems: list[str] = []
     labels: Counter[str] = Counter()
     personal: Counter[str] = Counter()
@@ -113,9 +117,9 @@ def _checked(copy: Path, shown: str, columns: Columns, progress: Progress) -> Im
             if not text.strip() or not label.strip():
                 blank += 1
                 continue
-            labels[label] += 1
-            if labels[label] == 1 and pii.find(label):
-                fault(f"{file.place}: the label holds personal data; give it another name")
+            wrong = (_tagged if kind == TAG else _labelled)(text, label, labels)
+            if wrong is not None:
+                fault(f"{file.place}: {wrong}")
             if len(labels) > MAX_LABELS:
                 raise BadInput(
                     f"{shown}: more than {MAX_LABELS} labels in {columns.label!r}; "
@@ -135,3 +139,23 @@ def _checked(copy: Path, shown: str, columns: Columns, progress: Progress) -> Im
         )
     finally:
         file.close()
+
+
+def _labelled(text: str, label: str, labels: Counter[str]) -> str | None:
+    """Count a label; returns what is wrong with it, told once."""
+    labels[label] += 1
+    if labels[label] == 1 and pii.find(label):
+        return "the label holds personal data; give it another name"
+    return None
+
+
+def _tagged(text: str, label: str, types: Counter[str]) -> str | None:
+    """Count the entities of a text; returns what is wrong with their tags."""
+    if pii.find(label):
+        return "the tags hold personal data; correct them"
+    try:
+        tagging.check(text, label)
+    except BadInput as error:
+        return str(error)
+    types.update(span.type for span in tagging.spans(tagging.tags(label)))
+    return None

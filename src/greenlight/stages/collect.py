@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from greenlight import artifacts
-from greenlight.core import curation, pii
-from greenlight.core.curation import Row
+from greenlight.core import curation, pii, tagging
+from greenlight.core.curation import CLASSIFY, TAG, Kind, Row
 from greenlight.core.errors import BadInput, MissingData
 from greenlight.core.records import StageResult
 from greenlight.ports import Blobs, Progress, Records, Source
@@ -24,7 +24,7 @@ from greenlight.watching import Meter, silent, steady
 FORMAT = "greenlight.dataset.raw/1"
 
 MAX_LABELS = 10_000
-"""More different labels than this are no labels."""
+"""More different labels (tags, where words have them) than this are no labels."""
 
 _TOLD = 1000
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -38,6 +38,7 @@ def collect(
     step: Step,
     now: Callable[[], int],
     workdir: str | Path,
+    kind: Kind = CLASSIFY,
     size: Callable[[], int] = steady,
     progress: Progress = silent,
 ) -> StageResult:
@@ -46,7 +47,8 @@ def collect(
 
     A text with characters that no file can hold (lone surrogates) keeps its row: each becomes
     U+FFFD, and the manifest counts such rows as `unreadable`. Everything else in a text, control
-    characters too, stays until curation.
+    characters too, stays until curation. Where words have tags, personal data goes word by word, so
+    that each tag still has its word.
 
     Args:
         records: where the dataset goes.
@@ -55,6 +57,7 @@ def collect(
         step: the stage.
         now: microseconds since 1970-01-01 UTC.
         workdir: for what is half made.
+        kind: what the labels are; the manifest names it unless it is `classify`.
         size: how many rows to hold at a time.
         progress: told after each chunk; what it raises ends the stage.
 
@@ -66,7 +69,7 @@ def collect(
     """
     meter = Meter(size, now, progress)
     _about(source)  # refuses before anything is read
-    gate = _Gate()
+    gate = _Gate(kind)
     with artifacts.half_made(workdir) as folder:
         with artifacts.RowFiles(folder) as files:
             for split, rows in source.chunks(meter.size):
@@ -76,9 +79,10 @@ def collect(
         for split in ("train", "test") if source.own_split else ("rows",):
             if not gate.counts[split]:
                 raise MissingData(f"data set {source.name}: {split} has no rows; check its source")
-        _check_again(folder, gate.counts, meter)
+        _check_again(folder, gate.counts, kind, meter)
         body = {
             **_about(source),
+            **({} if kind == CLASSIFY else {"kind": kind}),
             "format": FORMAT,
             "task": step.task,
             "counts": dict(gate.counts),
@@ -98,7 +102,8 @@ def collect(
 class _Gate:
     """Lets rows through without personal data, and counts what it took out."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Kind) -> None:
+        self._by_word = kind == TAG
         self.counts: Counter[str] = Counter()
         self.scrubbed: Counter[str] = Counter()
         self.rows = 0
@@ -123,7 +128,9 @@ class _Gate:
         return passed
 
     def _row(self, row: Row) -> Row:
-        if row.label not in self._labels:
+        if self._by_word:
+            self._check_tags(row.label)
+        elif row.label not in self._labels:
             self._check_label(row.label)
         if row.unit and not _DIGEST.fullmatch(row.unit):
             raise BadInput("the unit is no pseudonym; a source hands over its digest")
@@ -132,10 +139,18 @@ class _Gate:
             text = curation.readable(text)
             self.unreadable += text != row.text
         if pii.find(text):
-            text, found = pii.scrub(text)
+            text, found = pii.scrub(text, by_word=self._by_word)
             self.scrubbed.update(found)
             self.rows += 1
         return row if text is row.text else Row(text, row.label, row.unit, row.inference)
+
+    def _check_tags(self, label: str) -> None:
+        # A number may be spread over tags that are harmless one by one.
+        if found := pii.find(label):
+            raise BadInput(f"personal data in the tags ({_kinds(found)}); correct them")
+        for tag in tagging.tags(label):
+            if tag not in self._labels:
+                self._check_label(tag)
 
     def _check_label(self, label: str) -> None:
         if label != curation.readable(label):
@@ -183,7 +198,7 @@ def _refuse_in_manifest(value: object, where: str = "") -> None:
             )
 
 
-def _check_again(folder: str, counts: Mapping[str, int], meter: Meter) -> None:
+def _check_again(folder: str, counts: Mapping[str, int], kind: Kind, meter: Meter) -> None:
     """Read what was written: nothing may be found in it."""
     seen = 0
     for split in counts:
@@ -192,7 +207,8 @@ def _check_again(folder: str, counts: Mapping[str, int], meter: Meter) -> None:
             found = pii.find(row.text)
             if row.label not in labels:
                 found += pii.find(row.label)
-                labels.add(row.label)
+                if kind == CLASSIFY:  # there may be as many strings of tags as rows
+                    labels.add(row.label)
             if found:
                 raise BadInput(
                     f"{split}: row {number}: personal data was left in it ({_kinds(found)}); "

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from greenlight import artifacts
 from greenlight.core import fingerprint
 from greenlight.core.comparison import Comparison
 from greenlight.core.comparison import compare as hold
+from greenlight.core.curation import TAG
 from greenlight.core.errors import BadInput, NotFound
 from greenlight.core.records import Dataset, Version
 from greenlight.core.stats.intervals import wilson
@@ -48,6 +50,7 @@ class Duel(msgspec.Struct, frozen=True, kw_only=True):
     a: Side
     b: Side
     comparison: Comparison
+    """Without labels where each word has a tag: there are as many strings of tags as texts."""
     differences: list[Difference]
     """In the order of the rows."""
 
@@ -87,7 +90,8 @@ def compare(
         if task != a.task:
             raise BadInput(f"{what} belongs to task {task!r}, and {a.label} to {a.task!r}")
     folder = folder_of(records, processed, dataset)
-    labels = artifacts.unseal(folder, dataset)["labels"]
+    manifest = artifacts.unseal(folder, dataset)
+    labels = manifest["labels"]
     rows = artifacts.read_rows(folder, "test", Example)
     texts, gold = [row.text for row in rows], [row.label for row in rows]
     answers = []
@@ -110,7 +114,7 @@ def compare(
         name=known.name,
         a=_side(processed, a, dataset, texts, gold, answers[0]),
         b=_side(processed, b, dataset, texts, gold, answers[1]),
-        comparison=found,
+        comparison=found if manifest.get("kind") != TAG else structs.replace(found, labels=[]),
         differences=[
             Difference(text=texts[at], label=gold[at], a=answers[0][at], b=answers[1][at])
             for at in found.differing

@@ -14,13 +14,14 @@ from typing import Any
 
 from greenlight import artifacts
 from greenlight.core import curation, fingerprint
-from greenlight.core.curation import SPLITS, TEST, TRAIN, VALIDATION, Row
+from greenlight.core.curation import CLASSIFY, MISFIT, SPLITS, TAG, TEST, TRAIN, VALIDATION, Row
 from greenlight.core.errors import BadInput, MissingData, NotFound
 from greenlight.core.records import Dataset, StageResult
 from greenlight.lookup import folder_of
 from greenlight.ports import Blobs, Progress, Records
 from greenlight.recording import Step, finish_dataset
 from greenlight.scratch import Scratch
+from greenlight.stages.lessons import Labels, Types
 from greenlight.watching import Meter, silent, steady
 
 FORMAT = "greenlight.dataset/1"
@@ -36,7 +37,9 @@ REASONS = (
 )
 """Why a row is left out, in this order: it has no text or no label; its text stands under two
 labels (every copy goes); its text stands in test, or in validation; an earlier row of its split has
-the same text and label; nothing is learnt of its label.
+the same text and label; nothing is learnt of its label (of the type of one of its entities). Where
+words have tags, `misfit` is one more: as many tags as words
+are needed, and each must be one.
 """
 
 
@@ -57,12 +60,14 @@ def curate(
 
     The result is a sealed folder: train.jsonl, validation.jsonl, test.jsonl, and a manifest with
     the labels (sorted by code point: the order of every score vector), counts, exclusions by
-    reason (`REASONS`), and all that the collected dataset's manifest says.
+    reason (`REASONS`), and all that the collected dataset's manifest says. Where words have tags
+    (kind `tag`), the labels are the tags, and `per_label` counts entities by type.
 
-    Where the source has train and test, test is the benchmark: no row of it is left out. A tenth
-    of each label's training rows becomes validation, and of the units that stand in them: all rows
-    of a unit are in one of the two. Elsewhere the unit decides (`core.curation.place`), and what is
-    said below of training rows holds of all.
+    Where the source has train and test, test is the benchmark: no row of it is left out. Its own
+    validation, if it has one, stays that. Otherwise a tenth of each label's training rows (of all
+    of them, where words have tags) becomes validation, and of the units that stand in them: all
+    rows of a unit are in one of the two. Elsewhere the unit decides (`core.curation.place`), and
+    what is said below of training rows holds of all.
 
     Args:
         records: where the dataset is, and the prepared one goes.
@@ -124,24 +129,28 @@ class _Curation:
         self._index = index
         self._meter = meter
         self._seed = seed
+        self._kind = manifest.get("kind", CLASSIFY)
         self._own = "rows" not in manifest["counts"]
+        self._held = self._own and "validation" in manifest["counts"]
         self._judged = TEST if self._own else TEST + 1
         """Splits below this are cleaned; from it on, rows stay."""
-        self._labels: dict[str, int] = {}
-        self._gone: Counter[str] = Counter(dict.fromkeys(REASONS, 0))
+        index.run(
+            "CREATE TABLE row (n INTEGER PRIMARY KEY, split INTEGER, label INTEGER, "
+            "exact BLOB, lower BLOB, words BLOB, rank INTEGER)"
+        )
+        self._lessons = Types(index) if self._kind == TAG else Labels(index)
+        reasons = (*REASONS, *self._lessons.reasons)
+        self._gone: Counter[str] = Counter(dict.fromkeys(reasons, 0))
         self._changed: Counter[str] = Counter(text=0, label_whitespace=0)
         self._overlaps: dict[str, int] = {}
 
     def take_in(self) -> None:
         """Read every row, and put its keys into the index."""
-        self._index.run(
-            "CREATE TABLE row (n INTEGER PRIMARY KEY, split INTEGER, label INTEGER, "
-            "exact BLOB, lower BLOB, words BLOB, rank INTEGER)"
-        )
         for name, start, rows in self._chunks("rows compared", 0.0, 0.4):
             self._meter.rows += len(rows)
             entries = [self._entry(name, n, row) for n, row in enumerate(rows, start)]
             self._index.fill("INSERT INTO row VALUES (?, ?, ?, ?, ?, ?, ?)", filter(None, entries))
+            self._lessons.flush()
 
     def leave_out(self) -> None:
         """Take out of the index what may not be learnt from, and count it by reason."""
@@ -180,64 +189,52 @@ class _Curation:
         )
         self._gone.update(dict(index.ask("SELECT reason, count(*) FROM gone GROUP BY reason")))
         index.run("DELETE FROM row WHERE n IN (SELECT n FROM gone)")
-        self._gone["unknown_label"] = index.run(
-            "DELETE FROM row WHERE split > ? AND split < ? AND label NOT IN"
-            " (SELECT label FROM row WHERE split = ?)",
-            TRAIN,
-            judged,
-            TRAIN,
-        )
+        self._gone["unknown_label"] = self._lessons.drop_unknown(judged)
 
     def check(self) -> None:
         """See whether anything can be learnt and judged from the rows that are left.
 
         Raises:
-            BadInput: a test label that nothing is left to learn from, or fewer than two labels.
+            BadInput: a test label that nothing is left to learn from, or nothing to tell apart.
             MissingData: a split without any.
         """
-        learnt = self._labels_in(TRAIN)
-        unknown = [name for name in self._labels_in(TEST) if name not in learnt]
+        learnt = self._lessons.taught(TRAIN)
+        unknown = [name for name in self._lessons.taught(TEST) if name not in learnt]
         if not learnt or unknown:
-            raise BadInput(f"train: no row to learn from for {', '.join(unknown) or 'any label'}")
-        if len(learnt) == 1:
-            raise BadInput(
-                f"train: every row has the label {learnt[0]!r}; with one label there is nothing to "
-                "tell apart: collect rows of another"
-            )
-        for split in () if self._own else (VALIDATION, TEST):
+            missing = ", ".join(unknown) or self._lessons.nothing
+            raise BadInput(f"train: no row to learn from for {missing}")
+        self._lessons.check(learnt)
+        for split in (VALIDATION,) * self._held if self._own else (VALIDATION, TEST):
             if not self._index.number("SELECT count(*) FROM row WHERE split = ?", split):
-                raise MissingData(
-                    f"{SPLITS[split]}: no row{self._of_what()}; each unit is in one split, and "
-                    "there are too few of them: collect rows of more units"
-                )
+                raise MissingData(f"{SPLITS[split]}: no row{self._of_what()}; {self._remedy()}")
 
     def divide(self) -> None:
         """Split validation off a source's own training rows without a unit: a share of every
         label."""
-        if not self._own:
+        if not self._own or self._held:
             return
         self._meter.tell(0.55, "splitting off validation")
-        index = self._index
-        index.run("CREATE TABLE held (label INTEGER PRIMARY KEY, rows INTEGER)")
-        counts = index.ask(
-            "SELECT label, count(rank) FROM row WHERE split = ? GROUP BY label", TRAIN
-        )
+        index, of = self._index, self._lessons.stratum
+        index.run("CREATE TABLE held (stratum INTEGER PRIMARY KEY, rows INTEGER)")
+        counts = index.ask(f"SELECT {of}, count(rank) FROM row WHERE split = ? GROUP BY 1", TRAIN)
         index.fill(
             "INSERT INTO held VALUES (?, ?)",
-            [(label, curation.held_out(count)) for label, count in counts],
+            [(stratum, curation.held_out(count)) for stratum, count in counts],
         )
         index.run(
-            "UPDATE row SET split = ? WHERE n IN (SELECT n FROM"
-            " (SELECT n, label, row_number() OVER (PARTITION BY label ORDER BY rank, n) AS place"
+            f"UPDATE row SET split = ? WHERE n IN (SELECT n FROM (SELECT n, {of} AS stratum,"
+            f" row_number() OVER (PARTITION BY {of} ORDER BY rank, n) AS place"
             " FROM row WHERE split = ? AND rank IS NOT NULL)"
-            " JOIN held USING (label) WHERE place <= held.rows)",
+            " JOIN held USING (stratum) WHERE place <= held.rows)",
             VALIDATION,
             TRAIN,
         )
+        self._lessons.keep_learnt()
 
     def write(self, folder: str) -> dict[str, Any]:
         """Write out what is left, in the order of the source; returns what the manifest says."""
         staying = self._index.ask("SELECT n, split FROM row ORDER BY n")
+        counts = dict.fromkeys(SPLITS, 0)
         per_label: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
         at, split = next(staying, (-1, TRAIN))
         with artifacts.RowFiles(folder) as files:
@@ -245,19 +242,20 @@ class _Curation:
                 parts: dict[str, list[Row]] = {split: [] for split in SPLITS}
                 for n, row in enumerate(rows, start):
                     if n == at:
-                        parts[SPLITS[split]].append(curation.clean(row))
+                        parts[SPLITS[split]].append(curation.clean(row, self._kind))
                         at, split = next(staying, (-1, TRAIN))
                 for name, part in parts.items():
                     files.write(name, curation.encode(part))
-                    per_label[name].update(row.label for row in part)
+                    counts[name] += len(part)
+                    per_label[name].update(self._lessons.count(part))
         self._meter.tell(0.9, "sealing")
         return {
-            "labels": sorted({*per_label["train"], *per_label["validation"]}),
+            "labels": self._lessons.labels({*per_label["train"], *per_label["validation"]}),
             "exclusions": self._exclusions(),
             "changed": dict(self._changed),
             "overlaps": self._overlaps,
-            "counts": {name: counts.total() for name, counts in per_label.items()},
-            "per_label": {name: dict(counts) for name, counts in per_label.items()},
+            "counts": counts,
+            "per_label": {name: dict(found) for name, found in per_label.items()},
         }
 
     def _exclusions(self) -> dict[str, int]:
@@ -269,7 +267,7 @@ class _Curation:
     def _chunks(self, words: str, begin: float, end: float) -> Iterator[tuple[str, int, list[Row]]]:
         """File, number of the first row, and rows, in order."""
         total, n = sum(self._came["counts"].values()), 0
-        for name in ("train", "test") if self._own else ("rows",):
+        for name in [one for one in (*SPLITS, "rows") if one in self._came["counts"]]:
             rows = artifacts.iter_rows(self._folder, name, Row)
             while chunk := list(islice(rows, self._meter.size())):
                 yield name, n, chunk
@@ -278,27 +276,39 @@ class _Curation:
 
     def _entry(self, name: str, n: int, came: Row) -> tuple[Any, ...] | None:
         """What the index holds of a row; None if it is counted as left out."""
-        row = curation.clean(came)
-        if not row.text or not row.label:
-            missing = "text" if not row.text else "label"
+        row = curation.clean(came, self._kind)
+        if (wrong := self._wrong(row)) is not None:
+            reason, words = wrong
             if name == "test":
-                number = n - self._came["counts"]["train"] + 1
-                raise BadInput(
-                    f"test: row {number} has no {missing}; a benchmark row cannot be left out"
-                )
-            self._gone["empty_label" if row.text else "empty"] += 1
+                counts = self._came["counts"]
+                number = n + 1 - counts["train"] - counts.get("validation", 0)
+                raise BadInput(f"test: row {number} {words}; a benchmark row cannot be left out")
+            self._gone[reason] += 1
             return None
         self._changed["text"] += row.text != came.text
         self._changed["label_whitespace"] += row.label != came.label
-        split, rank = TEST if name == "test" else TRAIN, None
-        if name == "rows":
-            split = curation.place(self._seed, row)
-        elif name == "train" and row.unit:
-            split = VALIDATION if curation.is_held_out(self._seed, row.unit) else TRAIN
-        elif name == "train":
-            rank = curation.rank(self._seed, row.text)
-        label = self._labels.setdefault(row.label, len(self._labels))
+        split, rank = self._place(name, row)
+        label = self._lessons.note(n, row)
         return n, split, label, *curation.keys(came.text, row.text), rank
+
+    def _wrong(self, row: Row) -> tuple[str, str] | None:
+        """Why nothing can be learnt from a row, as a reason and for messages; None if it can."""
+        if not row.text:
+            return "empty", "has no text"
+        if not row.label:
+            return "empty_label", "has no label"
+        fault = self._lessons.fault(row)
+        return None if fault is None else (MISFIT, f"is not tagged: {fault}")
+
+    def _place(self, name: str, row: Row) -> tuple[int, int | None]:
+        """The split that a row is in, and its rank if it may yet be drawn for validation."""
+        if name == "rows":
+            return curation.place(self._seed, row), None
+        if name != "train" or self._held:
+            return SPLITS.index(name), None
+        if row.unit:
+            return VALIDATION if curation.is_held_out(self._seed, row.unit) else TRAIN, None
+        return TRAIN, curation.rank(self._seed, row.text)
 
     def _count_overlaps(self, key: str) -> int:
         """How many rows stand in a higher split too, by one notion of the same text."""
@@ -308,14 +318,15 @@ class _Curation:
             f" FROM alike GROUP BY {key} HAVING count(*) > 1)"
         )
 
-    def _labels_in(self, split: int) -> list[str]:
-        """The labels of a split, by code point."""
-        names = list(self._labels)
-        asked = self._index.ask("SELECT DISTINCT label FROM row WHERE split = ?", split)
-        return sorted(names[label] for (label,) in asked)
-
     def _of_what(self) -> str:
         """` of 412 (left out: duplicate 12, empty 3)`, for messages."""
-        first = "train" if self._own else "rows"
+        first = "validation" if self._own else "rows"
         out = ", ".join(f"{reason} {count:,}" for reason, count in self._gone.items() if count)
         return f" of {self._came['counts'][first]:,}" + (f" (left out: {out})" if out else "")
+
+    def _remedy(self) -> str:
+        if self._own:
+            return "each stands in test too, or cannot be learnt from: collect others"
+        return (
+            "each unit is in one split, and there are too few of them: collect rows of more units"
+        )

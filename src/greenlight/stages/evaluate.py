@@ -14,20 +14,20 @@ from typing import Any
 
 import msgspec
 
-from eval import intent_eval
 from greenlight import artifacts
 from greenlight.core import fingerprint, load
-from greenlight.core.comparison import compare
-from greenlight.core.errors import BadInput, ModelFailed, NotFound, Refused
-from greenlight.core.evaluation import FILE, FOLDER, Part, Subject, decode, merge
+from greenlight.core.errors import BadInput, ModelFailed, NotFound
+from greenlight.core.evaluation import FOLDER, JUDGED, Part, Subject, decode, merge
 from greenlight.core.records import Dataset, Evaluation, StageResult, Version
 from greenlight.lookup import folder_of
 from greenlight.ports import Blobs, Example, Progress, Records
 from greenlight.recording import Step, finish
 from greenlight.remembering import Predicted, Predictor
+from greenlight.stages.judging import cut, digest, judging, training
+from greenlight.stages.parts import subject_of
 
-MEASURED = ("intent", "live", "sanity")
-"""The parts that are measured here."""
+MEASURED = (*JUDGED, "live", "sanity")
+"""The parts that are measured here; a task has one of those that judge."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,9 +37,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     dataset: str
     """Digest of the prepared dataset whose test rows it answers."""
     training: dict[str, Any]
-    """`train_accuracy` and `validation_accuracy` of the fit on train alone; the shipped model is
-    fitted on both, so its own figures there would flatter it. Where one is missing the document
-    says so and holds no number."""
+    """What the trainer reports (`judging.training`). Where a number is missing the document says so
+    and holds none."""
     sanity: dict[str, Any]
     """What the stage `sanity` reports."""
     live: Version | None
@@ -104,11 +103,6 @@ def evaluate(
     )
 
 
-def protocol() -> dict[str, str]:
-    """The rules by which predictions are judged: `module` and `digest`."""
-    return {"module": intent_eval.__name__, "digest": intent_eval.protocol_digest()}
-
-
 def measure(
     records: Records,
     processed: Blobs,
@@ -127,7 +121,7 @@ def measure(
         predictor: asks versions.
         case: what is judged.
         folder: the parts go below `parts` in it.
-        wanted: which of `MEASURED`.
+        wanted: which of `MEASURED`; the judgement of another kind of task is passed over.
         progress: told the share of the work done.
 
     Raises:
@@ -142,6 +136,9 @@ def measure(
             f"dataset belongs to task {dataset.task!r}, not to {case.version.task!r}", "task"
         )
     bench = _Bench(Path(folder_of(records, processed, case.dataset)), dataset, predictor, case)
+    wanted = [name for name in wanted if name not in JUDGED or name == bench.kind.part]
+    if not wanted:
+        raise BadInput(f"part: a task of this kind has the part {bench.kind.part}", "part")
     share = 1 / len(wanted)
     found = []
     for number, name in enumerate(wanted):
@@ -162,7 +159,7 @@ def measure(
 def add_load(version: Version, summary: Path, *, folder: str | Path) -> Part:
     """Make the part `load` of what a load test wrote, beside the parts that are there.
 
-    Its subject is that of the part `intent`: a load test knows neither rows nor protocol.
+    Its subject is that of the judgement: a load test knows neither rows nor protocol.
 
     Args:
         version: what was put under load.
@@ -170,17 +167,11 @@ def add_load(version: Version, summary: Path, *, folder: str | Path) -> Part:
         folder: of the evaluation.
 
     Raises:
-        BadInput: the file cannot be read or believed, is of another task or version, or the part
-            `intent` is missing.
+        BadInput: the file cannot be read or believed, is of another task or version, or no part
+            judges the version yet.
         Refused: the evaluation is sealed already, or of another version.
     """
-    root = Path(folder)
-    if (root / FILE).exists():
-        raise Refused(
-            f"{root / FILE}: sealed already, and what is sealed stays; measure into another "
-            f"folder and add the load test there: greenlight eval run {version.label} -o DIR"
-        )
-    subject = _subject_of(root / FOLDER, version)
+    subject = subject_of(folder, version, "the load test")
     try:
         data = summary.read_bytes()
     except OSError as error:
@@ -194,21 +185,8 @@ def add_load(version: Version, summary: Path, *, folder: str | Path) -> Part:
         environment=found.provenance,
         wall_clock_s=found.ramp_s + found.steady_s,
     )
-    artifacts.write_document(root / FOLDER / "load.json", msgspec.to_builtins(part))
+    artifacts.write_document(Path(folder, FOLDER, "load.json"), msgspec.to_builtins(part))
     return part
-
-
-def _subject_of(parts: Path, version: Version) -> Subject:
-    """What the parts of a version's evaluation agree on."""
-    remedy = f"measure it: greenlight eval run {version.label}"
-    try:
-        subject = decode((parts / "intent.json").read_bytes(), "intent").subject
-    except OSError as error:
-        raise BadInput(f"{parts}: there is no part intent yet; {remedy}") from error
-    if subject.version != version.digest:
-        name = fingerprint.short(subject.version)
-        raise Refused(f"{parts}: the parts are of version {name}, not of {version.label}; {remedy}")
-    return subject
 
 
 class _Bench:
@@ -219,6 +197,7 @@ class _Bench:
         self._folder = folder
         self._predictor = predictor
         self._manifest = artifacts.unseal(folder, case.dataset)
+        self.kind = judging(self._manifest)
         self._subject = Subject(
             task=case.version.task,
             version=case.version.digest,
@@ -228,7 +207,7 @@ class _Bench:
                 "name": dataset.name,
                 "splits": self._manifest["files"],
             },
-            protocol=protocol(),
+            protocol={"module": self.kind.module.__name__, "digest": digest(self.kind)},
             code=str(case.environment.get("code", "unknown")),
         )
         self._answers: Predicted | None = None
@@ -249,7 +228,7 @@ class _Bench:
     def make(self, name: str, progress: Progress) -> Part:
         """Measure a part."""
         makers: dict[str, Callable[[Progress], dict[str, Any]]] = {
-            "intent": self._intent,
+            self.kind.part: self._judged,
             "live": self._live,
             "sanity": self._sanity,
         }
@@ -257,7 +236,7 @@ class _Bench:
         result = makers[name](progress)
         seconds = time.perf_counter() - start
         pace = None
-        if name == "intent" and self._answers is not None and self._answers.seconds:
+        if name == self.kind.part and self._answers is not None and self._answers.seconds:
             pace = round(len(self._rows) / self._answers.seconds, 1)
         return Part(
             part=name,
@@ -273,7 +252,7 @@ class _Bench:
         """Everything that a part depends on, beside its subject."""
         case, live = self._case, self._case.live
         given = {
-            "intent": case.training,
+            self.kind.part: case.training,
             "live": None if live is None else [live.digest, live.label],
             "sanity": case.sanity,
         }[name]
@@ -298,21 +277,13 @@ class _Bench:
             self._answers = self._predictor.predict(self._case.version, self._texts, progress)
         return self._answers
 
-    def _intent(self, progress: Progress) -> dict[str, Any]:
+    def _judged(self, progress: Progress) -> dict[str, Any]:
         predictions = self._answered(progress).predictions
-        training = self._case.training
-        train, validation = training.get("train_accuracy"), training.get("validation_accuracy")
-        gap = None if train is None or validation is None else train - validation
+        train = artifacts.iter_rows(self._folder, "train", Example)
         return {
-            "test": intent_eval.evaluate(
-                self._gold,
-                [made.label for made in predictions],
-                [made.score for made in predictions],
-                self._manifest["labels"],
-            ),
-            "validation": {"accuracy": _reported("validation accuracy", validation)},
-            "train": {"accuracy": _reported("train accuracy", train)},
-            "train_val_gap": _reported("train and validation accuracy", gap),
+            "test": self.kind.test(self._rows, predictions, self._manifest["labels"]),
+            "slices": cut(self.kind, self._rows, predictions, train),
+            **training(self.kind, self._case.training),
         }
 
     def _live(self, progress: Progress) -> dict[str, Any]:
@@ -330,35 +301,15 @@ class _Bench:
         except (NotFound, BadInput, ModelFailed) as error:
             return {"reason": f"{live.label}, which is live, cannot be asked: {error}"}
         mine = self._answered(progress).predictions
-        found = compare(self._gold, [made.label for made in theirs], [made.label for made in mine])
-        told = found.paired
         return {
             "version": live.digest,
             "label": live.label,
             "bundle": live.bundle,
-            "accuracy": {"value": told.difference, "low": told.low, "high": told.high},
-            "p_value": told.p_value,
-            "n": told.n,
-            "both": told.both,
-            "only_live": told.only_a,
-            "only_candidate": told.only_b,
-            "neither": told.neither,
-            "per_label": [
-                {
-                    "label": entry.label,
-                    "n": entry.n,
-                    "only_live": entry.only_a,
-                    "only_candidate": entry.only_b,
-                }
-                for entry in found.labels
-            ],
+            **self.kind.differ(
+                self._gold, [made.label for made in theirs], [made.label for made in mine]
+            ),
         }
 
     def _sanity(self, progress: Progress) -> dict[str, Any]:
         """As the run's stage found it."""
         return dict(self._case.sanity)
-
-
-def _reported(what: str, value: float | None) -> dict[str, Any]:
-    """A number, or why there is none: what cannot be computed never looks like a number."""
-    return {"reason": f"no run reports {what}"} if value is None else {"value": value}

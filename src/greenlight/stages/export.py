@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from greenlight.core import exporting, pii
-from greenlight.core.curation import Row
+from greenlight.core.curation import CLASSIFY, TAG, Kind, Row
 from greenlight.core.errors import BadInput, MissingData
 
 
@@ -28,13 +28,16 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     personal_data: dict[str, int]
 
 
-def export(chunks: Iterable[Sequence[Row]], form: str, target: Path) -> Written:
+def export(
+    chunks: Iterable[Sequence[Row]], form: str, target: Path, kind: Kind = CLASSIFY
+) -> Written:
     """Write rows to a file as they come; nobody ever sees half of it.
 
     Args:
         chunks: the rows.
         form: one of `core.exporting.SUFFIXES`.
         target: the file; one that is there is replaced.
+        kind: what the labels are; where words have tags, personal data goes word by word.
 
     Raises:
         BadInput: personal data in a label or that cannot be scrubbed, or no such format.
@@ -54,8 +57,8 @@ def export(chunks: Iterable[Sequence[Row]], form: str, target: Path) -> Written:
                     if not row.text.strip() or not row.label.strip():
                         empty += 1
                         continue
-                    _check_label(row.label, labels)
-                    text, findings = pii.scrub(row.text)
+                    _check_label(row.label, labels, kind)
+                    text, findings = pii.scrub(row.text, by_word=kind == TAG)
                     found.update(findings)
                     lines.append(exporting.line(form, text, row.label))
                 data = b"".join(lines)
@@ -80,10 +83,12 @@ def export(chunks: Iterable[Sequence[Row]], form: str, target: Path) -> Written:
     )
 
 
-def _check_label(label: str, seen: set[str]) -> None:
-    """Refuse a label with personal data; each is looked at once."""
+def _check_label(label: str, seen: set[str], kind: Kind) -> None:
+    """Refuse a label with personal data; each is looked at once, unless there may be as many as
+    rows."""
     if label in seen:
         return
     if pii.find(label):
         raise BadInput("a label holds personal data; correct it by greenlight relabel label")
-    seen.add(label)
+    if kind == CLASSIFY:
+        seen.add(label)

@@ -16,6 +16,7 @@ import msgspec
 
 from greenlight.core import growth, killing, routing
 from greenlight.core.answers import Lease
+from greenlight.core.curation import CLASSIFY, Kind
 from greenlight.core.errors import NotFound
 from greenlight.core.gates import GateResult
 from greenlight.core.killing import KillEntry
@@ -40,7 +41,8 @@ from greenlight.stages.catch_up import catch_up, last_word
 from greenlight.stages.collect import collect
 from greenlight.stages.curate import curate
 from greenlight.stages.decide import decide
-from greenlight.stages.evaluate import Case, evaluate, protocol
+from greenlight.stages.evaluate import Case, evaluate
+from greenlight.stages.judging import protocols
 from greenlight.stages.register import gate, register
 from greenlight.stages.sanity import sanity
 from greenlight.stages.survey import Survey, survey
@@ -84,6 +86,8 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to make: a task's configuration, frozen for one run."""
 
+    kind: Kind = CLASSIFY
+    """What the labels of the rows are."""
     dataset: dict[str, Any]
     backend: str
     options: dict[str, Any]
@@ -149,6 +153,7 @@ def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
             step=step,
             now=now,
             workdir=folder,
+            kind=plan.kind,
             size=shop.chunk,
             progress=progress,
         ),
@@ -237,7 +242,7 @@ def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
             "live": None if live is None else live.digest,
             # What may answer otherwise the next time is asked by every run.
             "asked": None if live is None or shop.predictor.lasting(live) else run.id,
-            "protocol": protocol(),
+            "protocol": protocols(),
         },
         lambda step, progress, folder: evaluate(
             records,

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from greenlight.core import ids, labelling, pii
+from greenlight.core import ids, labelling, pii, tagging
+from greenlight.core.curation import CLASSIFY, TAG, Kind
 from greenlight.core.errors import BadInput, NotFound, Refused
 from greenlight.core.labelling import WAITING, LabelPolicy
 from greenlight.core.metrics import RELABEL
@@ -73,6 +74,7 @@ def label(
     given: str,
     *,
     task: str | None = None,
+    kind: Kind = CLASSIFY,
     labels: Sequence[str] = (),
     reviewer: str,
     why: str | None = None,
@@ -88,7 +90,9 @@ def label(
         inference_id: the answer.
         given: its label.
         task: refuse an answer of any other task.
-        labels: those there are, as configured; else those that the version knows.
+        kind: what a label is.
+        labels: those there are (tags, where words have them), as configured; else those that the
+            version knows.
         reviewer: who says so.
         why: the reason.
         now: microseconds since 1970-01-01 UTC.
@@ -96,7 +100,8 @@ def label(
 
     Raises:
         NotFound: no such answer (of this task).
-        BadInput: a label that there is none of, or a malformed field.
+        BadInput: a label that there is none of or that does not fit the text, or a malformed
+            field.
         Refused: the text of the answer was not kept, so there is nothing to learn from.
     """
     inference = store.get(Inference, inference_id)
@@ -107,7 +112,9 @@ def label(
         )
     if not inference.input:
         raise Refused(f"inference {inference_id}: its text was not kept; nothing can be learnt")
-    _check(given, why, labels or known_labels(store, inference))
+    _check(given, why, labels or known_labels(store, inference), kind)
+    if kind == TAG:
+        tagging.check(inference.input, given)
     word = Feedback(
         id=ids.fresh(now, random),
         inference_id=inference.id,
@@ -123,20 +130,21 @@ def label(
 
 
 def known_labels(records: Records, inference: Inference) -> tuple[str, ...]:
-    """The labels of the data that the answering version was trained on; empty if not on record."""
+    """The labels (or tags) of the data that the answering version was trained on; empty if not on
+    record."""
     version = records.get(Version, inference.served_version or inference.version)
     dataset = records.get(Dataset, str(version.lineage.get("dataset", ""))) if version else None
     return tuple(dataset.manifest.get("labels", ())) if dataset else ()
 
 
-def _check(given: str, why: str | None, labels: Sequence[str]) -> None:
+def _check(given: str, why: str | None, labels: Sequence[str], kind: Kind) -> None:
     if not given or "\0" in given:
         raise BadInput("label: give one, without NUL characters", "label")
     if pii.find(given):
         raise BadInput("label: personal data in it, and labels are shown to everyone", "label")
-    if labels and given not in labels:
-        hint = suggest(given, labels)
-        raise BadInput(f"label {given!r}: there is none of that name{hint}", "label")
+    if labels and (strange := labelling.unknown(given, labels, kind)) is not None:
+        what, hint = "tag" if kind == TAG else "label", suggest(strange, labels)
+        raise BadInput(f"{what} {strange!r}: there is none of that name{hint}", "label")
     if why is not None and (len(why) > MAX_WHY or "\0" in why):
         raise BadInput(f"comment: use up to {MAX_WHY} characters, none of them NUL", "comment")
 

@@ -11,6 +11,7 @@ from greenlight import artifacts
 from greenlight.core import aftermath, fingerprint
 from greenlight.core.aftermath import SURPRISE
 from greenlight.core.errors import BadInput, NotFound, Tampered, UserError
+from greenlight.core.evaluation import right
 from greenlight.core.incidents import Incident
 from greenlight.core.records import Evaluation, Version
 from greenlight.core.stats.intervals import wilson
@@ -127,7 +128,7 @@ def _sealed(control: Version, evaluation: Evaluation) -> tuple[dict[str, Any], s
             f"the evaluation of {control.label} was changed; see: greenlight audit verify"
         )
     try:
-        accuracy = document["intent"]["test"]["accuracy"]
+        accuracy = right(document)
         told = {name: accuracy[name] for name in ("value", "low", "high", "correct", "n")}
         return told, document["dataset"]["digest"]
     except (KeyError, TypeError) as error:

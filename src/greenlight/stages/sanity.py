@@ -18,6 +18,7 @@ from greenlight.core.sanity import judge, shuffle, some
 from greenlight.lookup import folder_of
 from greenlight.ports import Blobs, Example, Model, Progress, Records, Trainer
 from greenlight.recording import Step, finish
+from greenlight.stages.judging import Judging, judging
 
 TRAINING_ROWS, VALIDATION_ROWS, TEST_ROWS = 1000, 125, 500
 """At most so many are taken: chance shows on a part, and the check must stay cheap beside the
@@ -95,15 +96,16 @@ def _check(
 ) -> dict[str, Any]:
     start = time.perf_counter()
     manifest = artifacts.unseal(folder, dataset_digest)
+    kind = judging(manifest)
     rng = np.random.default_rng(seed)
     train, validation, test = (
-        _draw(artifacts.read_rows(folder, split, Example), most, rng)
+        _draw(artifacts.read_rows(folder, split, Example), most, kind, rng)
         for split, most in zip(PARTS, (TRAINING_ROWS, VALIDATION_ROWS, TEST_ROWS), strict=True)
     )
     with tempfile.TemporaryDirectory(prefix="sanity-", dir=workdir) as scratch:
         trained = trainer.train(
-            train=_shuffled(train, rng),
-            validation=_shuffled(validation, rng),
+            train=_shuffled(train, kind, rng),
+            validation=_shuffled(validation, kind, rng),
             labels=manifest["labels"],
             config=config,
             seed=seed,
@@ -113,7 +115,7 @@ def _check(
         model = load_model(trained.folder)
         predicted = [made.label for made in model.predict([row.text for row in test])]
     progress(1.0, "shuffled labels: judged")
-    found = judge([row.label for row in test], predicted, rng)
+    found = judge(kind.units([row.label for row in test]), kind.units(predicted), rng)
     used = {name: len(rows) for name, rows in zip(PARTS, (train, validation, test), strict=True)}
     return {
         "shuffled_labels": {**found, "rows": used, "of": manifest["counts"], "seed": seed},
@@ -121,13 +123,16 @@ def _check(
     }
 
 
-def _draw(rows: Sequence[Example], most: int, rng: np.random.Generator) -> list[Example]:
-    return [rows[place] for place in some([row.label for row in rows], most, rng)]
+def _draw(
+    rows: Sequence[Example], most: int, kind: Judging, rng: np.random.Generator
+) -> list[Example]:
+    return [rows[place] for place in some([kind.sort(row.label) for row in rows], most, rng)]
 
 
-def _shuffled(rows: Sequence[Example], rng: np.random.Generator) -> list[Example]:
+def _shuffled(rows: Sequence[Example], kind: Judging, rng: np.random.Generator) -> list[Example]:
     """The same texts under each other's labels; so are both splits, for trainers fit on both."""
-    labels = shuffle([row.label for row in rows], rng)
+    labels = [row.label for row in rows]
+    dealt = kind.joined(labels, shuffle(kind.units(labels), rng))
     return [
-        msgspec.structs.replace(row, label=label) for row, label in zip(rows, labels, strict=True)
+        msgspec.structs.replace(row, label=label) for row, label in zip(rows, dealt, strict=True)
     ]

@@ -67,6 +67,7 @@ from greenlight.wiring.papers import write_card
 from greenlight.wiring.pipeline import find_encoder, open_pipeline, turn
 from greenlight.wiring.registry import Origin, add_version, adopt
 from greenlight.wiring.retention import erasure_order, look_for, mentions, purge
+from greenlight.wiring.scoping import measure_scope
 from greenlight.wiring.serving import build_gateway
 from greenlight.wiring.worker import times, work
 
@@ -112,6 +113,7 @@ __all__ = [
     "look_for",
     "measure_drill",
     "measure_parts",
+    "measure_scope",
     "mentions",
     "new_ledger_key",
     "new_person",

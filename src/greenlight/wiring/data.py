@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from greenlight.config.dataset import DatasetSettings
+from greenlight.config.settings import TaskSettings
+from greenlight.core.curation import CLASSIFY, TAG, Kind
 from greenlight.core.errors import BadInput, MissingData
 from greenlight.core.exporting import SUFFIXES
 from greenlight.core.records import Feedback, Inference, Run
@@ -42,6 +44,11 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     labelled: dict[str, int]
 
 
+def kind_of(task: TaskSettings | None) -> Kind:
+    """What the labels of a task's rows are."""
+    return TAG if task is not None and task.kind == TAG else CLASSIFY
+
+
 def load_source(app: App, run: Run, dataset: Mapping[str, Any], progress: Progress) -> Source:
     """Open the source of a run's rows.
 
@@ -53,7 +60,8 @@ def load_source(app: App, run: Run, dataset: Mapping[str, Any], progress: Progre
     """
     wanted = msgspec.convert(dict(dataset), DatasetSettings)
     if wanted.source == "feedback":
-        return _feedback(app, run.task, wanted, until=run.at, progress=progress)
+        kind = run.plan.get("kind", CLASSIFY)
+        return _feedback(app, run.task, wanted, kind=kind, until=run.at, progress=progress)
     if wanted.source == "file":
         return _file(app, run.task, wanted, str(wanted.path), wanted.bounds, progress)
     if wanted.source == "sql":
@@ -80,13 +88,20 @@ def load_public(name: str, progress: Progress) -> Source:
 
 
 def import_file(
-    app: App, address: str, *, columns: DatasetSettings, sha256: str | None, progress: Progress
+    app: App,
+    address: str,
+    *,
+    task: str,
+    columns: DatasetSettings,
+    sha256: str | None,
+    progress: Progress,
 ) -> Imported:
     """Check a file, or what lies at an http(s) address, and copy it to data/imported.
 
     Args:
         app: the open store and settings.
         address: a path (from the current folder) or an address.
+        task: whose rows they are.
         columns: settings that say which columns hold what.
         sha256: what the file must be, as 64 hex digits.
         progress: told the share done.
@@ -94,20 +109,23 @@ def import_file(
     Raises:
         BadInput, MissingData, Tampered: as `sources.importing.bring_in` and `download`.
     """
+    kind = kind_of(app.settings.task(task))
     folder = Path(app.settings.root) / IMPORTED
     digest = _digest(sha256)
     scheme = urlsplit(address).scheme if "://" in address else ""
     if scheme not in ("", "http", "https"):
         raise BadInput(f"{address}: {scheme}:// is not read here; fetch the file, or use https://")
     if not scheme:
-        return bring_in(Path(address), folder, _columns(columns), progress, digest=digest)
+        return bring_in(
+            Path(address), folder, _columns(columns), progress, kind=kind, digest=digest
+        )
     folder.mkdir(parents=True, exist_ok=True)
     name = PurePosixPath(urlsplit(address).path).name or "file"
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         target = Path(scratch, name)
         remedy = "check the address, or fetch it yourself and import the file"
         download(address, target, digest, progress, name=name, remedy=remedy)
-        return bring_in(target, folder, _columns(columns), progress, digest=digest)
+        return bring_in(target, folder, _columns(columns), progress, kind=kind, digest=digest)
 
 
 def export_rows(
@@ -133,7 +151,7 @@ def export_rows(
         out: the file (default: data/exported/TASK-FORMAT in the project).
         progress: told the share done.
     """
-    configured = app.settings.task(task).dataset
+    configured, kind = app.settings.task(task).dataset, kind_of(app.settings.task(task))
     wanted = configured if configured.source == "feedback" else DatasetSettings(source="feedback")
     least, most = wanted.bounds
     now = app.clock.now()
@@ -141,7 +159,7 @@ def export_rows(
         app.store,
         task=task,
         window=Window(since=now - (window or wanted.since), until=now, filter=wanted.filter),
-        policy=wanted.labelling,
+        policy=wanted.labelling(kind),
         bounds=Bounds(
             least if min_rows is None else min_rows, most if max_rows is None else max_rows
         ),
@@ -150,7 +168,7 @@ def export_rows(
         progress=progress,
     )
     target = out or Path(app.settings.root) / EXPORTED / f"{task}-{form}.{SUFFIXES[form]}"
-    written = export((rows for _, rows in source.chunks(lambda: CHUNK)), form, target)
+    written = export((rows for _, rows in source.chunks(lambda: CHUNK)), form, target, kind)
     return Export(
         written=written,
         exclusions=dict(source.exclusions),
@@ -161,10 +179,9 @@ def export_rows(
 def relabel_queue(app: App, task: str, limit: int) -> list[Relabel]:
     """The answers of a task that wait for a label, as far back as its next run would look."""
     wanted = app.settings.task(task).dataset
+    policy = wanted.labelling(kind_of(app.settings.task(task)))
     now = app.clock.now()
-    return relabel.queue(
-        app.store, task, wanted.labelling, since=now - wanted.since, until=now, limit=limit
-    )
+    return relabel.queue(app.store, task, policy, since=now - wanted.since, until=now, limit=limit)
 
 
 def label_answer(
@@ -184,6 +201,7 @@ def label_answer(
         inference,
         label,
         task=task,
+        kind=kind_of(configured),
         labels=configured.dataset.labels if configured is not None else (),
         reviewer=reviewer,
         why=why,
@@ -193,7 +211,7 @@ def label_answer(
 
 
 def _feedback(
-    app: App, task: str, wanted: DatasetSettings, *, until: int, progress: Progress
+    app: App, task: str, wanted: DatasetSettings, *, kind: Kind, until: int, progress: Progress
 ) -> FeedbackSource:
     base: Source | None = None
     if wanted.base is not None and Path(wanted.base).suffix:
@@ -204,7 +222,7 @@ def _feedback(
         app.store,
         task=task,
         window=Window(since=until - wanted.since, until=until, filter=wanted.filter),
-        policy=wanted.labelling,
+        policy=wanted.labelling(kind),
         bounds=Bounds(*wanted.bounds),
         licence=wanted.licence,
         citation=wanted.citation,

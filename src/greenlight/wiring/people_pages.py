@@ -202,17 +202,22 @@ def _desk(app: App) -> Desk:
         )
 
     return Desk(
-        tasks=lambda: [t.name for t in app.settings.tasks.values() if t.kind == "classify"],
+        tasks=lambda: [t.name for t in app.settings.tasks.values() if t.kind != "chat"],
         queue=functools.partial(_queue, app),
         label=label,
     )
 
 
 def _queue(app: App, task: str, most: int) -> list[Waiting]:
+    found = relabel_queue(app, task, most)
+    if app.settings.task(task).kind == "tag":  # mended word by word, not chosen from a list
+        return [
+            Waiting(**msgspec.structs.asdict(one), labels=(), draft=one.answer) for one in found
+        ]
     configured = app.settings.task(task).dataset.labels
     return [
         Waiting(**msgspec.structs.asdict(one), labels=configured or _labels(app, one.inference))
-        for one in relabel_queue(app, task, most)
+        for one in found
     ]
 
 

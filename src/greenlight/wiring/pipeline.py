@@ -24,7 +24,7 @@ from greenlight.stages.pipeline import LEASE_TTL, FineTuningPipeline, InHand
 from greenlight.stages.runs import UNDER_WAY, active
 from greenlight.watching import Watch
 from greenlight.wiring.app import App
-from greenlight.wiring.data import load_source
+from greenlight.wiring.data import kind_of, load_source
 from greenlight.wiring.evaluating import predictor
 from greenlight.wiring.surroundings import environment
 
@@ -45,8 +45,8 @@ def open_pipeline(app: App) -> FineTuningPipeline:
         processed=app.datasets,
         bundles=app.bundles,
         load_source=functools.partial(load_source, app),
-        trainer=_trainer,
-        load_model=_load_bundle,
+        trainer=trainer_of,
+        load_model=load_bundle,
         predictor=predictor(app),
         clock=app.clock,
         environment=environment(),
@@ -75,6 +75,7 @@ def plan_of(
             f"greenlight versions add {task.name} …"
         )
     return Plan(
+        kind=kind_of(task),
         dataset=msgspec.to_builtins(task.dataset),
         backend=task.train.backend,
         options=task.train.options,
@@ -199,7 +200,12 @@ def find_encoder(progress: Progress) -> None:
     encoder.find(os.environ, progress)
 
 
-def _trainer(backend: str) -> Trainer:
+def trainer_of(backend: str) -> Trainer:
+    """A training backend by its name.
+
+    Raises:
+        BadInput: there is none of that name.
+    """
     from greenlight.adapters.trainers import TRAINERS
 
     if backend not in TRAINERS:
@@ -207,7 +213,8 @@ def _trainer(backend: str) -> Trainer:
     return TRAINERS[backend]()
 
 
-def _load_bundle(folder: str) -> Model:
+def load_bundle(folder: str) -> Model:
+    """Open a bundle by its folder; see `models.bundle.load`."""
     from greenlight.models import bundle
 
     return bundle.load(folder)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from greenlight import artifacts
 from greenlight.core import pii
+from greenlight.core.curation import TAG, Kind
 from greenlight.core.errors import BadInput
 from greenlight.core.records import SECOND
 from greenlight.core.states import Variant
 from greenlight.wiring.app import App, authorise
+from greenlight.wiring.data import kind_of
 from greenlight.wiring.models import open_runtime
 
 if TYPE_CHECKING:
@@ -89,7 +92,7 @@ def plan_of(app: App, task: str) -> Plan:
         budget=settings.runtime.timeout / SECOND,
         capture=Capture(
             share=capture.share,
-            mask=_without_personal_data if capture.pii else None,
+            mask=_mask(kind_of(settings)) if capture.pii else None,
             input="input" not in capture.mask,
             output="output" not in capture.mask,
         ),
@@ -97,12 +100,21 @@ def plan_of(app: App, task: str) -> Plan:
             Segment(when=segment.when, weight=float(segment.variant == "candidate"))
             for segment in settings.segments
         ),
+        tags=settings.kind == TAG,
     )
 
 
-def _without_personal_data(text: str) -> str:
-    """The text with placeholders, or nothing where some would be left."""
-    try:
-        return pii.scrub(text).text
-    except BadInput:
-        return ""
+def _mask(kind: Kind) -> Callable[[str], str]:
+    """What takes personal data out of a text; nothing comes back where some would be left.
+
+    Where words have tags, as many words stay as there were: the answer and every correction tags
+    those that came.
+    """
+
+    def mask(text: str) -> str:
+        try:
+            return pii.scrub(text, by_word=kind == TAG).text
+        except BadInput:
+            return ""
+
+    return mask

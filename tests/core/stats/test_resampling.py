@@ -20,6 +20,7 @@ from greenlight.core.stats.resampling import (
     bootstrap_interval,
     micro_f1,
     paired_bootstrap,
+    unpaired_bootstrap,
 )
 
 COUNTS = st.lists(
@@ -188,3 +189,20 @@ class TestRandomisation:
             assert p_value is not None
             rejected += p_value <= 0.1
         assert 5 <= rejected <= 32
+
+
+class TestUnpaired:
+    def test_as_the_normal_distribution_has_it(self) -> None:
+        """Two large samples: the difference of means, ± 1.96 standard errors."""
+        a, b = generator(1).normal(size=400), generator(2).normal(0.5, 2.0, 300)
+        found = unpaired_bootstrap(mean, a, b, rng=generator(3), samples=4000)
+        error = 1.96 * (a.var() / 400 + b.var() / 300) ** 0.5
+        difference = b.mean() - a.mean()
+        assert found == pytest.approx((difference - error, difference + error), abs=0.03)
+
+    def test_what_cannot_be_computed_has_none(self) -> None:
+        nothing, something = np.zeros((3, 3), int), np.ones((2, 3), int)
+        for a, b in ((nothing, something), (something, nothing)):
+            assert unpaired_bootstrap(micro_f1, a, b, rng=generator()) is None
+        with pytest.raises(BadInput, match="no items"):
+            unpaired_bootstrap(micro_f1, something, nothing[:0], rng=generator())

@@ -20,6 +20,12 @@ def _encoder_head() -> Trainer:
     return EncoderHeadTrainer()
 
 
+def _encoder_finetune() -> Trainer:
+    from greenlight.adapters.trainers.encoder_finetune import EncoderFinetuneTrainer
+
+    return EncoderFinetuneTrainer()
+
+
 def _char_ngram() -> Trainer:
     from greenlight.adapters.trainers.sparse import SparseTrainer
     from greenlight.models.features import CHARACTERS
@@ -27,8 +33,16 @@ def _char_ngram() -> Trainer:
     return SparseTrainer("char-ngram", CHARACTERS)
 
 
+def _token_tagger() -> Trainer:
+    from greenlight.adapters.trainers.token_tagger import TokenTaggerTrainer
+
+    return TokenTaggerTrainer()
+
+
 TRAINERS: dict[str, Callable[[], Trainer]] = {
     "tfidf-linear": _tfidf_linear,
     "encoder-head": _encoder_head,
+    "encoder-finetune": _encoder_finetune,
     "char-ngram": _char_ngram,
+    "token-tagger": _token_tagger,
 }

@@ -22,13 +22,14 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     line: str
     """What it is for."""
     accuracy: float | None = None
-    """The gate of the first version; None where nothing is trained."""
+    """The gate of the first version; None where the template itself says how one is made."""
 
 
 FORMS: Mapping[str, Form] = {
     "sample": Form(task="desk", line="a small data set that comes with Greenlight", accuracy=0.65),
     "file": Form(task="questions", line="rows of your own in a CSV file", accuracy=0.65),
     "banking": Form(task="intent", line="BANKING77: questions to a bank", accuracy=0.85),
+    "entities": Form(task="entities", line="WNUT-2017: names in posts, as tags of words"),
     "chat": Form(task="support", line="in front of an OpenAI-compatible provider"),
 }
 """Name → template; the first one is the default."""

@@ -104,6 +104,43 @@ def paired_bootstrap(
     return _quantiles(found, alpha)
 
 
+def unpaired_bootstrap(
+    statistic: Statistic,
+    a: Items,
+    b: Items,
+    *,
+    rng: np.random.Generator,
+    samples: int = SAMPLES,
+    alpha: float = 0.05,
+) -> tuple[float, float] | None:
+    """The interval of a statistic of b less that of a, two sets of different items.
+
+    Args:
+        statistic: of some items.
+        a: one row per item.
+        b: other items, as many as there are.
+        rng: the source of luck.
+        samples: how many draws.
+        alpha: two-sided coverage is 1 - alpha.
+
+    Returns:
+        None if either cannot be computed.
+
+    Raises:
+        BadInput: no items on a side.
+    """
+    count, others = _checked(a), _checked(b)
+    if statistic(a) is None or statistic(b) is None:
+        return None
+    found = []
+    for _ in range(samples):
+        first = statistic(a[rng.integers(0, count, count)])
+        second = statistic(b[rng.integers(0, others, others)])
+        if first is not None and second is not None:
+            found.append(second - first)
+    return _quantiles(found, alpha)
+
+
 def approximate_randomisation(
     statistic: Statistic,
     a: Items,

@@ -46,6 +46,7 @@ COMMANDS = {
     "feedback": ("ask:feedback", "Say whether an answer was GOOD or BAD."),
     "datasets": ("data_look:datasets", "List data sets, show one, or compare two."),
     "purge": ("purge:purge", "Erase what people wrote, by age or by unit."),
+    "release": ("releasing:release", "Check a checkout against ACCEPTANCE.md, and sign it."),
     "audit": ("check:audit", "Check that nothing on record was changed."),
     "completion": ("completion:completion", "Print what makes a shell complete commands."),
 }

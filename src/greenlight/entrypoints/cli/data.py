@@ -12,6 +12,7 @@ import msgspec
 from greenlight import wiring
 from greenlight.config import units
 from greenlight.config.dataset import DatasetSettings
+from greenlight.core.curation import TAG
 from greenlight.core.errors import BadInput
 from greenlight.core.exporting import SUFFIXES
 from greenlight.entrypoints.cli.common import (
@@ -53,29 +54,34 @@ def import_data(
 ) -> None:
     """Check a file row by row and copy it to data/imported.
 
-    FILE is CSV, JSON lines or Parquet by its suffix, or an http(s) address of one (256 MiB at
-    most). Nothing is copied while a row is not in order.
+    FILE is CSV, JSON lines, Parquet or, to tag, CoNLL by its suffix, or an http(s) address of one
+    (256 MiB at most). Nothing is copied while a row is not in order.
     """
     from rich.console import Console
 
     from greenlight.entrypoints.progress import bar
 
     with opened(context) as app, bar(Console(quiet=as_json), "import") as progress:
-        app.settings.task(task)
+        tagged = app.settings.task(task).kind == TAG
         columns = DatasetSettings(source="file", path="-.csv", text=text, label=label, unit=unit)
-        found = wiring.import_file(app, address, columns=columns, sha256=sha256, progress=progress)
+        found = wiring.import_file(
+            app, address, task=task, columns=columns, sha256=sha256, progress=progress
+        )
         root = Path(app.settings.root)
     place = Path(found.path).relative_to(root).as_posix() if found.path else None
     lines = _configuration(task, place, columns) if place else []
     if as_json:
         show_json(msgspec.to_builtins(found) | {"path": place, "configuration": lines})
     else:
-        _tell(found.rows, found.blank, found.labels, found.personal_data)
+        told = "entities" if tagged else "labels"
+        _tell(found.rows, found.blank, told, found.labels, found.personal_data)
         for problem in found.problems:
             click.echo(problem)
         if found.problem_count > len(found.problems):
             click.echo(f"… and {found.problem_count - len(found.problems)} more")
-        if len(found.labels) == 1:
+        if tagged and not found.labels:
+            click.echo("warning: no entities leave nothing to learn; add rows that have some")
+        elif len(found.labels) == 1 and not tagged:
             click.echo("warning: one label leaves nothing to tell apart; add rows of another")
         if place is not None:
             click.echo(f"copied to {place}; for greenlight.toml:\n")
@@ -88,7 +94,9 @@ def import_data(
         context.exit(NOT_OK)
 
 
-def _tell(rows: int, blank: int, labels: dict[str, int], personal: dict[str, int]) -> None:
+def _tell(
+    rows: int, blank: int, told: str, labels: dict[str, int], personal: dict[str, int]
+) -> None:
     most = [f"{label} {count}" for label, count in list(labels.items())[:SHOWN_LABELS]]
     rest = [f"and {len(labels) - SHOWN_LABELS} more"] if len(labels) > SHOWN_LABELS else []
     kinds = ", ".join(f"{kind} {count}" for kind, count in personal.items())
@@ -96,7 +104,7 @@ def _tell(rows: int, blank: int, labels: dict[str, int], personal: dict[str, int
     if blank:
         pairs.append(("left out", f"{blank} without text or label"))
     pairs += [
-        ("labels", f"{len(labels)}: {', '.join(most + rest)}"),
+        (told, f"{len(labels)}: {', '.join(most + rest)}"),
         ("personal data", f"{kinds} (scrubbed when a run collects it)" if kinds else "none found"),
     ]
     click.echo(facts(pairs))

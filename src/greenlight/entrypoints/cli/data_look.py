@@ -226,6 +226,6 @@ def _show_difference(found: Difference) -> None:
             click.echo("\n" + table((name.upper(), "BEFORE", "AFTER"), shown))
 
 
-def _change(change: Change) -> tuple[str, str, str]:
-    text = change.text if len(change.text) <= WIDTH else change.text[: WIDTH - 1] + "…"
-    return text, ", ".join(change.before) or "–", ", ".join(change.after) or "–"
+def _change(change: Change) -> tuple[str, ...]:
+    shown = (change.text, ", ".join(change.before) or "–", ", ".join(change.after) or "–")
+    return tuple(one if len(one) <= WIDTH else one[: WIDTH - 1] + "…" for one in shown)

@@ -10,10 +10,12 @@ import msgspec
 
 from greenlight import wiring
 from greenlight.core import fingerprint, gates
+from greenlight.core.evaluation import JUDGED, Judged
 from greenlight.core.gates import GateResult
 from greenlight.entrypoints.cli.common import json_option, opened, public, show_json, table
 from greenlight.lookup import find_version
 from greenlight.stages.evaluate import add_load
+from greenlight.stages.scope import DRAWS
 
 ARTIFACTS = Path("artifacts")
 SHOWN = 10
@@ -105,6 +107,38 @@ def load_evaluation(
     click.echo(f"{made.part:<7} {_said(made.part, made.result)}")
     for doubt in _doubts(made.result):
         click.echo(f"note: {doubt}")
+    click.echo(f"next: greenlight eval seal {found.label}" + (f" -o {out}" if out else ""))
+
+
+@evaluation.command("oos")
+@version_argument
+@click.option(
+    "--draws",
+    type=click.IntRange(min=0),
+    default=DRAWS,
+    show_default=True,
+    help="Train so many models, each kept from other labels; 0 leaves near-OOS out.",
+)
+@out_option
+@json_option
+@click.pass_context
+def scope_evaluation(
+    context: click.Context, version: str, draws: int, out: Path | None, as_json: bool
+) -> None:
+    """Make the part `oos` of VERSION's evaluation: how well it tells texts out of its scope.
+
+    The other parts come first. The version is asked questions of CLINC150; models trained as it
+    was, each kept from some of BANKING77's labels, are asked about those. A part that is there with
+    the same inputs is not measured again.
+    """
+    with opened(context) as app, _bar(as_json, "eval oos") as progress:
+        found = find_version(app.store, version)
+        folder = out or Path(app.settings.root) / ARTIFACTS / "evaluations" / found.label
+        made = wiring.measure_scope(app, found, folder=folder, draws=draws, progress=progress)
+    if as_json:
+        show_json({"folder": str(folder), "part": msgspec.to_builtins(made)})
+        return
+    click.echo(f"{made.part:<7} {_said(made.part, made.result)}")
     click.echo(f"next: greenlight eval seal {found.label}" + (f" -o {out}" if out else ""))
 
 
@@ -223,14 +257,35 @@ def compare(
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder (default: artifacts/cards/VERSION).",
 )
+@click.option(
+    "--evaluation",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="A sealed eval.json of VERSION to tell of (default: the evaluation that counts).",
+)
+@click.option(
+    "--repository",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="A checkout of Greenlight whose documentation the card links to.",
+)
+@click.option("--page/--no-page", default=True, help="Write the HTML page too.")
 @json_option
 @click.pass_context
-def card(context: click.Context, version: str, out: Path | None, as_json: bool) -> None:
-    """Write VERSION's model card: Markdown, and one HTML page with figures."""
+def card(
+    context: click.Context,
+    version: str,
+    out: Path | None,
+    evaluation: Path | None,
+    repository: Path | None,
+    page: bool,
+    as_json: bool,
+) -> None:
+    """Write VERSION's model card: Markdown with figures, and one HTML page with both."""
     with opened(context) as app:
         found = find_version(app.store, version)
         folder = out or Path(app.settings.root) / ARTIFACTS / "cards" / found.label
-        paths = wiring.write_card(app, found, folder)
+        paths = wiring.write_card(
+            app, found, folder, evaluation=evaluation, repository=repository, page=page
+        )
     if as_json:
         show_json({name: str(path) for name, path in paths.items()})
         return
@@ -255,14 +310,12 @@ def _said(part: str, result: dict[str, Any]) -> str:
     """A part in one line."""
     if "reason" in result:
         return str(result["reason"])
-    if part == "intent":
-        accuracy = result["test"]["accuracy"]
-        return (
-            f"accuracy {accuracy['value']:.4f} ({accuracy['low']:.4f} to {accuracy['high']:.4f}) "
-            f"on {accuracy['n']:,} test rows"
-        )
+    if part in JUDGED:
+        return _judged(JUDGED[part], result["test"])
+    if part == "oos":
+        return "; ".join(f"{name} {_area(result[name])}" for name in ("clinc", "near"))
     if part == "live":
-        delta = result["accuracy"]
+        delta = result["accuracy"] if "accuracy" in result else result["exact_match"]
         return (
             f"{delta['value']:+.4f} ({delta['low']:+.4f} to {delta['high']:+.4f}) from "
             f"{result['label']}, p = {result['p_value']:.2g}"
@@ -278,6 +331,26 @@ def _said(part: str, result: dict[str, Any]) -> str:
     return (
         f"trained on shuffled labels {found['accuracy']['value']:.4f}, chance "
         f"{found['chance']:.4f}: {verdict}"
+    )
+
+
+def _area(scope: dict[str, Any]) -> str:
+    """How well a slice out of scope is told, in a few words."""
+    found = scope.get("auroc", scope)
+    if "reason" in found:
+        return str(found["reason"])
+    between = f" ({found['low']:.4f} to {found['high']:.4f})" if "low" in found else ""
+    return f"AUROC {found['value']:.4f}{between}"
+
+
+def _judged(judged: Judged, test: dict[str, Any]) -> str:
+    found = test[judged.key]
+    if "reason" in found:
+        return str(found["reason"])
+    rows = test.get("sentences", found.get("n"))
+    return (
+        f"{judged.number} {found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f}) "
+        f"on {rows:,} test {judged.rows}"
     )
 
 

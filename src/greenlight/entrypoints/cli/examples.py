@@ -60,7 +60,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "greenlight compare intent@1 intent@2",
         "greenlight compare intent@1 intent@2 --show 20",
     ),
-    "card": ("greenlight card intent@2", "greenlight card intent@2 -o cards"),
+    "card": (
+        "greenlight card intent@2",
+        "greenlight card intent@2 --evaluation artifacts/eval/eval.json -o governance",
+    ),
     "plan": (
         "greenlight plan intent",
         "greenlight plan intent --effect 0.03 --per-day 2000",
@@ -175,6 +178,16 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "greenlight purge intent --older-than 90d --dry-run",
         "greenlight purge intent --unit ana.smith@example.com",
     ),
+    "release": (
+        "greenlight release check",
+        'greenlight release sign -m "the targets of the spring release"',
+    ),
+    "release check": ("greenlight release check", "greenlight release check --json"),
+    "release sign": (
+        'GREENLIGHT_PERSON_KEY=$(cat keys/ana) greenlight release sign -m "as agreed in May"',
+        'greenlight release sign policy -m "operations can live with it"',
+    ),
+    "release renew": ("greenlight release renew",),
     "audit": ("greenlight audit verify", "greenlight audit export -o ledger.jsonl"),
     "audit verify": (
         "greenlight audit verify",

@@ -14,7 +14,13 @@ from greenlight.core import drill, ids
 from greenlight.core.errors import Refused
 from greenlight.core.records import SECOND, Version
 from greenlight.entrypoints.drill.course import Course
-from greenlight.entrypoints.drill.options import Held, Options, limit_of, refuse_chat, warning
+from greenlight.entrypoints.drill.options import (
+    Held,
+    Options,
+    limit_of,
+    refuse_other_kinds,
+    warning,
+)
 from greenlight.entrypoints.drill.papers import file
 from greenlight.entrypoints.showing import Stage
 from greenlight.lookup import find_version
@@ -49,7 +55,7 @@ def before_users(app: wiring.App, options: Options, secret: str) -> dict[str, An
     """
     stage = Stage(options.quiet)
     person = wiring.person_of(app.settings, secret)
-    refuse_chat(app.settings, options.task)
+    refuse_other_kinds(app.settings, options.task)
     candidate = wiring.add_drill(
         app, options.task, options.fault, options.intensity, initiator=person.name
     )

@@ -45,25 +45,28 @@ def limit_of(options: Options, rollout: Rollout, *, live: bool) -> int:
     return options.within or limit(options.what, policy, live=live)
 
 
-def refuse_chat(settings: Settings, task: str) -> None:
-    """Refuse to rehearse on a chat, and say where one can rehearse.
+def refuse_other_kinds(settings: Settings, task: str) -> None:
+    """Refuse to rehearse on what does not classify, and say where one can rehearse.
 
     Raises:
-        Refused: the task is a chat.
+        Refused: the task is a chat, or tags words.
     """
-    if settings.task(task).kind != "chat":
+    kind = settings.task(task).kind
+    if kind == "classify":
         return
-    others = sorted(one.name for one in settings.tasks.values() if one.kind != "chat")
+    others = sorted(one.name for one in settings.tasks.values() if one.kind == "classify")
     way = (
         f"rehearse on a task that classifies: greenlight drill {others[0]} --fault errors"
         if others
         else "rehearse in a folder of its own: greenlight -C desk init --template sample, then "
         "greenlight -C desk drill desk --fault errors"
     )
-    raise Refused(
-        f"{task} is a chat: it has no test rows that users could ask, and no candidate of it can "
-        f"be approved yet; {way}"
-    )
+    why = {
+        "chat": "is a chat: it has no test rows that users could ask, and no candidate of it can "
+        "be approved yet",
+        "tag": "tags words: the users of a drill judge whole labels",
+    }
+    raise Refused(f"{task} {why[kind]}; {way}")
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):

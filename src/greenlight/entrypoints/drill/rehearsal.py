@@ -14,7 +14,13 @@ from greenlight.core.errors import GreenlightError, Refused
 from greenlight.core.records import SECOND, Inference, Version
 from greenlight.entrypoints.drill.course import Course
 from greenlight.entrypoints.drill.house import INITIATOR, House, facts
-from greenlight.entrypoints.drill.options import Held, Options, limit_of, refuse_chat, warning
+from greenlight.entrypoints.drill.options import (
+    Held,
+    Options,
+    limit_of,
+    refuse_other_kinds,
+    warning,
+)
 from greenlight.entrypoints.drill.papers import file
 from greenlight.entrypoints.processes import Processes
 from greenlight.entrypoints.showing import Stage
@@ -45,7 +51,7 @@ def rehearse(real: wiring.App, options: Options) -> dict[str, Any]:
         Refused: the task or its live version cannot be rehearsed like this.
         GreenlightError: a part of the drill's own installation did not do what it must.
     """
-    refuse_chat(real.settings, options.task)
+    refuse_other_kinds(real.settings, options.task)
     id = ids.fresh(real.clock.now(), real.random)
     folder = real.settings.state / DRILLS / id
     stage = Stage(options.quiet)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from greenlight.core import aftermath, budget, ids
+from greenlight.core.evaluation import right
 from greenlight.core.incidents import Incident
 from greenlight.core.ledger import GENESIS, SignedHead
 from greenlight.core.records import (
@@ -194,7 +195,7 @@ def _version(store: Records, rollout: Rollout, variant: Variant) -> VersionFacts
 
 def _accuracy(document: Mapping[str, Any]) -> Proportion | None:
     try:
-        return msgspec.convert(document["intent"]["test"]["accuracy"], Proportion)
+        return msgspec.convert(right(document), Proportion)
     except (KeyError, TypeError, msgspec.ValidationError):
         return None
 

@@ -35,6 +35,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("people", people.people),
     ("ledger", people.ledger),
     ("encoder", data.encoder),
+    ("torch", data.torch),
     ("data", data.datasets),
     ("gateway", gateway.gateway),
     ("providers", providers.providers),

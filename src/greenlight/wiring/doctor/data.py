@@ -10,10 +10,12 @@ import msgspec
 
 from greenlight.config import DatasetSettings, TaskSettings
 from greenlight.config.dataset import PUBLIC
-from greenlight.core.curation import Row
-from greenlight.core.errors import GreenlightError, MissingData
+from greenlight.core import tagging
+from greenlight.core.curation import TAG, Row
+from greenlight.core.errors import BadInput, GreenlightError, MissingData
 from greenlight.core.records import Inference
 from greenlight.download import cache_folder
+from greenlight.models.torch_encoder import TORCH
 from greenlight.sources.files import FileSource
 from greenlight.sources.rows import Bounds, Columns
 from greenlight.sources.sql import SqlSource
@@ -22,7 +24,8 @@ from greenlight.wiring.doctor.finding import Finding, Subject, fault, ok, warnin
 FEW = 100
 """Rows that are read of a file or a query."""
 
-NEEDS_ENCODER = "encoder-head"
+NEEDS_ENCODER = ("encoder-head", "encoder-finetune", "token-tagger")
+NEEDS_TORCH = ("encoder-finetune", "token-tagger")
 _TEXT = "The card has not arrived."
 
 
@@ -46,7 +49,7 @@ def _task(subject: Subject, task: TaskSettings) -> Iterator[Finding]:
     if wanted.source in PUBLIC:
         yield _public(subject.environ, wanted.source, name)
     else:
-        yield _rows(subject, task.name, wanted, name)
+        yield _rows(subject, task, wanted, name)
 
 
 def _base_of(wanted: DatasetSettings) -> DatasetSettings | None:
@@ -54,7 +57,7 @@ def _base_of(wanted: DatasetSettings) -> DatasetSettings | None:
     if wanted.base is None:
         return None
     if wanted.base in PUBLIC:
-        return DatasetSettings(source="banking77" if wanted.base == "banking77" else "sample")
+        return msgspec.convert({"source": wanted.base}, DatasetSettings)
     return DatasetSettings(
         source="file", path=wanted.base, text=wanted.text, label=wanted.label, unit=wanted.unit
     )
@@ -75,18 +78,18 @@ def _feedback(subject: Subject, task: TaskSettings, name: str) -> Finding:
 def _public(environ: Mapping[str, str], source: str, name: str) -> Finding:
     """A public data set: where it is, and whether it has the bytes that were published."""
     from greenlight import datasets as public
-    from greenlight.datasets import banking77
 
     places = public.places(environ)
-    if source == banking77.NAME:
-        files = [Path(source, f"{split}.csv") for split in banking77.DIGESTS]
+    files = public.FILES.get(source, ())
+    if files:
         roots = [root for root in (places.folder, places.cache) if root is not None]
-        where = next((r for r in roots if all((r / file).is_file() for file in files)), None)
+        there = (r for r in roots if all((r / source / file).is_file() for file in files))
+        where = next(there, None)
         if where is None:
             return warning(
                 name,
                 f"{source} is not on this machine; the first run fetches it (1 MB)",
-                "set GREENLIGHT_DATASETS to a folder with banking77/train.csv and test.csv, or "
+                f"set GREENLIGHT_DATASETS to a folder with {source}/{' and '.join(files)}, or "
                 "connect to the network for the first run",
             )
         shown = f"{where}, SHA-256 as published"
@@ -96,22 +99,41 @@ def _public(environ: Mapping[str, str], source: str, name: str) -> Finding:
         found = public.load(source, places)
     except GreenlightError as error:
         return fault(name, str(error), "get the files anew, or unset GREENLIGHT_DATASETS")
-    return ok(name, f"{source}: {len(found.train):,} + {len(found.test):,} rows; {shown}")
+    parts = [rows for rows in (found.train, found.validation, found.test) if rows]
+    return ok(name, f"{source}: {' + '.join(f'{len(rows):,}' for rows in parts)} rows; {shown}")
 
 
-def _rows(subject: Subject, task: str, wanted: DatasetSettings, name: str) -> Finding:
+def _rows(subject: Subject, task: TaskSettings, wanted: DatasetSettings, name: str) -> Finding:
     """A file or a query: its first rows."""
     shown = wanted.path or wanted.url or ""
     try:
-        first = _first_rows(subject, task, wanted)
+        first = _first_rows(subject, task.name, wanted)
     except MissingData as error:
         return fault(name, str(error), "put the file there, or correct the path or the driver")
     except GreenlightError as error:
-        return fault(name, str(error), f"correct tasks.{task}.dataset in greenlight.toml, or it")
+        fix = f"correct tasks.{task.name}.dataset in greenlight.toml, or it"
+        return fault(name, str(error), fix)
     if not first:
         return fault(name, f"{shown}: no row", "give it rows")
-    labels = len({row.label for row in first})
-    return ok(name, f"{shown}: its first {len(first)} rows can be read, with {labels} labels")
+    read = f"{shown}: its first {len(first)} rows can be read"
+    if task.kind == TAG:
+        return _tagged(first, read, name)
+    return ok(name, f"{read}, with {len({row.label for row in first})} labels")
+
+
+def _tagged(first: Sequence[Row], read: str, name: str) -> Finding:
+    """The first rows, each of which is to have as many tags as words."""
+    wrong = []
+    for number, row in enumerate(first, start=1):
+        try:
+            tagging.check(row.text, row.label)
+        except BadInput as error:
+            wrong.append(f"row {number}: {error}")
+    if wrong:
+        what = f"{read}, and {len(wrong)} are not tagged; {wrong[0]}"
+        return warning(name, what, "mend them, or let runs leave them out and count them")
+    spans = (span for row in first for span in tagging.spans(tagging.tags(row.label)))
+    return ok(name, f"{read}, with entities of {len({span.type for span in spans})} types")
 
 
 def _first_rows(subject: Subject, task: str, wanted: DatasetSettings) -> Sequence[Row]:
@@ -169,7 +191,7 @@ def _password(environ: Mapping[str, str], reference: str | None) -> str | None:
 def encoder(subject: Subject) -> Iterator[Finding]:
     """The sentence encoder: whether it is here, has the pinned bytes, and embeds a text."""
     needing = [
-        task.name for task in subject.settings.tasks.values() if task.train.backend == NEEDS_ENCODER
+        task.name for task in subject.settings.tasks.values() if task.train.backend in NEEDS_ENCODER
     ]
     whom = f"needed by {', '.join(needing)}" if needing else "no task needs it"
     if not _is_here(subject.environ):
@@ -189,6 +211,24 @@ def encoder(subject: Subject) -> Iterator[Finding]:
     except GreenlightError as error:
         fix = "get its files anew, or unset GREENLIGHT_ENCODER"
         yield (fault if needing else warning)("encoder", f"{error} ({whom})", fix)
+
+
+def torch(subject: Subject) -> Iterator[Finding]:
+    """What some backends train with; nothing that serves needs it."""
+    needing = [
+        task.name for task in subject.settings.tasks.values() if task.train.backend in NEEDS_TORCH
+    ]
+    here = importlib.util.find_spec("torch") is not None
+    if not needing:
+        return
+    if here:
+        yield ok("torch", f"installed (needed to train {', '.join(needing)})")
+        return
+    yield warning(
+        "torch",
+        f"not installed, and {', '.join(needing)} cannot be trained without it",
+        f"pip install {TORCH}; what it makes is served without",
+    )
 
 
 def _is_here(environ: Mapping[str, str]) -> bool:

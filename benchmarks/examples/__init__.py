@@ -1,0 +1,1 @@
+"""What the models say to a few texts that were written for it."""

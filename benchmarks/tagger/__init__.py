@@ -1,0 +1,1 @@
+"""What `token-tagger` reaches on WNUT-2017."""
