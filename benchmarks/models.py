@@ -1,11 +1,12 @@
 """Every backend on every data set from its bundle; 8 bits against 32; what serving costs.
 
-    python -m benchmarks.models [--seeds 3]
+    python -m benchmarks.models [--seeds 3] [--bfloat16]
 
 Where torch is installed (`pip install torch==2.13.0`) `encoder-finetune` is measured too, on
-BANKING77, once for each seed: the encoder learns once (an hour of one core for three seeds, less
-with bfloat16), and both forms of the bundle are made of it. Every bundle of BANKING77 is then
-opened and asked in a process of its own on one core (`benchmarks.asked`).
+BANKING77, once for each seed: the encoder learns once (some ten minutes of one core, half of that
+with --bfloat16 where the processor has it), and both forms of the bundle are made of it. Every
+bundle of BANKING77 is then opened and asked in a process of its own on one core
+(`benchmarks.asked`).
 """
 
 from __future__ import annotations
@@ -55,9 +56,7 @@ def measure(source: str, backend: str) -> dict[str, Any]:
         bar = Bar(backend=backend, accuracy=0.0)
         path = write_config(Path(folder), {}, source, bar, 8400)
         with wiring.open_app(config.load(path, {})) as app:
-            began = time.process_time()
             made = wiring.turn(app, TASK, initiator="bench", progress=silent)
-            spent = time.process_time() - began
     test = made.evaluation.document["intent"]["test"]
     return {
         "source": source,
@@ -66,7 +65,6 @@ def measure(source: str, backend: str) -> dict[str, Any]:
         "ece": test["ece"]["value"],
         "bundle": made.version.bundle,
         "training_seconds": (made.training.at - made.training.started_at) / 1e6,
-        "run_cpu_seconds": spent,
     }
 
 
@@ -97,9 +95,9 @@ class Forms:
         quiet = encoded.HeadSettings(oos_texts=0)
         return [*made, self._made("encoder-head", self.pretrained, SEED, quiet)]
 
-    def finetuned(self, seed: int) -> list[dict[str, Any]]:
+    def finetuned(self, seed: int, bfloat16: bool) -> list[dict[str, Any]]:
         """`encoder-finetune` in both forms, of one learning."""
-        settings = Settings()
+        settings = Settings(bfloat16=bfloat16)
         rows = self.rows(seed)
         texts, targets, count = rows.texts, rows.targets, len(rows.train)
         began = time.process_time()
@@ -118,7 +116,9 @@ class Forms:
             for form in FORMS.values()
         ]
         epochs = [epoch.validation_accuracy for epoch in tuned.epochs]
-        return [{**one, "tuning_cpu_seconds": spent, "epochs": epochs} for one in made]
+        return [
+            {**one, "cpu_seconds": one["cpu_seconds"] + spent, "epochs": epochs} for one in made
+        ]
 
     def _made(
         self,
@@ -130,17 +130,20 @@ class Forms:
         form = "int8" if settings.quantised else "fp32"
         out = self._folder / f"{kind}-{form}-{seed}-{settings.oos_texts}"
         rows = self.rows(seed)
+        began = time.process_time()
         parts = pretrained.parts(quantised=settings.quantised)
         embedder = Embedder(parts.graph, parts.tokenizer, parts.token_limit)
         vectors = EmbeddingCache(self._folder / "embeddings", embedder).embed(
             rows.texts, workers=available_workers(), progress=silent
         )
         report = encoded.write(out, kind, rows, parts, vectors, settings, silent)
+        spent = time.process_time() - began
         return {
             "backend": kind,
             "form": form,
             "seed": seed,
             "tells_scope": settings.oos_texts > 0,
+            "cpu_seconds": spent,
             "validation_accuracy": report["validation_accuracy"],
             "test_accuracy": _accuracy(out, self.split["test"]),
             "bundle_bytes": sum(file.stat().st_size for file in out.iterdir()),
@@ -190,14 +193,14 @@ def _embed(pretrained: encoded.Pretrained, texts: list[str], *, quantised: bool)
     return np.asarray(embedder.embed(texts, workers=2, progress=silent))
 
 
-def forms(seeds: int) -> list[dict[str, Any]]:
+def forms(seeds: int, bfloat16: bool) -> list[dict[str, Any]]:
     """Both backends with an encoder; `encoder-finetune` where torch is installed."""
     with tempfile.TemporaryDirectory() as folder:
         bench = Forms(Path(folder))
         found = bench.head()
         if importlib.util.find_spec("torch") is not None:
             for seed in track(range(seeds), "encoder-finetune"):
-                found += bench.finetuned(SEED + seed)
+                found += bench.finetuned(SEED + seed, bfloat16)
     return found
 
 
@@ -205,7 +208,8 @@ def main() -> None:
     """Measure and write the result; a data set that cannot be had is said to be missing."""
     words = argparse.ArgumentParser()
     words.add_argument("--seeds", type=int, default=3, help="of encoder-finetune")
-    seeds = words.parse_args().seeds
+    words.add_argument("--bfloat16", action="store_true", help="products of 16 bits in learning")
+    asked = words.parse_args()
     began = provenance()
     runs, missing = [], []
     for source in track(SOURCES, "data sets"):
@@ -218,7 +222,7 @@ def main() -> None:
         "runs": runs,
         "missing": missing,
         "int8_cosine": cosines(),
-        "forms": [] if "banking77" in gone else forms(seeds),
+        "forms": [] if "banking77" in gone else forms(asked.seeds, asked.bfloat16),
     }
     save("models", began, found)
 

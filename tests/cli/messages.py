@@ -157,6 +157,9 @@ MESSAGES = {
     "encoder not there": Message(
         "…config.json is not there", 1, ("pip install", "unset GREENLIGHT_ENCODER")
     ),
+    "no torch": Message(
+        "this backend trains with torch, which is not here", 1, ("pip install torch==2.13.0",)
+    ),
     # Versions
     "no bundle": Message("…: no sealed bundle", 2, ("manifest.json", "--url")),
     "broken bundle": Message("…: not as sealed: …", 1, ("restore the folder",)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import socket
 import sys
 from pathlib import Path
@@ -141,3 +142,15 @@ class TestEncoder:
         result = wanting.call("run", "intent", GREENLIGHT_ENCODER=str(elsewhere))
         told("encoder not there", result)
         assert str(elsewhere / "config.json") in result.stderr
+
+    def test_a_training_that_takes_torch(
+        self, wanting: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An environment without it."""
+        text = wanting.file.read_text(encoding="utf-8")
+        wanting.file.write_text(text.replace("encoder-head", "encoder-finetune"), encoding="utf-8")
+        find = importlib.util.find_spec
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name: None if name == "torch" else find(name)
+        )
+        told("no torch", wanting.call("run", "intent"))

@@ -92,9 +92,12 @@ def test_it_learns_and_can_be_recorded(files: EncoderFiles, tmp_path: Path) -> N
     assert bundle.load(trained.folder).kind == TRAINERS["token-tagger"]().name == "token-tagger"
     report = trained.report
     fingerprint.canonical(report)
-    assert report["train_val_gap"] == report["train_f1"] - report["validation_f1"]
-    assert report["validation_f1"] == pytest.approx(f1(trained.folder, VALIDATION))
-    assert report["train_f1"] == pytest.approx(f1(trained.folder, TRAIN))
+    assert (
+        report["train_val_gap"]
+        == report["train_token_micro_f1"] - report["validation_token_micro_f1"]
+    )
+    assert report["validation_token_micro_f1"] == pytest.approx(f1(trained.folder, VALIDATION))
+    assert report["train_token_micro_f1"] == pytest.approx(f1(trained.folder, TRAIN))
     assert report["best_epoch"] == 1 + int(np.argmax(report["epochs"]))
     shares = [share for share, _ in shown]
     assert shares == sorted(shares)
@@ -130,7 +133,14 @@ def test_the_refit_learns_from_validation(files: EncoderFiles, tmp_path: Path) -
         )
         for again in (False, True)
     )
-    told = ("validation_f1", "train_f1", "beta", "bias", "epochs", "best_epoch")
+    told = (
+        "validation_token_micro_f1",
+        "train_token_micro_f1",
+        "beta",
+        "bias",
+        "epochs",
+        "best_epoch",
+    )
     assert [plain.report[name] for name in told] == [refit.report[name] for name in told]
     before, after = (
         tagger_of(trained).scores(new[0].text.split())[2] for trained in (plain, refit)
@@ -175,7 +185,7 @@ def test_nothing_to_find_on_validation(files: EncoderFiles, tmp_path: Path) -> N
     nothing = [Example(row.text, " ".join("O" for _ in row.text.split())) for row in VALIDATION]
     config = {**CONFIG, "epochs": 1}
     trained = fit(files, tmp_path / "out", validation=nothing, config=config)
-    assert (trained.report["validation_f1"], trained.report["bias"]) == (0.0, 0.0)
+    assert (trained.report["validation_token_micro_f1"], trained.report["bias"]) == (0.0, 0.0)
 
 
 def test_torch_is_asked_for(

@@ -120,9 +120,9 @@ def fit(
     rng = np.random.default_rng(recipe.seed)
     swap = Swap(train, labels, recipe.swap)
     done = 0
-    teaching = _Targets(len(labels), teach)
+    targeted = _Targets(len(labels), teach)
     for epoch in range(1, recipe.epochs + 1):
-        items = _items(features, [swap(sentence, rng) for sentence in draw(rng)], teaching)
+        items = _items(features, [swap(sentence, rng) for sentence in draw(rng)], targeted)
         losses = []
         for batch in _batches([len(window.ids) for window, _ in items], recipe.batch, rng):
             windows = [_hide(items[number][0], features, recipe.hide, rng) for number in batch]
@@ -256,12 +256,12 @@ class _Targets:
 
 
 def _items(
-    features: WordFeatures, sentences: Sequence[Sentence], teaching: _Targets
+    features: WordFeatures, sentences: Sequence[Sentence], targeted: _Targets
 ) -> list[tuple[Window, Floats]]:
     """The windows of sentences, each with what is to be learnt of its words."""
     items = []
     for sentence in sentences:
-        targets, start = teaching(sentence), 0
+        targets, start = targeted(sentence), 0
         for window in features.windows(sentence.words):
             end = start + len(window.shapes)
             items.append((window, targets[start:end]))

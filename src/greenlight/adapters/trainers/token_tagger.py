@@ -233,8 +233,8 @@ class Making:
         report = {
             "train_texts": len(train),
             "validation_texts": len(validation),
-            "train_f1": train_f1,
-            "validation_f1": chosen.f1,
+            "train_token_micro_f1": train_f1,
+            "validation_token_micro_f1": chosen.f1,
             "train_val_gap": train_f1 - chosen.f1,
             "beta": chosen.beta,
             "bias": chosen.bias,
