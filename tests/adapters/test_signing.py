@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import string
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from greenlight.core.errors import BadInput
 
 SECRET = new_secret(lambda count: bytes(range(count)))
 PUBLIC = public_key(SECRET)
+DIGITS = string.ascii_letters + string.digits + "+/"
 
 
 def test_the_first_example_of_the_rfc() -> None:
@@ -52,6 +54,18 @@ def test_a_signature_holds_for_its_key_only() -> None:
     """G1: a person is proved by their own key."""
     other = public_key(new_secret(lambda count: b"x" * count))
     assert not verify(other, b"data", sign(SECRET, b"data"))
+
+
+def test_a_key_has_one_spelling() -> None:
+    """G1: base64 leaves two bits of a key's last digit unused, so that four texts are its bytes."""
+    signature = sign(SECRET, b"data")
+    last = PUBLIC[-2]
+    others = [f"{PUBLIC[:-2]}{digit}=" for digit in DIGITS if digit != last]
+    same = [
+        other for other in others if base64.b64decode(other[8:]) == base64.b64decode(PUBLIC[8:])
+    ]
+    assert len(same) == 3
+    assert not any(verify(other, b"data", signature) for other in others)
 
 
 @given(st.text(), st.text())

@@ -173,6 +173,35 @@ def test_models_for_scope_are_trained_as_the_version_was(asked: Callable[..., Re
     assert asked(lineage={}).again == "no run of the pipeline trained this version"
 
 
+def test_what_was_taken_over_is_trained_and_told_as_its_maker_was(tmp_path: Path) -> None:
+    """D9, G3: the plan that made the bundle, where a run took it over from another plan."""
+    project = Project(tmp_path)
+    text = project.file.read_text(encoding="utf-8").replace("min = 0.9 ", "min = 0.6 ")
+    project.file.write_text(text, encoding="utf-8")
+    project.ok("run", "intent")
+    backend = 'backend = "tfidf-linear"'
+    changed = text.replace(backend, 'backend = "char-ngram"\noptions = { C = 0.2 }\nseed = 7')
+    project.file.write_text(changed + "[tasks.intent.capture]\nshare = 0.004\n", encoding="utf-8")
+    with wiring.open_app(config.load(project.file, {})) as app:
+        wiring.turn(
+            app,
+            "intent",
+            initiator="cat",
+            progress=lambda *_: None,
+            runtime={"kind": "in_process", "threads": 1},
+            fresh_from="register",
+        )
+        version = find_version(app.store, "intent@2")
+        assert version.lineage["run"] == "intent#2"
+        again = scoping.again(app, version)
+    assert isinstance(again, Again)
+    assert (again.trainer.name, again.config, again.seed) == ("tfidf-linear", {}, 2025)
+    paths = project.json("card", "intent@2", "--no-page")
+    text = Path(paths["markdown"]).read_text(encoding="utf-8")
+    assert "| backend | tfidf-linear, seed 2025 |" in text
+    assert "of 0.4% of requests" in text
+
+
 @pytest.mark.needs("data")
 def test_what_lies_outside_comes_from_clinc150(asked: Callable[..., Request]) -> None:
     """D9: 1,000 questions in no intent, and 450 about money; of BANKING77 alone."""

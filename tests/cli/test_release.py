@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ CHANGES = {
     "a deliverable": ("ACCEPTANCE.md", '"README.md", ', ""),
     "the protocol": ("src/eval/rules.py", "0.5", "0.4"),
 }
+EVALUATION = "artifacts/eval/eval.json"
 UNSIGNED = {"sign-off of ACCEPTANCE.md": "unsigned"}
 
 
@@ -75,8 +77,6 @@ def test_a_change_takes_new_signatures_of_both(signed: Checkout, change: str) ->
     """G6: a bar or a rule that was moved, until both have signed the new digest."""
     assert signed.check()["ok"]
     signed.edit(*CHANGES[change])
-    if change == "the protocol":
-        signed.measure()
     found = signed.check()
     assert not found["ok"] and found["state"] == "draft, unsigned"
     assert signed.open_rows()["digest of targets and protocol"] == "changed"
@@ -84,11 +84,12 @@ def test_a_change_takes_new_signatures_of_both(signed: Checkout, change: str) ->
     assert "targets or protocol have changed" in signed.refused("ana", "-m", "why")
     signed.release("renew")
     assert "Status: **draft, unsigned**" in signed.read("ACCEPTANCE.md")
-    assert signed.open_rows() == UNSIGNED
+    anew = {"protocol of the evaluation": "changed"} if change == "the protocol" else {}
+    assert signed.open_rows() == {**UNSIGNED, **anew}
     signed.sign("ben")
-    assert signed.open_rows() == UNSIGNED
+    assert signed.open_rows() == {**UNSIGNED, **anew}
     signed.sign("ana")
-    assert signed.check()["ok"]
+    assert signed.open_rows() == anew
 
 
 def test_a_digest_written_by_hand_brings_no_signature_back(signed: Checkout) -> None:
@@ -176,6 +177,12 @@ def test_who_may_not_sign(
     assert says in checkout.refused(name, *words)
 
 
+def test_a_log_that_is_not_in_order_is_told_before_anything_is_written(checkout: Checkout) -> None:
+    checkout.release("renew")
+    checkout.edit("governance/sign_off_log.md", "| date |", "| when |")
+    assert "no table with the head" in checkout.refused("ana", "-m", "why")
+
+
 def test_a_reason_is_kept_as_it_was_said(checkout: Checkout) -> None:
     """A cell holds no cell of its own, and what is signed is what was said."""
     checkout.release("renew")
@@ -230,7 +237,9 @@ def test_a_missed_target(signed: Checkout) -> None:
     """G6: an overfit model is a warning and no more (T7)."""
     signed.measure(0.89)
     assert signed.open_rows() == {"accuracy": "missed"}
-    gap = {"intent": {"test": {"accuracy": {"value": 0.95}}, "train_val_gap": {"value": 0.2}}}
+    gap: dict[str, Any] = {
+        "intent": {"test": {"accuracy": {"value": 0.95}}, "train_val_gap": {"value": 0.2}}
+    }
     signed.measure(**gap)
     found = signed.check()
     assert found["ok"] and "warned" in {row["verdict"] for row in found["rows"]}
@@ -261,6 +270,24 @@ def test_by_which_rules_and_at_which_commit_it_was_measured(signed: Checkout) ->
     assert row["verdict"] == "absent" and row["found"].endswith(", with changes")
     signed.measure(environment={"code": "sha256:0"})
     assert signed.open_rows() == {"commit evaluated": "absent"}
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [("src/greenlight/model.py", "x = 1", "x = 2"), ("src/eval/rules.py", "0.5", "0.4")],
+)
+def test_other_rules_than_at_the_commit_evaluated(
+    checkout: Checkout, name: str, old: str, new: str
+) -> None:
+    """E2, G6: what of the protocol the document does not name, or names as it is here alone."""
+    checkout.edit("ACCEPTANCE.md", '["src/eval/*.py"]', '["src/eval/*.py", "src/greenlight/*.py"]')
+    checkout.edit(name, old, new)
+    environment: dict[str, Any] = json.loads(checkout.read(EVALUATION))["environment"]
+    checkout.measure(environment=environment)
+    checkout.everything_signed()
+    [row] = [row for row in checkout.check()["rows"] if not row["ok"]]
+    assert (row["what"], row["verdict"]) == ("protocol of the evaluation", "changed")
+    assert row["found"] == f"other rules: {name}"
 
 
 def test_sources_that_changed_since_are_told(signed: Checkout) -> None:

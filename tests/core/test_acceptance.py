@@ -45,6 +45,8 @@ def of(value: object, **beside: object) -> dict[str, Any]:
         ({"goals": (0.94,)}, of(0.89), "missed"),
         ({"interval": True}, of(0.95, low=0.94, high=0.96), "met"),
         ({"interval": True}, of(0.95, low=0.94), "absent"),
+        ({"interval": True}, of(0.95, low=None, high=None), "absent"),
+        ({"metric": "a.b"}, of(0.95), "absent"),
         ({"direction": "at_most"}, of(0.9), "met"),
         ({"direction": "at_most"}, of(0.91), "missed"),
         ({"direction": "below"}, of(0.8999), "met"),
@@ -81,6 +83,28 @@ def test_the_worst_of_several_counts() -> None:
     assert judge(several, {"drills": []}).verdict == "absent"
 
 
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({"ok": None}, "drills.*.ok is not there for each"),
+        ({}, "drills.*.ok is not there for each"),
+        ({"ok": "yes"}, "drills.*.ok is not there for each"),
+        ({"reason": "it did not end"}, "it did not end"),
+    ],
+)
+def test_what_must_hold_of_each_is_said_of_each(other: dict[str, Any], says: str) -> None:
+    """G6: a drill that came to nothing is none that has passed."""
+    every = target(metric="drills.*.ok", direction="is", required=True)
+    row = judge(every, {"drills": [{"ok": True}, other]})
+    assert (row.verdict, row.found) == ("absent", says)
+
+
+def test_a_number_that_could_not_be_computed_is_not_passed_over() -> None:
+    several = target(metric="drills.*.took", direction="at_most", required=120.0)
+    row = judge(several, {"drills": [{"took": 1.0}, {"reason": "it did not end"}]})
+    assert (row.verdict, row.found) == ("absent", "it did not end")
+
+
 def test_why_a_number_is_not_there_is_told() -> None:
     reason = "not measured: no load test has written this part"
     assert judge(target(), {"a": {"reason": reason}}).found == reason
@@ -97,6 +121,7 @@ def test_why_a_number_is_not_there_is_told() -> None:
         ('direction = "at_least"', 'direction = "up"', "direction"),
         ('direction = "at_least"', 'direction = "is"', "true or false"),
         ("required = 0.9", "required = true", "is no number"),
+        ("required = 0.9", "required = nan", "has no place"),
         ("required = 0.9", "required = 0.9\ngoals = [0.8]", "does not even reach"),
         ('metric = "intent.test.accuracy.value"\n', "", "without a metric"),
         ('id = "gap"', 'id = "accuracy"', "two targets are called accuracy"),

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from eval import slices
 from greenlight.core import markdown, model_card
 from greenlight.core.gates import GateResult
 from greenlight.core.model_card import Facts
@@ -338,7 +339,12 @@ def test_entities_are_told_by_type() -> None:
     other = everything()
     subject = {"version": "sha256:n", "bundle": "sha256:nb", "dataset": {"name": "wnut2017"}}
     other["ner"] = {**TAGGED, "subject": subject}
-    found = block(card(other), "Entities")
+    assert "| words tagged as part of an entity |" in text
+    text = card(other)
+    assert "| token F1, test, of another version | 0.5100 | 0.4800 to 0.5400 |" in text
+    assert "| words tagged as part of an entity, of another version |" in text
+    assert "| accuracy, test |" in text
+    found = block(text, "Entities")
     assert "- Of another version: `sha256:n`\n- Its bundle: `sha256:nb`" in found
     assert "Its data set: wnut2017" in found
 
@@ -371,6 +377,20 @@ def test_slices_stand_in_for_groups() -> None:
     assert not re.search(r"\d\.\d", line)
     assert line.count("cannot tell: 7 rows, fewer than 50") == 2
     assert block(card(full()), "Fairness notes").endswith("Not measured.\n\n")
+
+
+def test_texts_without_an_entity_are_not_called_worse() -> None:
+    """G3: F1 is 0 where nothing is to be found, by one false alarm; that is no slice's weakness."""
+    texts = ["meet Ana in town"] * 240
+    gold = ["O B-person O O", "O O O O"] * 120
+    for false_alarm in ("O O O B-person", "O O O O"):
+        said = [*gold[:-1], false_alarm]
+        cut = slices.evaluate_tags(texts, gold, said, train={"B-person": 9}, known={"meet"})
+        found = block(card({"ner": {"test": TAGGED["test"], "slices": cut}}), "Fairness notes")
+        assert "Behind the rest by more than chance explains: none\n" in found
+        few = next(line for line in found.splitlines() if "Too few rows to tell" in line)
+        assert "entities: none" not in few and "entities: rare (0)" in few
+        assert "| 120 | says nothing: there is no entity to find |" in found
 
 
 def test_who_is_turned_away_is_told() -> None:
@@ -425,4 +445,10 @@ def test_other_data_sets_and_what_is_kept_are_told() -> None:
         full(), others=(other,), kept=[("Texts that a gateway keeps", "of 10% of requests")]
     )
     assert "- Rows: test 1,287" in block(text, "Data: wnut2017")
+    elsewhere = {"digest": "sha256:w", "name": "wnut17", "licence": "CC BY 4.0", "source": "x.y"}
+    subject = {"version": "sha256:n", "bundle": "sha256:nb", "dataset": elsewhere}
+    document = {**full(), "ner": {**TAGGED, "subject": subject}}
+    assert "Data: wnut17" not in card(document, others=(other,))
+    told = "- Data set: wnut17\n- Source: x.y\n- Licence: CC BY 4.0\n- Citation: none\n"
+    assert block(card(document), "Data: wnut17").startswith(told)
     assert block(text, "Retention").startswith("- Texts that a gateway keeps: of 10% of requests\n")

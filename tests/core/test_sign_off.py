@@ -91,6 +91,7 @@ def test_a_policy_is_signed_without_its_status_and_its_records() -> None:
     after = sign_off.with_word(sign_off.with_status(POLICY, standing()), "policy", signed())
     assert sign_off.policy_digest(after) == digest
     assert sign_off.policy_digest(POLICY.replace("Nothing", "Little")) != digest
+    assert sign_off.policy_digest(after + "\n## In a hurry\n\nNobody signs.\n") != digest
     with pytest.raises(BadInput, match="people sign there"):
         sign_off.policy_digest(PAGE)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from greenlight.core import tagging
 from greenlight.core.errors import BadInput
-from greenlight.core.tagging import Entity, Span, check, entities, spans
+from greenlight.core.tagging import Span, check, spans
 
 TAGS = ("O", "B-a", "I-a", "B-b", "I-b")
 sentences = st.lists(st.sampled_from(TAGS), min_size=1, max_size=12)
@@ -37,17 +37,6 @@ def test_every_word_with_a_tag_is_in_one_entity(tags: list[str]) -> None:
     assert all(tags[place][2:] == span.type for span in spans(tags) for place in range(*span[:2]))
 
 
-def test_entities_are_told_by_characters_without_the_punctuation_around_them() -> None:
-    text = "off  to (New York), with @ana and :)"
-    found = entities(text, "O O B-place I-place O B-person O B-face")
-    assert found == [
-        Entity(9, 17, "place", "New York"),
-        Entity(25, 29, "person", "@ana"),
-        Entity(34, 36, "face", ":)"),
-    ]
-    assert all(text[one.start : one.end] == one.text for one in found)
-
-
 @pytest.mark.parametrize(
     ("text", "label", "says"),
     [
@@ -60,8 +49,6 @@ def test_entities_are_told_by_characters_without_the_punctuation_around_them() -
 def test_a_label_that_does_not_tag_its_text(text: str, label: str, says: str) -> None:
     with pytest.raises(BadInput, match=says):
         check(text, label)
-    with pytest.raises(BadInput, match=says):
-        entities(text, label)
 
 
 @given(st.lists(sentences, min_size=1, max_size=5))

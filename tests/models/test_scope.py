@@ -173,3 +173,24 @@ def test_too_few_texts_tell_nothing() -> None:
     world = World()
     with pytest.raises(BadInput, match="5 texts are too few"):
         remember(world.train[:5], world.targets[:5], most=9, seed=0)
+
+
+def test_of_two_labels_the_surest_text_is_in_scope() -> None:
+    """One says no as far as the other says yes, so that what claims a text says nothing."""
+    world = World()
+    known = world.known[world.targets < 2]
+
+    def seen(vectors: Any) -> Texts:
+        decisions = 4.0 * (vectors @ (world.centres[0] - world.centres[1]))
+        both = np.stack([decisions, -decisions], axis=1).astype(np.float32)
+        return Texts(vectors=vectors, decisions=both, terms=np.full(len(vectors), 3))
+
+    learnt = remember(
+        world.train[world.targets < 2], world.targets[world.targets < 2], most=40, seed=0
+    )
+    centre, spread, threshold = calibrate(learnt, BETA, seen(known), flagged=0.05)
+    scope = Scope(learnt=learnt, beta=BETA, centre=centre, spread=spread, threshold=threshold)
+    surest = seen(world.centres[:2].astype(np.float32))
+    assert (scope.scores(surest) < threshold).all()
+    assert (scope.scores(seen(world.far)) > threshold).mean() > 0.9
+    assert np.abs(scope.scores(seen(known))).max() < 100, "a signal that never varies says nothing"

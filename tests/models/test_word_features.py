@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -98,3 +100,15 @@ def test_both_ends_of_a_long_word_are_looked_at() -> None:
     assert numbers[0].tolist() == [2, 3] + [0] * 12
     assert numbers[1].tolist() == [2] * 12 + [27] * 2
     assert numbers[2].tolist() == [1, 1] + [0] * 12
+
+
+def test_what_is_remembered_of_long_words_is_short() -> None:
+    """Shapes are kept for the next request, and words come from users."""
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            assert shape(f"{number}{'x' * 1_000_000}") == "dx"
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1_000_000

@@ -105,6 +105,20 @@ def test_what_is_not_known_is_no_number(new_story: Any, document: dict[str, Any]
     assert isinstance(story.store.get(Version, "sha256:1"), Version)
 
 
+def test_what_was_taken_over_has_the_backend_that_made_it(new_story: Any) -> None:
+    """S7: the run's own plan may name another, where it took over what an earlier one trained."""
+    story = new_story()
+    version = story.version("intent@1", Quality(good=0.9), backend="encoder-head")
+    lineage = {**version.lineage, "backend": "tfidf-linear"}
+    story.store.commit(
+        append=[
+            msgspec.structs.replace(version, digest="sha256:1", label="intent@2", lineage=lineage)
+        ]
+    )
+    found = summarise(story.store, TASK).versions
+    assert [one.backend for one in found] == ["encoder-head", "tfidf-linear"]
+
+
 def test_task_that_nobody_has_met(new_story: Any) -> None:
     summary = summarise(new_story().store, TASK)
     assert (summary.versions, summary.rollouts, summary.dataset) == ([], [], None)

@@ -9,6 +9,7 @@ import pytest
 
 from greenlight.ports import Prediction
 from greenlight.serving.routing import Plan
+from greenlight.serving.wire import MOST_WORDS
 from tests.serving.harness import V1, V2, Echo, World, asynchronous, serving
 
 TEXT = "Meet Ana  in Porto, please"
@@ -73,6 +74,16 @@ async def test_tags_that_are_not_those_of_the_words_are_no_answer(
         assert (status, answer["output"]["entities"]) == (200, [])
     [kept] = made.inferences().values()
     assert kept.fallback_from is not None
+
+
+@asynchronous
+async def test_more_words_than_a_tagger_can_be_asked_for_are_refused(tmp_path: Path) -> None:
+    """S8: half a million would keep the processor for minutes."""
+    async with serving(world(tmp_path, "O").gateway(plan=lambda _: Plan(tags=True))) as client:
+        long = {"input": "word " * (MOST_WORDS + 1)}
+        status, answer, _ = await client.post("/v1/tasks/intent/predict", long)
+    assert status == 422
+    assert "text 1: 2,001 words; at most 2,000" in answer["error"]["message"]
 
 
 @asynchronous

@@ -34,8 +34,10 @@ def test_the_document(bench: Bench) -> None:
     assert document["dataset"] == {
         "digest": bench.dataset.digest,
         "name": "demo",
+        **{name: bench.dataset.manifest[name] for name in ("source", "licence", "citation")},
         "splits": bench.dataset.manifest["files"],
     }
+    assert document["dataset"]["licence"] == "CC0-1.0"
     assert document["protocol"] == {
         "module": "eval.intent_eval",
         "digest": intent_eval.protocol_digest(),

@@ -49,11 +49,16 @@ def sign(secret: str, data: bytes) -> str:
 
 
 def verify(public: str, data: bytes, signature: str) -> bool:
-    """Whether the owner of the public key signed exactly `data`; False for anything malformed."""
+    """Whether the owner of the public key signed exactly `data`; False for anything malformed.
+
+    That includes a key that is spelt in another way, so that one key is never taken for two.
+    """
     if not public.startswith(PUBLIC_PREFIX):
         return False
     try:
         raw = base64.b64decode(public.removeprefix(PUBLIC_PREFIX), validate=True)
+        if PUBLIC_PREFIX + base64.b64encode(raw).decode() != public:
+            return False
         signed = base64.b64decode(signature, validate=True)
         Ed25519PublicKey.from_public_bytes(raw).verify(signed, data)
     except (ValueError, InvalidSignature):

@@ -173,6 +173,10 @@ def parse(text: str) -> Acceptance:
     if lacking:
         raise BadInput(f"{FILE}: no section {'; '.join(lacking)}; write it, with ## in front")
     raw = {name: block(text, name) for name in ("targets", "deliverables")}
+    try:
+        fingerprint.canonical(raw)
+    except ValueError as error:
+        raise BadInput(f"{FILE}: {error}") from error
     targets = _converted(raw["targets"], _Targets, "targets")
     needed = _converted(raw["deliverables"], _Deliverables, "deliverables")
     ids = [target.id for target in targets.target]
@@ -296,33 +300,36 @@ def _values(target: Target, document: Mapping[str, Any]) -> tuple[list[bool | fl
     """The numbers that a path leads to, or why there are none."""
     places = list(_walk(document, target.metric.split(".")))
     values = [value for value in places if isinstance(value, bool | int | float)]
-    if not values:
-        reasons = [place["reason"] for place in places if isinstance(place, Mapping)]
-        return [], str(reasons[0]) if reasons else f"no {target.metric}"
+    others = [place for place in places if not isinstance(place, bool | int | float)]
+    if target.direction != "is":  # what took no time has none; what must hold must hold of each
+        others = [place for place in others if place is not None]
+    if others or not values:
+        reasons = [one["reason"] for one in others if isinstance(one, Mapping) and "reason" in one]
+        lacks = f"{target.metric} is not there for each" if values else f"no {target.metric}"
+        return [], str(reasons[0]) if reasons else lacks
     if (target.direction == "is") != all(isinstance(value, bool) for value in values):
         return [], f"{target.metric} is {values[0]!r}"
     if target.interval:
         beside = target.metric.rpartition(".")[0].split(".")
         for found in _walk(document, beside):
-            if not (isinstance(found, Mapping) and {"low", "high"} <= found.keys()):
+            ends = (found.get("low"), found.get("high")) if isinstance(found, Mapping) else (None,)
+            if not all(isinstance(end, int | float) for end in ends):
                 return [], f"{target.metric} without its interval"
     return values, ""
 
 
 def _walk(value: Any, steps: Sequence[str]) -> Iterator[Any]:
-    """What a path leads to. Where a reason stands in its way, that; else nothing."""
+    """What a path leads to. Where a reason stands in its way, that; else None."""
     if not steps:
-        if value is not None:
-            yield value
-        return
-    if steps[0] == ANY:
+        yield value
+    elif steps[0] == ANY:
         inner = value.values() if isinstance(value, Mapping) else value
         for item in inner if isinstance(value, Mapping | list) else ():
             yield from _walk(item, steps[1:])
     elif isinstance(value, Mapping) and steps[0] in value:
         yield from _walk(value[steps[0]], steps[1:])
-    elif isinstance(value, Mapping) and "reason" in value:
-        yield value
+    else:
+        yield value if isinstance(value, Mapping) and "reason" in value else None
 
 
 def _worst(target: Target, values: Sequence[bool | float]) -> bool | float:

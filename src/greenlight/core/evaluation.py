@@ -100,7 +100,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     bundle: str
     dataset: dict[str, Any]
-    """`digest`, `name`, and the digest of each split under `splits`."""
+    """`digest`, `name`, its terms, and the digest of each split under `splits`."""
     protocol: dict[str, str]
     """`module` and `digest`."""
     code: str

@@ -58,7 +58,7 @@ PAPERS: Mapping[str, Paper] = {
 """Name → paper; the first one gates releases."""
 
 RECORDS = "## Approval records"
-"""The heading of the policy's last section, which the policy's digest leaves out."""
+"""The heading of the section of the policy in which people sign."""
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,15 +120,18 @@ def people(text: str) -> dict[str, Person]:
 
 
 def policy_digest(text: str) -> str:
-    """Names the policy: all that stands before its approval records, but for its status.
+    """Names the policy: all that stands in it, but for its status and the lines of its table.
 
     Raises:
-        BadInput: it has no section of approval records.
+        BadInput: it has no section of approval records, or not one table.
     """
-    said, heading, _ = text.partition(f"\n{RECORDS}\n")
-    if not heading:
-        raise BadInput(f"{PAPERS['policy'].file}: no section {RECORDS!r}; people sign there")
-    return fingerprint.digest_bytes(_STATUS.sub("", said).encode())
+    where = PAPERS["policy"].file
+    if f"\n{RECORDS}\n" not in text:
+        raise BadInput(f"{where}: no section {RECORDS!r}; people sign there")
+    rows, lines = _rows(text, where), text.splitlines()
+    first = lines.index(HEAD) + 2
+    del lines[first : first + len(rows)]
+    return fingerprint.digest_bytes(_STATUS.sub("", "\n".join(lines)).encode())
 
 
 def statement(paper: str, word: Word) -> bytes:

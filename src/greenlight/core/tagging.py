@@ -19,7 +19,6 @@ OUTSIDE = "O"
 """The tag of a word that is part of no entity."""
 
 _TAG = re.compile(r"O|[BI]-\S+")
-_EDGE = re.compile(r"^[^\w@#]+|\W+$")
 
 
 class Span(NamedTuple):
@@ -28,15 +27,6 @@ class Span(NamedTuple):
     start: int
     end: int
     type: str
-
-
-class Entity(NamedTuple):
-    """An entity of a text: characters [start, end), its type, and what stands there."""
-
-    start: int
-    end: int
-    type: str
-    text: str
 
 
 def words(text: str) -> list[str]:
@@ -83,31 +73,6 @@ def spans(given: Sequence[str]) -> list[Span]:
         if kind:
             found.append(Span(start, place, kind))
         start, kind = place, tag[2:]
-    return found
-
-
-def entities(text: str, label: str) -> list[Entity]:
-    """The entities of a text, by characters, without the punctuation around them.
-
-    Words that are punctuation alone are kept as they are.
-
-    Args:
-        text: as it came, with any white space.
-        label: a tag for each of its words.
-
-    Raises:
-        BadInput: the label does not tag the text.
-    """
-    check(text, label)
-    places = [(match.start(), match.end()) for match in re.finditer(r"\S+", text)]
-    found = []
-    for span in spans(tags(label)):
-        begin, end = places[span.start][0], places[span.end - 1][1]
-        bare = _EDGE.sub("", text[begin:end])
-        if bare:
-            begin = text.index(bare, begin)
-            end = begin + len(bare)
-        found.append(Entity(begin, end, span.type, text[begin:end]))
     return found
 
 

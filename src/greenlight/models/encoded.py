@@ -14,11 +14,11 @@ from greenlight.models import bundle, encoder, encoder_graph, fitting
 from greenlight.models.embedding import TOKEN_LIMIT
 from greenlight.models.features import WORDS, Floats
 from greenlight.models.linear import LinearHead
-from greenlight.models.scope import Scope, Texts, calibrate, remember
+from greenlight.models.scope import AROUND, Scope, Texts, calibrate, remember
 from greenlight.ports import Example, Progress
 
 ENOUGH = 20
-"""Texts, in train and in validation, below which nothing is told of scope."""
+"""So many texts, in train or in validation, are too few to tell anything of scope."""
 
 
 class HeadSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,6 +156,8 @@ def _scope(
     if most == 0 or count <= ENOUGH or len(rows.validation) <= ENOUGH:
         return None
     targets = rows.targets
+    if np.minimum(np.bincount(targets[:count]), most).sum() <= AROUND:
+        return None
     known = remember(vectors[:count], targets[:count], most=most, seed=rows.seed)
     unseen = Texts(vectors=vectors[count:], decisions=fitted.held_out, terms=fitted.held_out_terms)
     centre, spread, threshold = calibrate(known, fitted.beta, unseen, flagged=settings.oos_flagged)
@@ -170,7 +172,7 @@ def _scope(
 
 def _told(scope: Scope | None, settings: HeadSettings) -> dict[str, Any]:
     if scope is None:
-        return {"reason": "not told: oos_texts is 0, or there are too few texts"}
+        return {"reason": "not told: oos_texts is 0 or too small, or there are too few texts"}
     return {
         "texts": len(scope.learnt.vectors),
         "threshold": scope.threshold,

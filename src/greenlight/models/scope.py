@@ -52,6 +52,8 @@ SHRINKAGE = 0.1
 """Of the covariance towards a ball, so that it has an inverse whatever the number of texts."""
 _BLOCK = 1024
 _TINY = 1e-9
+_NOTHING = 1e9
+"""The spread of a signal that is the same for all validation texts: it says nothing."""
 
 
 class Learnt(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,7 +158,8 @@ def calibrate(
     """
     found = signals(learnt, beta, texts)
     centre = found.mean(axis=0)
-    spread = np.maximum(found.std(axis=0), _TINY)
+    spread = found.std(axis=0)
+    spread = np.where(spread > _TINY, spread, _NOTHING)
     scores = combine((found - centre) / spread)
     return centre, spread, float(np.quantile(scores, 1 - flagged, method="higher"))
 
@@ -202,7 +205,7 @@ def _signals(learnt: Learnt, beta: float, texts: Texts) -> Doubles:
         "label": _label(learnt, likeness, decisions.argmax(axis=1)),
         "density": learnt.density[nearest].mean(axis=1) - around,
         "background": (aside**2).sum(axis=1),
-        "claims": np.maximum(decisions + 1, 0).sum(axis=1),
+        "claims": _claims(decisions),
         "terms": -texts.terms,
     }
     return np.stack([found[name] for name in WEIGHTS], axis=1).astype(np.float64)
@@ -216,6 +219,17 @@ def _product(vectors: Floats, matrix: Floats) -> Floats:
     # threads of BLAS, and on a busy machine it would spin for milliseconds until they have come.
     found: Floats = np.einsum("i,ij->j", vectors[0], matrix)[None]
     return found
+
+
+def _claims(decisions: Doubles) -> Doubles:
+    """How far labels are from saying no.
+
+    One of two labels says no as far as the other says yes, so that two never claim the same text.
+    """
+    if decisions.shape[1] == 2:
+        return np.zeros(len(decisions))
+    claims: Doubles = np.maximum(decisions + 1, 0).sum(axis=1)
+    return claims
 
 
 def _log_sum(values: Doubles) -> Doubles:

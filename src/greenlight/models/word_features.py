@@ -154,12 +154,15 @@ def plain(word: str) -> str:
     return word
 
 
-@lru_cache(maxsize=4096)
 def shape(word: str) -> str:
     """Letters by case and digits by kind, runs as one: "iPhone7" is "xXxd"."""
+    return _shape(word[: HEAD * TAIL])
+
+
+@lru_cache(maxsize=4096)
+def _shape(word: str) -> str:
     kinds = "".join(
-        "X" if c.isupper() else "x" if c.islower() else "d" if c.isdigit() else c
-        for c in word[: HEAD * TAIL]
+        "X" if c.isupper() else "x" if c.islower() else "d" if c.isdigit() else c for c in word
     )
     return _REPEATED.sub(r"\1", kinds)[:SHAPE_LENGTH]
 

@@ -106,13 +106,13 @@ def slices(cut: Mapping[str, Any], part: str, whole: Mapping[str, Any]) -> Figur
         axes.grid(True, axis="x")
         axes.grid(False, axis="y")
         axes.spines["left"].set_visible(False)
-        lows = [numbers(entry, part)[0].get("low", 1.0) for _, entry in rows]
+        lows = [numbers(*row, part)[0].get("low", 1.0) for row in rows]
         floor = min([*lows, whole.get("low", 1.0)])
         axes.set_xlim(max(0.0, floor - 0.03), 1.0)
         if "value" in whole:
             axes.axvline(whole["value"], color=INK, lw=1.0, ls=(0, (5, 3)))
-        for row, (_, entry) in enumerate(rows):
-            _slice(axes, row, *numbers(entry, part))
+        for row, told in enumerate(rows):
+            _slice(axes, row, *numbers(*told, part))
         for row in range(1, len(rows)):
             if rows[row][0] != rows[row - 1][0]:
                 axes.axhline(row - 0.5, color="#cbd5e1", lw=0.8)

@@ -126,12 +126,14 @@ def _live(rollouts: Sequence[History]) -> dict[str, Tally]:
 def _version(store: Records, version: Version, live: Tally) -> VersionSummary:
     run_id = str(version.lineage.get("run", UNKNOWN))
     run = store.get(Run, run_id)
+    # A run may have taken over what another plan trained; the lineage names what made it.
+    made = {} if run is None else {**run.plan, **version.lineage}
     evaluations = list(everything(store, Evaluation, {"version": version.digest}))
     newest = max(evaluations, key=lambda item: (item.at, item.digest), default=None)
     return VersionSummary(
         label=version.label,
         digest=version.digest,
-        backend=UNKNOWN if run is None else str(run.plan["backend"]),
+        backend=str(made.get("backend", UNKNOWN)),
         run=run_id,
         bundle=version.bundle,
         dataset=str(version.lineage.get("dataset", UNKNOWN)),

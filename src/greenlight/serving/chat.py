@@ -43,7 +43,7 @@ from greenlight.serving.predict import predictions
 from greenlight.serving.recorder import Asked, Recorder, Said
 from greenlight.serving.routing import Route, RoutingTable, Served
 from greenlight.serving.shadow import Copy, Heard, Shadows
-from greenlight.serving.wire import check_text, decode
+from greenlight.serving.wire import check_text, check_words, decode
 
 UNRECORDED = "unrecorded"
 """The id of an answer that is not on record."""
@@ -261,6 +261,8 @@ def _text(route: Route, request: Request) -> str:
         return text
     words = chat.last_words(messages)
     check_text("messages", words)
+    if route.plan.tags:
+        check_words("messages", words)
     return words
 
 

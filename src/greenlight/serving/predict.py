@@ -12,6 +12,7 @@ import msgspec
 
 from greenlight.core import ids, tagging
 from greenlight.core.assignment import bucket
+from greenlight.core.entities import entities
 from greenlight.core.errors import BadInput, ModelFailed
 from greenlight.ports import Prediction
 from greenlight.serving.arrivals import Arrivals
@@ -36,6 +37,7 @@ from greenlight.serving.wire import (
     PredictRequest,
     PredictResult,
     PredictResults,
+    check_words,
     decode,
     texts,
 )
@@ -82,6 +84,9 @@ class Predictor:
         _check_kind(route)
         request = decode(_DECODER, body)
         inputs = texts(request, self._max_batch)
+        if route.plan.tags:
+            for number, text in enumerate(inputs):
+                check_words(f"text {number + 1}", text)
         with self._arrivals.arrive() as at, route.held():
             made = [ids.fresh(at, self._random) for _ in inputs]
             unit, source = unit_of(headers, request.unit, "unit", made[0])
@@ -165,5 +170,5 @@ def _said(
 def _output(route: Route, text: str, said: Prediction) -> Output:
     if not route.plan.tags:
         return Output(said.label, said.score, said.oos, said.oos_score)
-    found = [EntityFound(*entity) for entity in tagging.entities(text, said.label)]
+    found = [EntityFound(*entity) for entity in entities(text, said.label)]
     return Output(said.label, said.score, said.oos, said.oos_score, found)

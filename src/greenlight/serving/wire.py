@@ -7,11 +7,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from greenlight.core import tagging
 from greenlight.core.errors import BadInput
 from greenlight.serving.http import NotUsable
 
 MAX_UNIT = 256
 """Characters of a unit's name."""
+
+MOST_WORDS = 2_000
+"""Of a text that is tagged: several windows of the longest that an encoder reads at once."""
 
 _FIELD = re.compile(r" - at `\$\.?(.*)`$")
 _UNKNOWN = re.compile(r"unknown field `(.*?)`")
@@ -150,6 +154,20 @@ def check_text(name: str, text: str) -> None:
         raise NotUsable(f"{name}: the text is empty", name)
     if "\x00" in text:
         raise NotUsable(f"{name}: a NUL character, which no store keeps; remove it", name)
+
+
+def check_words(name: str, text: str) -> None:
+    """Refuse what would keep a tagger busy for minutes: a body may hold half a million words.
+
+    Raises:
+        NotUsable: too many words.
+    """
+    words = len(tagging.words(text))
+    if words > MOST_WORDS:
+        raise NotUsable(
+            f"{name}: {words:,} words; at most {MOST_WORDS:,} are tagged at once, so send it in "
+            "parts"
+        )
 
 
 def check_unit(name: str, unit: str) -> None:

@@ -20,6 +20,7 @@ PACKAGE = "src/greenlight"
 """The sources whose digest an evaluation names."""
 
 MEASURE = "make eval"
+_COMMIT = "[0-9a-f]{40}"
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +86,7 @@ def _targets(
     rows.append(row)
     documents[""] = evaluated, "no sealed evaluation" if row.verdict == "absent" else row.found
     if evaluated is not None:
-        rows += [_rules(protocol, evaluated), *_commits(root, evaluated)]
+        rows += [_rules(root, demanded, protocol, evaluated), *_commits(root, evaluated)]
     for target in demanded.targets:
         if target.file not in documents:
             documents[target.file] = _document(root / target.file)
@@ -122,14 +123,20 @@ def _sealed(
     return document, msgspec.structs.replace(row, found=f"results {results}")
 
 
-def _rules(protocol: Mapping[str, str], document: Mapping[str, Any]) -> Row:
-    """Was it measured by the rules that are here?"""
-    used = [one for one in _having(document, "module") if str(one["module"]).startswith("eval.")]
-    other = {
-        str(one["module"])
-        for one in used
-        if protocol.get(f"src/{str(one['module']).replace('.', '/')}.py") != one.get("digest")
-    }
+def _rules(
+    root: Path, demanded: Acceptance, protocol: Mapping[str, str], document: Mapping[str, Any]
+) -> Row:
+    """Was it measured by the rules that are here: those that it names, and all at its commit?"""
+    used = [
+        (f"src/{str(one['module']).replace('.', '/')}.py", one.get("digest"))
+        for one in _having(document, "module")
+        if str(one["module"]).startswith("eval.")
+    ]
+    other = {name for name, digest in used if protocol.get(name) != digest}
+    for one in _having(document, "code_commit"):
+        if re.fullmatch(_COMMIT, str(one["code_commit"])):
+            words = ("diff", "--name-only", str(one["code_commit"]), "--", *demanded.protocol)
+            other |= set(release.git(root, *words).splitlines())
     same = bool(used) and not other
     found = f"other rules: {', '.join(sorted(other))}" if used else "none named"
     return Row(
@@ -160,7 +167,7 @@ def _commits(root: Path, document: Mapping[str, Any]) -> Iterator[Row]:
         yield row
     for commit, code in sorted(named):
         short = commit[:12]
-        if not re.fullmatch("[0-9a-f]{40}", commit):
+        if not re.fullmatch(_COMMIT, commit):
             yield msgspec.structs.replace(row, found=commit)
         elif release.git(root, "merge-base", commit, "HEAD") != commit:
             yield msgspec.structs.replace(row, found=f"{short}, not in this history")

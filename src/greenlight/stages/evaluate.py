@@ -30,6 +30,10 @@ MEASURED = (*JUDGED, "live", "sanity")
 """The parts that are measured here; a task has one of those that judge."""
 
 
+TERMS = ("source", "licence", "citation")
+"""What a document repeats of its dataset, for those who have no record of it."""
+
+
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """A version to be judged, and everything that its parts depend on."""
 
@@ -205,6 +209,7 @@ class _Bench:
             dataset={
                 "digest": case.dataset,
                 "name": dataset.name,
+                **{name: self._manifest[name] for name in TERMS if name in self._manifest},
                 "splits": self._manifest["files"],
             },
             protocol={"module": self.kind.module.__name__, "digest": digest(self.kind)},

@@ -180,8 +180,10 @@ def sign(
     word = msgspec.structs.replace(draft, signature=signature)
     standing = desk.standing(paper, [*words, word])
     added = sign_off.with_word(desk.text(paper.file), paper.file, word)
+    logged = _logged(desk, paper, word)
     _write(desk.root / paper.file, sign_off.with_status(added, standing))
-    _log(desk, paper, word)
+    if logged is not None:
+        _write(desk.root / LOG, logged)
     return Signed(file=paper.file, word=word, standing=standing)
 
 
@@ -208,9 +210,10 @@ def renew(desk: Desk) -> str:
     return digest
 
 
-def _log(desk: Desk, paper: Paper, word: Word) -> None:
+def _logged(desk: Desk, paper: Paper, word: Word) -> str | None:
+    """The log with one more line; None where there is no log."""
     if not (desk.root / LOG).is_file():
-        return
+        return None
     lines = desk.text(LOG).splitlines()
     if LOG_HEAD not in lines:
         raise BadInput(f"{LOG}: no table with the head {LOG_HEAD}; write it")
@@ -220,7 +223,7 @@ def _log(desk: Desk, paper: Paper, word: Word) -> None:
     notes = f"{sign_off.plain(word.why)} ({fingerprint.short(word.digest)})"
     cells = (word.date, word.person, word.role, f"signed {paper.file}", notes)
     lines.insert(place + 1, "| " + " | ".join(cells) + " |")
-    _write(desk.root / LOG, "\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
 def _write(path: Path, text: str) -> None:

@@ -109,6 +109,7 @@ def add_scope(
         BadInput: no part judges the version yet.
         Refused: the evaluation is sealed already, of another version, or of other code.
         NotFound: dataset or bundle is missing.
+        MissingData: what its backend trains with is not here.
         Tampered: files that are not as sealed.
         ModelFailed: a model somewhere else did not answer.
     """

@@ -142,7 +142,8 @@ def _kept(app: App, task: str) -> list[tuple[str, str]]:
     capture = app.settings.task(task).capture
     left = f", never {' and '.join(capture.mask)}" if capture.mask else ""
     scrubbed = ", without the personal data that is found" if capture.pii else ""
-    return [("Texts that a gateway keeps", f"of {capture.share:.0%} of requests{left}{scrubbed}")]
+    share = f"{100 * capture.share:g}%"
+    return [("Texts that a gateway keeps", f"of {share} of requests{left}{scrubbed}")]
 
 
 def _seen_from(folder: Path, path: Path) -> str:

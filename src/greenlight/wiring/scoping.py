@@ -9,7 +9,7 @@ import msgspec
 
 from greenlight.core.errors import BadInput, MissingData
 from greenlight.core.evaluation import Part
-from greenlight.core.records import Run, Version
+from greenlight.core.records import Run, StageResult, Version
 from greenlight.ports import Progress
 from greenlight.stages.loop import Plan
 from greenlight.stages.scope import DRAWS, Again, Far, Request, add_scope
@@ -39,7 +39,7 @@ def measure_scope(
         version=version,
         origin=banking77.ADDRESS,
         far=_far,
-        again=_again(app, version),
+        again=again(app, version),
         draws=draws,
         environment=environment(),
     )
@@ -52,6 +52,23 @@ def measure_scope(
         workdir=work,
         progress=progress,
     )
+
+
+def again(app: App, version: Version) -> Again | str:
+    """How a version was trained, or why it cannot be done again.
+
+    By the plan of the run that made its bundle: another one may have taken that over.
+    """
+    made = app.store.get(StageResult, str(version.lineage.get("run")), "train")
+    run = None if made is None else app.store.get(Run, made.reused or made.run)
+    if run is None:
+        return "no run of the pipeline trained this version"
+    plan = msgspec.convert(run.plan, Plan)
+    try:
+        trainer = trainer_of(plan.backend)
+    except (BadInput, MissingData) as error:
+        return str(error)
+    return Again(trainer=trainer, load_model=load_bundle, config=plan.options, seed=plan.seed)
 
 
 def _far(progress: Progress) -> Far:
@@ -68,16 +85,3 @@ def _far(progress: Progress) -> Far:
         "clinc": found.oos["test"],
         "banking_like": found.of("test", clinc150.BANKING_LIKE),
     }
-
-
-def _again(app: App, version: Version) -> Again | str:
-    """How a version was trained, or why it cannot be done again."""
-    run = app.store.get(Run, str(version.lineage.get("run")))
-    if run is None:
-        return "no run of the pipeline trained this version"
-    plan = msgspec.convert(run.plan, Plan)
-    try:
-        trainer = trainer_of(plan.backend)
-    except (BadInput, MissingData) as error:
-        return str(error)
-    return Again(trainer=trainer, load_model=load_bundle, config=plan.options, seed=plan.seed)

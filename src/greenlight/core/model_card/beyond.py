@@ -8,7 +8,16 @@ from itertools import islice
 from typing import Any
 
 from greenlight.core.model_card.measured import SHOWN
-from greenlight.core.model_card.parts import Code, Section, Table, cells, confused, number, sentence
+from greenlight.core.model_card.parts import (
+    Code,
+    Section,
+    Table,
+    cells,
+    confused,
+    number,
+    sentence,
+    whose,
+)
 from greenlight.core.stats.drift import THRESHOLDS
 from greenlight.core.tagging import OUTSIDE
 
@@ -174,7 +183,8 @@ def _scope_rows(document: Document) -> list[tuple[str, str]]:
 
 
 def _tag_rows(document: Document) -> list[tuple[str, str]]:
-    test = document.get("ner", {}).get("test", {})
+    part = document.get("ner", {})
+    test = part.get("test", {})
     given: Counter[str] = Counter()
     for found in test.get("confusion", []):
         given.update(dict(zip(test["labels"], found, strict=True)))
@@ -185,6 +195,6 @@ def _tag_rows(document: Document) -> list[tuple[str, str]]:
     types = ", ".join(f"{kind} {1000 * n / words:.1f}" for kind, n in sorted(begun.items()))
     named = words - given[OUTSIDE]
     return [
-        ("words tagged as part of an entity", f"{named / words:.2%}"),
-        ("entities per thousand words", types),
+        (f"words tagged as part of an entity{whose(part)}", f"{named / words:.2%}"),
+        (f"entities per thousand words{whose(part)}", types),
     ]

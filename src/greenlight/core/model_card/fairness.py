@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ _WHAT = {
     "ner": ("token_micro_f1", "token_micro_f1_difference", "token F1"),
 }
 """Part → where a slice's number stands, where its difference from the rest, and what it is."""
+
+_NOTHING_TO_FIND = {"reason": "says nothing: there is no entity to find"}
 
 _ALONE = (
     "The data name no groups of users, so that of groups nothing is known. These slices stand in: "
@@ -39,9 +42,17 @@ def entries(slices: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
             yield str(cut["family"]), entry
 
 
-def numbers(entry: Mapping[str, Any], part: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """A slice's number, and its difference from the rest; either may be a reason."""
+def numbers(
+    family: str, entry: Mapping[str, Any], part: str
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """A slice's number, and its difference from the rest; either may be a reason.
+
+    Where there is nothing to find F1 is 0 or cannot be computed, whatever the model does, so that
+    it is no number of the slice of texts without an entity.
+    """
     value, difference, _ = _WHAT[part]
+    if part == "ner" and (family, entry["slice"]) == ("entities", "none"):
+        return _NOTHING_TO_FIND, _NOTHING_TO_FIND
     return entry[value], entry[difference]
 
 
@@ -51,7 +62,7 @@ def measure(part: str) -> str:
 
 
 def _section(slices: Mapping[str, Any], part: str, *, first: bool) -> Section:
-    found = [(family, entry, *numbers(entry, part)) for family, entry in entries(slices)]
+    found = [(family, entry, *numbers(family, entry, part)) for family, entry in entries(slices)]
     compared = [it for it in found if "value" in it[3]]
     scope = any("value" in entry.get("false_alarms", {}) for _, entry, *_ in found)
     text = (
@@ -66,7 +77,7 @@ def _section(slices: Mapping[str, Any], part: str, *, first: bool) -> Section:
             _listed(compared, lambda it: it["high"] < 0),
         ),
         ("Ahead of it", _listed(compared, lambda it: it["low"] > 0)),
-        ("Too few rows to tell", _few(found)),
+        ("Too few rows to tell", _few(found, slices["least"])),
     ]
     head = ["slice", "rows", measure(part), "95 % interval", "less the rest", "95 % interval"]
     rows = [_row(*it) for it in found]
@@ -110,10 +121,14 @@ def _listed(found: Sequence[tuple[str, Entry, Entry, Entry]], test: Callable[[En
     return ", ".join(names) or "none"
 
 
-def _few(found: Sequence[tuple[str, Entry, Entry, Entry]]) -> str:
+def _few(found: Sequence[tuple[str, Entry, Entry, Entry]], least: int) -> str:
+    """The slices that have too few rows for a difference, or whose rest has."""
+    rows: Counter[str] = Counter()
+    for family, entry, *_ in found:
+        rows[family] += entry["n"]
     names = [
         f"{family}: {entry['slice']} ({entry['n']:,})"
         for family, entry, _, difference in found
-        if "value" not in difference
+        if "value" not in difference and min(entry["n"], rows[family] - entry["n"]) < least
     ]
     return ", ".join(names) or "none"

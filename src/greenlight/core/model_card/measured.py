@@ -15,6 +15,7 @@ from greenlight.core.model_card.parts import (
     counts,
     number,
     sentence,
+    whose,
 )
 
 SHOWN = 5
@@ -56,7 +57,7 @@ def _labels(document: Document) -> dict[str, Any]:
 def _tags(document: Document) -> dict[str, Any]:
     ner = document["ner"]
     test = ner.get("test", {})
-    return {
+    found = {
         "token F1, test": test.get("token_micro_f1"),
         "entity F1, test": test.get("entity_micro_f1"),
         "sentences with every tag right, test": test.get("exact"),
@@ -64,6 +65,7 @@ def _tags(document: Document) -> dict[str, Any]:
         "token F1, train": ner.get("train", {}).get("token_micro_f1"),
         "train-validation gap of token F1": ner.get("train_val_gap"),
     }
+    return {f"{name}{whose(ner)}": block for name, block in found.items()}
 
 
 _LIVE = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from greenlight.core.evaluation import JUDGED
 from greenlight.core.gates import GateResult
 from greenlight.core.model_card.parts import (
     NOT_MEASURED,
@@ -40,16 +41,30 @@ def data(facts: Facts) -> list[Section]:
         return [Section(title="Data", text="No data set is on record.", items=terms)]
     found = [Section(title="Data", items=[*_told(facts.dataset), *terms])]
     found += [Section(title=f"Data: {it.name}", items=_told(it)) for it in facts.others]
-    return found
+    return found + [Section(title=f"Data: {it['name']}", items=_terms(it)) for it in _absent(facts)]
+
+
+def _absent(facts: Facts) -> list[Mapping[str, Any]]:
+    """Data sets of parts that judge another version, where that was made elsewhere."""
+    there = {it.digest for it in facts.others}
+    subjects = (facts.document.get(part, {}).get("subject") for part in JUDGED)
+    named = [subject["dataset"] for subject in subjects if subject is not None]
+    return [it for it in named if it.get("digest") not in there]
+
+
+def _terms(dataset: Mapping[str, Any]) -> list[tuple[str, Cell]]:
+    return [
+        ("Data set", str(dataset["name"])),
+        ("Source", str(dataset.get("source", "unknown"))),
+        ("Licence", str(dataset.get("licence", "unknown"))),
+        ("Citation", str(dataset.get("citation", "none"))),
+    ]
 
 
 def _told(dataset: Dataset) -> list[tuple[str, Cell]]:
     manifest = dataset.manifest
     return [
-        ("Data set", dataset.name),
-        ("Source", str(manifest.get("source", "unknown"))),
-        ("Licence", str(manifest.get("licence", "unknown"))),
-        ("Citation", str(manifest.get("citation", "none"))),
+        *_terms({**manifest, "name": dataset.name}),
         ("Rows", counts(manifest.get("counts"))),
         ("Left out", counts(manifest.get("exclusions"))),
         ("Seed of the splits", str(manifest.get("seed", "unknown"))),
@@ -99,10 +114,12 @@ def lineage(facts: Facts) -> Section:
         given = {name: str(value) for name, value in version.lineage.items()}
         rows += [("run", "none: no run of the pipeline made it"), *given.items()]
     else:
+        # A run may have taken over what another plan trained; the lineage names what made it.
+        made = {**run.plan, **version.lineage}
         rows += [
             ("run", Code(run.id)),
             ("begun by", f"{run.initiator} ({run.trigger})"),
-            ("backend", f"{run.plan['backend']}, seed {run.plan['seed']}"),
+            ("backend", f"{made['backend']}, seed {made['seed']}"),
         ]
     if dataset is not None:
         traced = "not known" if facts.traced is None else f"{facts.traced:,}"

@@ -103,6 +103,11 @@ def cells(block: Mapping[str, Any], *, signed: bool = False) -> tuple[str, str]:
     return f"{value:{form}}", interval
 
 
+def whose(part: Mapping[str, Any]) -> str:
+    """What stands behind the name of a number where a part judges another version."""
+    return ", of another version" if "subject" in part else ""
+
+
 def number(value: float | None) -> str:
     """A number, if there is one."""
     return NOT_MEASURED if value is None else f"{value:.4f}"

@@ -1,0 +1,60 @@
+"""`make eval` (scripts/evaluation.py) goes on after a kill, and seals nothing of an earlier day."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from scripts import evaluation
+from scripts.evaluation import Project
+
+
+class Silent(Project):
+    """Takes every command as done; the version that it would put under load is live."""
+
+    def run(self, *words: str, quiet: bool = False, **environ: str) -> str:
+        answer = {"secret": "s", "key": "k", "tasks": {"banking": {"live": "banking@1"}}}
+        return json.dumps(answer) if quiet else ""
+
+
+@contextmanager
+def nobody(project: Project) -> Iterator[str]:
+    yield "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(evaluation, "WORK", tmp_path)
+    monkeypatch.setattr(evaluation, "Project", Silent)
+    monkeypatch.setattr(evaluation, "_serving", nobody)
+    return tmp_path
+
+
+@pytest.mark.parametrize("code", [2, -9])
+def test_a_load_test_that_was_killed_seals_no_older_one(
+    work: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """E2: an ended process, by error or by signal, leaves no summary to take for its own."""
+    project = evaluation._project("banking")
+    (work / "slo.json").write_text("{}", encoding="utf-8")
+
+    def ended(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, code)
+
+    monkeypatch.setattr(subprocess, "run", ended)
+    with pytest.raises(SystemExit, match="no load test could be made"):
+        evaluation._put_under_load(project, "banking@1", work, 1.0)
+    assert not (work / "slo.json").exists()
+
+
+def test_keys_that_a_kill_left_out_are_made(work: Path) -> None:
+    (work / "banking" / "keys").mkdir(parents=True)
+    (work / "banking" / "keys" / "ana").write_text("mine own", encoding="utf-8")
+    project = evaluation._project("banking")
+    text = (project.folder / "greenlight.toml").read_text(encoding="utf-8")
+    assert 'key = "own"' in text and 'key = "k"' in text
