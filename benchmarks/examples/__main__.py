@@ -45,7 +45,7 @@ def entities(folder: Path, asked: Sequence[Sentence] = SENTENCES) -> dict[str, A
     made = model.predict([sentence.text for sentence in asked])
     rows = []
     for sentence, one in zip(asked, made, strict=True):
-        found = tagging.entities(sentence.text, one.label)
+        found = entities(sentence.text, one.label)
         said = ", ".join(f"{entity.text} ({entity.type})" for entity in found)
         rows.append({**sentence._asdict(), "found": said, "score": one.score})
     return {"bundle": _named(folder), "rows": rows}
