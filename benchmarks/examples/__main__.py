@@ -20,7 +20,8 @@ from benchmarks.baseline.__main__ import CONFIG, silent
 from benchmarks.examples.texts import QUESTIONS, SENTENCES, Question, Sentence
 from benchmarks.harness import provenance, save
 from greenlight import artifacts, config, wiring
-from greenlight.core import fingerprint, tagging
+from greenlight.core import fingerprint
+from greenlight.core.entities import entities as entities_of
 from greenlight.models import bundle
 from greenlight.ports import Model
 
@@ -45,7 +46,7 @@ def entities(folder: Path, asked: Sequence[Sentence] = SENTENCES) -> dict[str, A
     made = model.predict([sentence.text for sentence in asked])
     rows = []
     for sentence, one in zip(asked, made, strict=True):
-        found = entities(sentence.text, one.label)
+        found = entities_of(sentence.text, one.label)
         said = ", ".join(f"{entity.text} ({entity.type})" for entity in found)
         rows.append({**sentence._asdict(), "found": said, "score": one.score})
     return {"bundle": _named(folder), "rows": rows}
