@@ -157,10 +157,13 @@ def test_the_level_is_held_beside_the_difference() -> None:
     assert [result.outcome for result in lacking] == ["fail", "pass"]
 
 
-def test_only_accuracy_is_compared() -> None:
+def test_what_is_compared_and_what_is_not() -> None:
     _, delta = check(document() | {"live": COMPARED}, {"ece": GateRule(min_delta=0.0)})
     assert (delta.metric, delta.outcome) == ("ece_delta", "fail")
-    assert delta.reason == "ece is not compared with the live version; only accuracy is"
+    assert delta.reason == (
+        "ece is not compared with the live version; these are: accuracy, exact_match, "
+        "token_micro_f1"
+    )
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def _check_gate(rule: GateRule, path: Path, reader: Reader) -> None:
     elif rule.min_delta is not None and metric not in COMPARED:
         reader.fault(
             (*path, "min_delta"),
-            f"{metric} is not compared with the live version's; only {', '.join(COMPARED)} is",
+            f"{metric} is not compared with the live version's; these are: {', '.join(COMPARED)}",
         )
 
 

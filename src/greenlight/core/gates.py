@@ -147,7 +147,7 @@ def _check_delta(
     """Hold the difference from the live version against its bar; see the table of this module."""
     metric, path = f"{name}_delta", COMPARED.get(name)
     if path is None:
-        reason = f"{name} is not compared with the live version; only {', '.join(COMPARED)} is"
+        reason = f"{name} is not compared with the live version; these are: {', '.join(COMPARED)}"
         return GateResult(metric=metric, outcome="fail", reason=reason)
     if _nothing_live(document):
         reason = "no version is live: there is nothing to compare with"

@@ -20,7 +20,7 @@ from greenlight.core.errors import BadInput, ModelFailed, NotFound
 from greenlight.core.evaluation import FOLDER, JUDGED, Part, Subject, decode, merge
 from greenlight.core.records import Dataset, Evaluation, StageResult, Version
 from greenlight.lookup import folder_of
-from greenlight.ports import Blobs, Example, Progress, Records
+from greenlight.ports import Blobs, Example, Prediction, Progress, Records
 from greenlight.recording import Step, finish
 from greenlight.remembering import Predicted, Predictor
 from greenlight.stages.judging import cut, digest, judging, training
@@ -284,12 +284,18 @@ class _Bench:
 
     def _judged(self, progress: Progress) -> dict[str, Any]:
         predictions = self._answered(progress).predictions
-        train = artifacts.iter_rows(self._folder, "train", Example)
         return {
             "test": self.kind.test(self._rows, predictions, self._manifest["labels"]),
-            "slices": cut(self.kind, self._rows, predictions, train),
+            "slices": self._cut(predictions),
             **training(self.kind, self._case.training),
         }
+
+    def _cut(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
+        """The slices; a dataset that is there to be asked alone, as a drill's, cannot be cut."""
+        if "train.jsonl" not in self._manifest["files"]:
+            return {"reason": "cannot cut: the dataset has no training rows"}
+        train = artifacts.iter_rows(self._folder, "train", Example)
+        return cut(self.kind, self._rows, predictions, train)
 
     def _live(self, progress: Progress) -> dict[str, Any]:
         """The difference from the live version on the same rows, or why there is none."""

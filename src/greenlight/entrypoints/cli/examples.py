@@ -54,6 +54,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "greenlight eval run intent@2",
         "greenlight eval run intent@2 --part intent --part live",
     ),
+    "eval oos": ("greenlight eval oos intent@2", "greenlight eval oos intent@2 --draws 0"),
     "eval load": ("greenlight eval load intent@2 slo.json",),
     "eval seal": ("greenlight eval seal intent@2", "greenlight eval seal intent@2 --fail-on-warn"),
     "compare": (
