@@ -194,7 +194,7 @@ def _put_under_load(project: Project, version: str, out: Path, minutes: float) -
     summary.unlink(missing_ok=True)  # nothing of an earlier test may be sealed
     with _serving(project) as url:
         command = [sys.executable, "-m", "tests.load.run", "--url", url, "--task", "banking"]
-        command += ["--minutes", f"{minutes:g}", "--out", str(summary)]
+        command += ["--minutes", f"{minutes:g}", "--out", os.path.relpath(summary, ROOT)]
         environ = {**os.environ, "GREENLIGHT_API_KEY": json.loads(made)["secret"]}
         if subprocess.run(command, check=False, cwd=ROOT, env=environ).returncode not in (0, 1):
             raise SystemExit("no load test could be made; seal without one: --no-load")

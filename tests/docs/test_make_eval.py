@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,3 +59,25 @@ def test_keys_that_a_kill_left_out_are_made(work: Path) -> None:
     project = evaluation._project("banking")
     text = (project.folder / "greenlight.toml").read_text(encoding="utf-8")
     assert 'key = "own"' in text and 'key = "k"' in text
+
+
+def test_what_is_sealed_names_no_place_of_the_machine() -> None:
+    """E2: whoever reads it learns of the measurement, not of somebody's disk."""
+    text = (evaluation.SEALED / "eval.json").read_text(encoding="utf-8")
+    assert not re.findall(r"[ \"=]/[a-z][^ \"]*", text)
+
+
+def test_metrics_that_moved_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Within .3 points an evaluation is the same; beyond, or where a number is gone, it is not."""
+    sealed = json.loads((evaluation.SEALED / "eval.json").read_text(encoding="utf-8"))
+    assert evaluation.compare(sealed, sealed) == 0
+    assert "byte for byte the same" in capsys.readouterr().out
+    moved = json.loads(json.dumps(sealed))
+    moved["intent"]["test"]["accuracy"]["value"] -= 0.0031
+    moved["results_digest"] = "sha256:other"
+    assert evaluation.compare(sealed, moved) == 1
+    said = capsys.readouterr().out
+    assert said.count("APART") == 1 and "not byte for byte" in said
+    del moved["oos"]
+    assert evaluation.compare(sealed, moved) == 1
+    assert capsys.readouterr().out.count("none  MORE") == 3
