@@ -81,3 +81,19 @@ def test_metrics_that_moved_are_told(capsys: pytest.CaptureFixture[str]) -> None
     del moved["oos"]
     assert evaluation.compare(sealed, moved) == 1
     assert capsys.readouterr().out.count("none  MORE") == 3
+
+
+def test_another_commit_and_another_hour_change_no_byte_of_what_was_measured(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """E2: and a single row of a confusion matrix does."""
+    sealed = json.loads((evaluation.SEALED / "eval.json").read_text(encoding="utf-8"))
+    later = json.loads(json.dumps(sealed))
+    later["ner"]["subject"]["code"] = "sha256:later"
+    later |= {"environment": {"code": "sha256:later"}, "wall_clock_s": 1.0, "load": {}}
+    later |= {"results_digest": "sha256:other", "document_digest": "sha256:other"}
+    assert evaluation.compare(sealed, later) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("byte for byte the same")
+    later["ner"]["subject"]["bundle"] = "sha256:other"
+    assert evaluation.compare(sealed, later) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("not byte for byte")
