@@ -3,6 +3,7 @@
 PYTHON ?= python3
 DEMO_ARGS ?=
 EVAL_ARGS ?=
+EXAMPLE_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
@@ -17,17 +18,18 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo eval test test-slow check release-check status screenshots clean
+.PHONY: help setup demo eval example-judge example-posts test test-slow check release-check status screenshots clean
 
 help:
 	@echo "make setup    install Greenlight and the sentence encoder into $(VENV)"
 	@echo "make demo     the whole loop on BANKING77 (options in DEMO_ARGS)"
 	@echo "make eval     measure what examples/ describes anew, and hold it against artifacts/eval/eval.json (needs torch)"
+	@echo "make example-judge, example-posts   from feedback to a fine-tuned model, twice (options in EXAMPLE_ARGS)"
 	@echo "make test     every test (options in PYTEST_ARGS)"
 	@echo "make test-slow   the long forms of some tests"
 	@echo "make check    style, types and import rules"
 	@echo "make release-check   what stands between this checkout and a release (ACCEPTANCE.md)"
-	@echo "make bench-aa, bench-batching, bench-cache, bench-chaos, bench-collecting, bench-curation, bench-demo, bench-drills, bench-evidence, bench-gateway, bench-models, bench-oos, bench-purge, bench-rollback, bench-slo, bench-stores, bench-tagger   slow proofs and benchmarks"
+	@echo "make bench-aa, bench-batching, bench-cache, bench-chaos, bench-collecting, bench-curation, bench-demo, bench-drills, bench-evidence, bench-gateway, bench-models, bench-notes, bench-oos, bench-pipeline, bench-purge, bench-rollback, bench-slo, bench-stores, bench-tagger   slow proofs and benchmarks"
 	@echo "make mutation   change the code that decides, and see whether a test notices"
 	@echo "make status   run the tests and write docs/status.md"
 	@echo "make screenshots   draw the pages anew, with a browser (docs/images/page-*.png)"
@@ -41,6 +43,10 @@ demo: setup
 # Needs torch, for the tagger, and Locust, for the load test of what is sealed.
 eval: setup $(VENV)/.train $(VENV)/.load
 	@$(BIN)/python scripts/evaluation.py $(EVAL_ARGS)
+
+# The openai package is the client of these examples, and comes with the tools for tests.
+example-judge example-posts: example-%: setup $(VENV)/.dev
+	@$(BIN)/python -m examples.loop $* $(EXAMPLE_ARGS)
 
 test: setup $(VENV)/.dev
 	@mkdir -p build
@@ -123,8 +129,8 @@ $(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/.base
 	@touch $@
 
 # Slow proofs, run by hand; the results are committed under benchmarks/results/.
-.PHONY: bench-aa bench-batching bench-cache bench-chaos bench-collecting bench-curation bench-demo bench-drills bench-evidence bench-gateway bench-models bench-oos bench-purge bench-rollback bench-stores bench-tagger
-bench-aa bench-batching bench-cache bench-chaos bench-collecting bench-curation bench-drills bench-evidence bench-gateway bench-models bench-oos bench-purge bench-rollback bench-stores bench-tagger: bench-%: setup $(VENV)/.dev
+.PHONY: bench-aa bench-batching bench-cache bench-chaos bench-collecting bench-curation bench-demo bench-drills bench-evidence bench-gateway bench-models bench-notes bench-oos bench-pipeline bench-purge bench-rollback bench-stores bench-tagger
+bench-aa bench-batching bench-cache bench-chaos bench-collecting bench-curation bench-drills bench-evidence bench-gateway bench-models bench-notes bench-oos bench-pipeline bench-purge bench-rollback bench-stores bench-tagger: bench-%: setup $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.$* $(BENCH_ARGS)
 
 # Some 25 minutes on two cores; the results and docs/mutation.md are committed.

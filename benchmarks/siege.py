@@ -169,10 +169,10 @@ class Siege(Processes):
             if name in self._victims and not self._victims[name].working:
                 self._appoint(name, life)
 
-    def await_ready(self, name: str, url: str) -> None:
-        """See `Processes.await_ready`."""
+    def await_ready(self, name: str, url: str, key: str | None = None) -> None:
+        """See `Processes.await_ready`; nothing that is besieged asks for a key."""
         self._probes[name] = lambda _: _answers(url)
-        super().await_ready(name, url)
+        super().await_ready(name, url, key)
 
     def check(self) -> None:
         """See `Processes.check`."""

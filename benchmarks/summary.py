@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import forms
+from benchmarks import forms, notes
 from benchmarks.harness import RESULTS, ROOT
 from benchmarks.oos import page as oos
 from benchmarks.pages import Page, table
+from benchmarks.pipeline import page as pipeline
 from benchmarks.rollback import page as rollback
 from benchmarks.tagger import page as tagger
 from greenlight.core.load import ERROR_RATE, P95_MS, PACE
@@ -355,8 +356,10 @@ SECTIONS = (
     ("gateway", "What the gateway costs", _gateway),
     ("stores", "What the SQLite store costs", _stores),
     ("cache", "What the evaluation cache spares", _cache),
+    ("notes", "What a killed evaluation pays for twice", notes.summary),
     ("curation", "Rows through collect and curate", _curation),
     ("collecting", "Answers with feedback into a dataset", _collecting),
+    ("pipeline", "The pipeline beside naive baselines", pipeline.summary),
     ("purge", "Erasing answers", _purge),
     ("slow", "The long forms of tests", _slow),
     ("slo", "The service level, at 2 requests a second", _level),

@@ -112,20 +112,20 @@ class Shop:
     def open(self, quality: Quality) -> Version:
         """A first version, live, and a few seconds of its life."""
         version = self.approved(quality)
-        wiring.go_live(self.app, version, initiator="eve")
+        wiring.DeploymentManager(self.app).go_live(version, initiator="eve")
         self.live(4)
         return version
 
     def start(self, version: Version, *, aa: bool = False) -> Rollout:
         """Begin a rollout."""
         found = find_version(self.app.store, version.digest)
-        return wiring.start_rollout(self.app, found, initiator="eve", aa=aa)
+        return wiring.DeploymentManager(self.app).start(found, initiator="eve", aa=aa)
 
     def live(self, seconds: float) -> None:
         """Users come and go while the controller looks."""
         for _ in range(int(seconds * SECOND / LOOK)):
             self.users.tick(LOOK)
-            wiring.look(self.app, TASK, "controller")
+            wiring.DeploymentManager(self.app).look(TASK, "controller")
 
     def finish(self, rollout: Rollout, most: float = 600) -> Rollout:
         """Live until a rollout has ended."""

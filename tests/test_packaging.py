@@ -12,9 +12,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-UNASKED = {"locust", "torch"}
-"""Of the extras `load` and `train`, which CI does not install; what they bring in is looked at
-where it is."""
+UNASKED = {"locust", "peft", "torch", "transformers"}
+"""Of the extras `load`, `lora` and `train`, which CI does not install; what they bring in is looked
+at where it is."""
 PIN = re.compile(r"([a-z0-9-]+)==([0-9][a-z0-9.]*)")
 
 

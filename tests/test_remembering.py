@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import notes
 from benchmarks.cache import pattern
 from greenlight.adapters.caches.memory import MemoryCache
 from greenlight.core import fingerprint
+from greenlight.core.chat import Tokens
 from greenlight.ports import Prediction
-from greenlight.remembering import PARTS, code_digest, forget, remembered_predictions
+from greenlight.remembering import NOTED, PARTS, code_digest, forget, remembered_predictions
 
 KEY = {name: fingerprint.digest(name) for name in PARTS}
 SOME = [Prediction(label="card_swallowed", score=0.9), Prediction(label="refund", score=0.25)]
@@ -27,6 +29,10 @@ predictions = st.builds(
     label=st.text(),
     score=st.none() | st.floats(0, 1),
     oos=st.none() | st.booleans(),
+    oos_score=st.none() | st.floats(0, 10),
+    reason=st.none() | st.text(),
+    tokens=st.none() | st.builds(Tokens, st.none() | st.integers(0, 2**53), st.integers(0, 9)),
+    took=st.none() | st.floats(0, 1e6),
 )
 
 
@@ -148,3 +154,10 @@ def test_code_is_known_by_its_bytes_and_places(tmp_path: Path) -> None:
     changed = code_digest(tmp_path)
     source.rename(tmp_path / "inner" / "b.py")
     assert len({first, changed, code_digest(tmp_path)}) == 3
+
+
+def test_a_killed_evaluation_finds_what_it_paid_for() -> None:
+    """E5, T2: at a provider, under the documented pattern; without notes it pays for all again."""
+    noted, bare = notes.measured(12, 1000)
+    assert noted["twice_most"] <= NOTED
+    assert bare["hit_ratio"] == 0.0 and noted["hit_ratio"] > 0.85

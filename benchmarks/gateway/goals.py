@@ -35,34 +35,34 @@ def goals(rounds: Sequence[dict[str, Any]], found: dict[str, Any]) -> list[Goal]
         found: the medians by server.
     """
     return [
-        _goal("CPU per request, times the floor's", "×", 1.3, ratio(rounds, "greenlight", "floor")),
-        _goal(
+        goal("CPU per request, times the floor's", "×", 1.3, ratio(rounds, "greenlight", "floor")),
+        goal(
             "CPU per request of LiteLLM, times ours",
             "×",
             30.0,
             ratio(rounds, "litellm", "greenlight"),
             least=True,
         ),
-        _goal(
+        goal(
             "CPU per request of MLflow, times ours",
             "×",
             50.0,
             ratio(rounds, "mlflow", "greenlight"),
             least=True,
         ),
-        _goal(
+        goal(
             "overhead at 50 requests/s, p99",
             "ms",
             1.0,
             _of(found, "greenlight", "paced", "overhead", "p99"),
         ),
-        _goal(
+        goal(
             "classify in process at 120 requests/s on one core, p99",
             "ms",
             25.0,
             _of(found, "classify", "paced", "latency", "p99"),
         ),
-        _goal(
+        goal(
             "CPU per request of TensorZero, times ours",
             "×",
             1.0,
@@ -73,7 +73,7 @@ def goals(rounds: Sequence[dict[str, Any]], found: dict[str, Any]) -> list[Goal]
     ]
 
 
-def _goal(
+def goal(
     name: str,
     unit: str,
     bound: float,
@@ -82,6 +82,7 @@ def _goal(
     least: bool = False,
     information: bool = False,
 ) -> Goal:
+    """One goal, held against what was measured; see `Goal`."""
     met = None
     if value is not None:
         met = value >= bound if least else value <= bound

@@ -21,7 +21,7 @@ TITLES = {**NAMES, "greenlight": "**Greenlight**, recording", "classify": "`enco
 
 def block(found: Found) -> list[str]:
     """What stands between the markers."""
-    parts = [_head(found), "### Goals\n", _goals(found["goals"])]
+    parts = [_head(found), "### Goals\n", goals_table(found["goals"])]
     if measured(found, PROXIES):
         parts += [
             "### CPU per request\n",
@@ -67,7 +67,8 @@ def _head(found: Found) -> str:
     )
 
 
-def _goals(goals: Sequence[Found]) -> str:
+def goals_table(goals: Sequence[Found]) -> str:
+    """The goals, each with what was measured."""
     met = {True: "yes", False: "**no**", None: "could not be measured"}
     rows = [
         (

@@ -53,7 +53,7 @@ def can_be_drawn(name: str, found: Found) -> bool:
 
 def _detection(found: Found) -> Figure:
     faults = list(found["faults"].values())
-    figure, axes = _rows([fault["title"] for fault in faults], 0.62)
+    figure, axes = rows([fault["title"] for fault in faults], 0.62)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.12g}")
     longest = 1.0
@@ -63,7 +63,7 @@ def _detection(found: Found) -> Figure:
             values = seen["all"]
             axes.plot(values, [place] * len(values), "o", color=_EVIDENCE, ms=5, alpha=0.5, mew=0)
             axes.plot([seen["median"]], [place], "o", color=_EVIDENCE, ms=9)
-            _above(axes, seen["median"], place, f"{short(seen['median'])} s", _EVIDENCE)
+            above(axes, seen["median"], place, f"{short(seen['median'])} s", _EVIDENCE)
             longest = max(longest, *values)
         if alarm is not None:
             longest = max(longest, _alarm(axes, place, alarm))
@@ -87,22 +87,22 @@ def _alarm(axes: Axes, place: int, alarm: Found) -> float:
     if alarm["decided"]:
         at = float(alarm["detection_s"])
         axes.plot([at], [place], "D", color=_ALARM, ms=7)
-        _above(axes, at, place, f"{short(at)} s", _ALARM)
+        above(axes, at, place, f"{short(at)} s", _ALARM)
         return at
     at = (alarm["decided_at"] - alarm["first_exposure_at"]) / 1e6
     axes.plot([at], [place], ">", color=_ALARM, mfc=style.PAPER, ms=8)
-    _above(axes, at, place, f"nothing in {short(round(at))} s", _ALARM)
+    above(axes, at, place, f"nothing in {short(round(at))} s", _ALARM)
     return float(at)
 
 
 def _propagation(found: Found) -> Figure:
     spans = _obeyed(found)
-    figure, axes = _rows([_KINDS[kind] for kind in spans], 0.5)
+    figure, axes = rows([_KINDS[kind] for kind in spans], 0.5)
     most = OBEYED_MS
     for place, values in enumerate(spans.values()):
         colour = _EVIDENCE if max(values) <= OBEYED_MS else _ALARM
         axes.plot(values, [place] * len(values), "|", color=colour, ms=11, alpha=0.6, mew=1.4)
-        _above(axes, max(values), place, f"{max(values):,.0f} ms at the most", colour)
+        above(axes, max(values), place, f"{max(values):,.0f} ms at the most", colour)
         most = max(most, *values)
     axes.axvline(OBEYED_MS, color=style.INK, lw=1.0, ls=(0, (5, 3)), zorder=1)
     axes.annotate(
@@ -125,7 +125,7 @@ def _obeyed(found: Found) -> dict[str, list[float]]:
     return {kind: values for kind, values in spans.items() if values}
 
 
-def _rows(names: Sequence[str], each: float) -> tuple[Figure, Axes]:
+def rows(names: Sequence[str], each: float) -> tuple[Figure, Axes]:
     """A row per name, the first one on top; inches are kept around them."""
     bottom, top, left = 0.55, 0.75, 2.5
     height = bottom + each * len(names) + top
@@ -144,7 +144,8 @@ def _rows(names: Sequence[str], each: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _above(axes: Axes, at: float, place: int, text: str, colour: str) -> None:
+def above(axes: Axes, at: float, place: int, text: str, colour: str) -> None:
+    """Words over a point of a row."""
     axes.annotate(
         text, (at, place), xytext=(0, 8), textcoords="offset points", fontsize=8.5, ha="center",
         color=colour,

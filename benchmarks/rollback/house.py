@@ -187,7 +187,9 @@ class House:
 
     def order(self, task: str, action: Action, why: str) -> Decision:
         """A person's order to the running rollout of a task."""
-        return wiring.steer(self.app, task, action, secret=self.secret("ben"), why=why)
+        return wiring.DeploymentManager(self.app).steer(
+            task, action, secret=self.secret("ben"), why=why
+        )
 
     def secret(self, person: str) -> str:
         """The key of somebody in [people]."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+import greenlight
 from greenlight import recording
 from greenlight.core.records import RECORDS, Record, Rollout
 from greenlight.ports import Records
@@ -26,6 +27,10 @@ TEXT = """\
 # Classes
 
 <!-- Written by `python -m scripts.diagrams`, from the classes themselves. -->
+
+## What `import greenlight` gives
+
+{public}
 
 ## Records
 
@@ -66,6 +71,7 @@ def page(records: Records) -> str:
     within = {part for port in ports() for part in parts_of(port)}
     parts = [*public_classes(recording), *public_classes(loop), *public_classes(pipeline)]
     return TEXT.format(
+        public=_listed([getattr(greenlight, name) for name in sorted(greenlight.__all__)]),
         records_made=block(_records(made, found)),
         records_met=block(_records(met, found)),
         ports="\n\n".join(_port(port) for port in ports() if port not in within),

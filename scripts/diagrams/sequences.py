@@ -13,11 +13,12 @@ ORDER = (
     *PEOPLE,
     *("Gateways", "Controller", "Gateway", "Heartbeat", "Pipeline", "Process A", "Process B"),
     *("Stage", "Source", "Trainer", "Model", "intent@1", "intent@2", "Spool", "Folders", "Store"),
+    "Provider",
 )
 """From left to right."""
 
 ARROWS = {"call": "->>", "read": "->>", "answer": "-->>"}
-VERBS = {"Folders": "open", "Store": "read"}
+VERBS = {"Folders": "open", "Provider": "look at", "Store": "read"}
 
 TEXT = """\
 # Who calls whom
@@ -53,6 +54,22 @@ Process B is refused while A's lease may still be good, and then goes on at the 
 no record. What A had finished is not called again; what it had half made is thrown away.
 
 {killed}
+
+## A model fine-tuned at a provider
+
+The trainer of backend `openai` with the official SDK, and what went over HTTP between it and a
+provider, here `greenlight finetune-server`. It looks before it acts: at the jobs, for one that
+carries the digest of all that goes into this one, and at the files, for one that is named by its
+content.
+
+{fine-tuned}
+
+## Killed while the job runs
+
+Process A ends as by SIGKILL. Process B remembers nothing of it and need not: it finds the job by
+its digest, uploads nothing, creates nothing, and follows it to its end. One job, one bill.
+
+{taken-up}
 
 ## People sign, and traffic begins
 

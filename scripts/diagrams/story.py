@@ -38,7 +38,7 @@ from greenlight.stages import approve, keys, loop, notify, roll_out, staging, st
 from greenlight.stages.loop import Plan, Turn
 from greenlight.testing import FakeClock
 from greenlight.testing.world import Quality, World, WorldSimulator
-from scripts.diagrams import killing, serving, tiny
+from scripts.diagrams import finetuning, killing, serving, tiny
 from scripts.diagrams.tracing import Message, Trace, acting
 from scripts.diagrams.works import Works
 
@@ -300,4 +300,5 @@ def tell() -> Story:
         teller.copy()
         teller.call_off(second)
         scenes["killed"] = killing.killed_and_resumed(root / "killed")
+        scenes.update(finetuning.scenes(root / "finetuning"))
         return teller.story

@@ -10,6 +10,7 @@ from greenlight import artifacts
 from greenlight.core.policy import GateRule
 from greenlight.datasets import PublicSource
 from greenlight.ports import Example, Prediction, Progress, Trained
+from greenlight.ports.source import NO_PROMPTS, Prompts
 from greenlight.stages.loop import Plan
 
 LABELS = ("no", "yes")
@@ -65,6 +66,7 @@ class FirstWord:
         seed: int,
         out: str,
         progress: Progress,
+        prompts: Prompts = NO_PROMPTS,
     ) -> Trained:
         """Write a bundle that holds nothing but its options."""
         self._meanwhile()

@@ -12,6 +12,7 @@ from greenlight.adapters.caches.memory import MemoryCache
 from greenlight.ports import Clock, Store
 from greenlight.remembering import Predictor
 from greenlight.stages import loop
+from greenlight.stages.evaluate import ModelEvaluator
 from greenlight.stages.loop import STAGES, Workshop
 from greenlight.stages.pipeline import FineTuningPipeline, InHand
 from scripts.diagrams import telling, tiny
@@ -81,9 +82,21 @@ class Works:
         with ExitStack() as stack:
             for name in STAGES:
                 told = Told(lambda *_, name=name, **__: f"stage {name}")
+                if name == "evaluate":
+                    stack.enter_context(replaced(loop, "ModelEvaluator", self._evaluator(told)))
+                    continue
                 seen = watched(self.trace, getattr(loop, name), "Stage", told)
                 stack.enter_context(replaced(loop, name, seen))
             yield
+
+    def _evaluator(self, told: Told) -> Callable[..., Any]:
+        """Makes the evaluator of a run, seen from outside."""
+
+        def made(*given: Any, **named: Any) -> Any:
+            evaluator = ModelEvaluator(*given, **named)
+            return Watched(self.trace, evaluator, "Stage", {"evaluate": told})
+
+        return made
 
     def _watch(self, target: object, participant: str, told: dict[str, Told]) -> Any:
         return Watched(self.trace, target, participant, told)

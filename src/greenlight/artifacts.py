@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -23,6 +23,10 @@ from greenlight.core.errors import BadInput, Tampered, Unwritable
 T = TypeVar("T", bound=msgspec.Struct)
 
 MANIFEST = "manifest.json"
+ROWS = ".jsonl"
+"""Of a dataset: a file of rows for each split."""
+PROMPTS = "prompts.json"
+"""Of a dataset: what the answers in its rows were asked with, by the name that the rows have."""
 
 _REMEDIES = {
     errno.ENOSPC: "free some space",
@@ -79,6 +83,11 @@ def unseal(folder: str | Path, expected: str | None = None) -> dict[str, Any]:
     return manifest
 
 
+def splits(manifest: Mapping[str, Any]) -> list[str]:
+    """The splits of a sealed dataset, by what its manifest says; not every file of it is one."""
+    return [name.removesuffix(ROWS) for name in manifest["files"] if name.endswith(ROWS)]
+
+
 def read_rows(folder: str | Path, split: str, kind: type[T]) -> list[T]:
     """The rows of a sealed dataset's split (`train`, …), in order.
 
@@ -94,7 +103,7 @@ def iter_rows(folder: str | Path, split: str, kind: type[T]) -> Iterator[T]:
     Raises:
         BadInput: as `read_rows`; the message names the line.
     """
-    path = Path(folder, f"{split}.jsonl")
+    path = Path(folder, split + ROWS)
     decoder = msgspec.json.Decoder(kind)
     done = 0
     try:
@@ -106,6 +115,32 @@ def iter_rows(folder: str | Path, split: str, kind: type[T]) -> Iterator[T]:
     except (OSError, ValueError, msgspec.DecodeError) as error:
         where = str(path) if isinstance(error, OSError) else f"{path}: line {done + 1}"
         raise BadInput(f"{where}: no readable row ({error}); make the dataset anew") from error
+
+
+def write_prompts(folder: str | Path, prompts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write what a dataset's rows were asked with; where they were not, there is no file.
+
+    Raises:
+        Unwritable: the folder takes no file.
+    """
+    if prompts:
+        with writing(folder):
+            Path(folder, PROMPTS).write_bytes(fingerprint.canonical(dict(prompts)) + b"\n")
+
+
+def read_prompts(folder: str | Path) -> dict[str, dict[str, Any]]:
+    """What the rows of a sealed dataset were asked with; none where it has no such file.
+
+    Raises:
+        BadInput: the file is not readable.
+    """
+    path = Path(folder, PROMPTS)
+    if not path.exists():
+        return {}
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, Any]])
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadInput(f"{path}: not readable ({error}); make the dataset anew") from error
 
 
 class RowFiles:
@@ -134,7 +169,7 @@ class RowFiles:
         """
         with writing(self._folder):
             if split not in self._files:
-                self._files[split] = (self._folder / f"{split}.jsonl").open("xb", buffering=0)
+                self._files[split] = (self._folder / (split + ROWS)).open("xb", buffering=0)
             rest = memoryview(lines)
             while rest:
                 rest = rest[self._files[split].write(rest) :]

@@ -1,31 +1,92 @@
-"""Predictions that need not be made again: remembered under all that they depend on."""
+"""Predictions that need not be made again: remembered under all that they depend on.
+
+A model in this process depends on its bundle, and what it says is remembered for good. One at a
+provider is named by its bundle and not contained in it: even the name of a fine-tuned model stands
+for the same weights only by the provider's word, and what serves them may change any day. Such
+answers are remembered for as long as the work lasts that they were asked for (`Notes`), so that
+work which was interrupted does not pay for them twice; the next work asks anew.
+"""
 
 from __future__ import annotations
 
+import functools
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, TypeVar
 
 import msgspec
 
 from greenlight import artifacts
 from greenlight.core import fingerprint
+from greenlight.core.chat import Tokens
 from greenlight.core.errors import NotFound
 from greenlight.core.records import Version
 from greenlight.ports import Blobs, Model, Prediction, Progress
 from greenlight.ports.cache import Cache
 
+T = TypeVar("T")
+
 PARTS = ("bundle", "rows", "code", "packages")
 """What predictions depend on: the model, the texts in their order, the code that runs the one on
 the other, and the versions of the packages under it. Each is named by a digest."""
 
-_FORM = "2"
+_FORM = "3"
 """Of the bytes below; it goes into the key, so that another form is another entry."""
 
 
 BATCH = 512
 """Texts that a model is given at once."""
+NOTED = 128
+"""Texts that a model somewhere else is given at once, where its answers are noted: so many at most
+are asked for twice after a kill."""
+
+
+class Remembers(Protocol):
+    """Where predictions are kept: a `ports.cache.Cache`, or `Notes`."""
+
+    def get(self, key: str) -> bytes | None:
+        """What was put there last; None if it is not there."""
+        ...
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keep it."""
+        ...
+
+
+class Notes:
+    """Answers of models somewhere else to one piece of work, in files of its folder.
+
+    Whoever owns the folder removes it when the work is done: nobody else may read what is there.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        """Look for nothing yet; the folder is made with the first note."""
+        self._folder = Path(folder)
+
+    def get(self, key: str) -> bytes | None:
+        """What was noted; None if nothing was."""
+        try:
+            return self._path(key).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def put(self, key: str, value: bytes) -> None:
+        """Note it, whole or not at all.
+
+        Raises:
+            Unwritable: the folder takes no file.
+        """
+        path = self._path(key)
+        with artifacts.writing(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            draft = path.with_suffix(".draft")
+            draft.write_bytes(value)
+            os.replace(draft, path)
+
+    def _path(self, key: str) -> Path:
+        return self._folder / fingerprint.digest(key).removeprefix("sha256:")
 
 
 class Predicted(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +94,7 @@ class Predicted(msgspec.Struct, frozen=True, kw_only=True):
 
     predictions: list[Prediction]
     seconds: float | None
-    """How long predicting took; None where they were remembered."""
+    """How long predicting took, without what was remembered; None where all was."""
 
 
 class Predictor:
@@ -58,7 +119,7 @@ class Predictor:
             code: digest of the code that runs bundles on texts.
             packages: digest of the versions of the packages under it.
             elsewhere: kinds of bundles whose model lies somewhere else. What it answers may change
-                at any time, so it is never remembered.
+                at any time, so it is remembered in `Notes` only.
         """
         self._bundles = bundles
         self._open = open_model
@@ -78,6 +139,15 @@ class Predictor:
         named = self._manifest(version).get("labels")
         return None if named is None else tuple(named)
 
+    def away(self, version: Version) -> bool:
+        """Whether a version's model lies somewhere else.
+
+        Raises:
+            NotFound: the bundle is not here.
+            Tampered: it is not as it was sealed.
+        """
+        return self._manifest(version).get("kind") in self._elsewhere
+
     def lasting(self, version: Version) -> bool:
         """Whether it will always answer as it does now: not if its model lies somewhere else, nor
         if its bundle is not here, so that it cannot be asked.
@@ -86,17 +156,24 @@ class Predictor:
             Tampered: the bundle is not as it was sealed.
         """
         try:
-            return self._manifest(version).get("kind") not in self._elsewhere
+            return not self.away(version)
         except NotFound:
             return False
 
-    def predict(self, version: Version, texts: Sequence[str], progress: Progress) -> Predicted:
+    def predict(
+        self,
+        version: Version,
+        texts: Sequence[str],
+        progress: Progress,
+        notes: Notes | None = None,
+    ) -> Predicted:
         """What a version answers, asked now or remembered.
 
         Args:
             version: is asked by its bundle.
             texts: any number of texts.
             progress: told the share of texts done.
+            notes: of the work that this is for; without it, a model somewhere else is asked.
 
         Raises:
             NotFound: the bundle is not here.
@@ -104,49 +181,59 @@ class Predictor:
             BadInput: it is none that can be asked here.
             ModelFailed: a model somewhere else did not answer.
         """
-        kind = self._manifest(version).get("kind")
+        away = self.away(version)
+        opened: list[Model] = []
         seconds: list[float] = []
 
-        def compute() -> list[Prediction]:
-            model = self._open(version)
+        def ask(part: Sequence[str], before: int) -> list[Prediction]:
+            model = opened[0] if opened else self._open(version)
+            opened[:] = [model]
             start = time.perf_counter()
-            found: list[Prediction] = []
-            for first in range(0, len(texts), BATCH):
-                found += model.predict(texts[first : first + BATCH])
-                progress(min(first + BATCH, len(texts)) / len(texts), "predicting")
+            made: list[Prediction] = []
+            for first in range(0, len(part), BATCH):
+                made += model.predict(part[first : first + BATCH])
+                progress((before + len(made)) / len(texts), "predicting")
             seconds.append(time.perf_counter() - start)
-            return found
+            return made
 
-        if kind in self._elsewhere:
-            return Predicted(predictions=compute(), seconds=seconds[0])
-        parts = {
-            **self._parts,
-            "bundle": version.bundle,
-            "runtime": fingerprint.digest(version.runtime),
-            "rows": fingerprint.digest(list(texts)),
-        }
-        found = remembered_predictions(self._cache, parts, compute)
+        if away and notes is None:
+            return Predicted(predictions=ask(texts, 0), seconds=sum(seconds))
+        memory: Remembers = notes if away and notes is not None else self._cache
+        size = NOTED if away else max(1, len(texts))
+        found: list[Prediction] = []
+        for first in range(0, len(texts), size):
+            part = texts[first : first + size]
+            key_parts = {
+                **self._parts,
+                "bundle": version.bundle,
+                "runtime": fingerprint.digest(version.runtime),
+                "rows": fingerprint.digest(list(part)),
+            }
+            found += remembered_predictions(memory, key_parts, functools.partial(ask, part, first))
         self.hits += not seconds
         self.misses += bool(seconds)
-        return Predicted(predictions=found, seconds=seconds[0] if seconds else None)
+        return Predicted(predictions=found, seconds=sum(seconds) if seconds else None)
 
     def _manifest(self, version: Version) -> dict[str, Any]:
         return artifacts.unseal(self._bundles.path(version.bundle), version.bundle)
 
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Predictions in columns: `places` are indices into `labels`, `oos` and `oos_scores` are empty
-    if none is set."""
+    """Predictions in columns: `places` are indices into `labels`, and what follows `scores` is
+    empty where no prediction has any."""
 
     labels: list[str]
     places: list[Annotated[int, msgspec.Meta(ge=0)]]
     scores: list[float | None]
     oos: list[bool | None]
     oos_scores: list[float | None]
+    reasons: list[str | None]
+    tokens: list[Tokens | None]
+    took: list[float | None]
 
 
 def remembered_predictions(
-    cache: Cache, key_parts: Mapping[str, str], compute: Callable[[], list[Prediction]]
+    cache: Remembers, key_parts: Mapping[str, str], compute: Callable[[], list[Prediction]]
 ) -> list[Prediction]:
     """What `compute` gave when it was last asked under the same key, else what it gives now.
 
@@ -202,27 +289,38 @@ def _space(bundle: str) -> str:
 def _pack(predictions: Sequence[Prediction]) -> bytes:
     labels = sorted({prediction.label for prediction in predictions})
     places = {label: place for place, label in enumerate(labels)}
-    oos = [prediction.oos for prediction in predictions]
-    away = [prediction.oos_score for prediction in predictions]
     kept = _Kept(
         labels=labels,
         places=[places[prediction.label] for prediction in predictions],
         scores=[prediction.score for prediction in predictions],
-        oos=oos if any(flag is not None for flag in oos) else [],
-        oos_scores=away if any(score is not None for score in away) else [],
+        oos=_column([prediction.oos for prediction in predictions]),
+        oos_scores=_column([prediction.oos_score for prediction in predictions]),
+        reasons=_column([prediction.reason for prediction in predictions]),
+        tokens=_column([prediction.tokens for prediction in predictions]),
+        took=_column([prediction.took for prediction in predictions]),
     )
     return msgspec.msgpack.encode(kept)
+
+
+def _column(values: list[T | None]) -> list[T | None]:
+    return values if any(value is not None for value in values) else []
 
 
 def _unpack(kept: bytes) -> list[Prediction] | None:
     """The predictions, or None if these bytes are none."""
     try:
         found = msgspec.msgpack.decode(kept, type=_Kept)
-        oos = found.oos or [None] * len(found.places)
-        away = found.oos_scores or [None] * len(found.places)
+        nothing = [None] * len(found.places)
+        columns = (
+            found.oos or nothing,
+            found.oos_scores or nothing,
+            found.reasons or nothing,
+            found.tokens or nothing,
+            found.took or nothing,
+        )
         return [
-            Prediction(found.labels[place], score, oos=flag, oos_score=far)
-            for place, score, flag, far in zip(found.places, found.scores, oos, away, strict=True)
+            Prediction(found.labels[place], score, *others)
+            for place, score, *others in zip(found.places, found.scores, *columns, strict=True)
         ]
     except (msgspec.DecodeError, IndexError, ValueError):
         return None

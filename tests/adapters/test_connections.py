@@ -9,7 +9,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from greenlight.adapters.runtimes import connections
-from greenlight.adapters.runtimes.connections import BrokenConnection, Connections
+from greenlight.adapters.runtimes.connections import (
+    Address,
+    BrokenConnection,
+    ConnectionPoolManager,
+)
 from tests.serving.harness import asynchronous
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
@@ -24,6 +28,7 @@ class Script:
         self.accepted = 0
         self.requests: list[bytes] = []
         self.url = ""
+        self.pools = ConnectionPoolManager()
         self.go = asyncio.Event()
         self.closed = asyncio.Event()
 
@@ -54,10 +59,11 @@ class Script:
 
 
 @asynccontextmanager
-async def playing(script: Script) -> AsyncIterator[Connections]:
+async def playing(script: Script) -> AsyncIterator[Address]:
     server = await asyncio.start_server(script.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    made = Connections(f"http://127.0.0.1:{port}/v1/x?a=1", {"content-type": "text/plain"})
+    script.url = f"http://127.0.0.1:{port}"
+    made = script.pools.address(f"{script.url}/v1/x?a=1", {"content-type": "text/plain"})
     try:
         yield made
     finally:
@@ -66,7 +72,7 @@ async def playing(script: Script) -> AsyncIterator[Connections]:
         await server.wait_closed()
 
 
-async def ask(made: Connections, body: bytes = b"body") -> tuple[int, bytes]:
+async def ask(made: Address, body: bytes = b"body") -> tuple[int, bytes]:
     answer = await made.post(body)
     try:
         return answer.status, await answer.read()
@@ -215,4 +221,62 @@ async def test_nobody_listens() -> None:
 
 def test_a_header_cannot_smuggle_another() -> None:
     with pytest.raises(ValueError, match="line break"):
-        Connections("http://localhost/", {"authorization": "Bearer x\r\nhost: evil"})
+        ConnectionPoolManager().address(
+            "http://localhost/", {"authorization": "Bearer x\r\nhost: evil"}
+        )
+
+
+@asynchronous
+async def test_those_who_post_to_one_server_share_its_connections() -> None:
+    """N1: a candidate meets the provider over what control has opened, and leaves it to control."""
+    script = Script(*[OK] * 4)
+    async with playing(script) as control:
+        pools, url = script.pools, script.url
+        assert await ask(control) == (200, b"hi")
+        candidate = pools.address(f"{url}/v1/y", {"authorization": "Bearer other"})
+        assert await ask(candidate) == (200, b"hi")
+        await candidate.close()
+        await candidate.close()
+        assert await ask(control) == (200, b"hi")
+    assert script.accepted == 1
+    assert b"bearer" not in script.requests[2].lower()
+
+
+@asynchronous
+async def test_after_the_last_one_the_connections_are_closed() -> None:
+    script = Script(OK, OK)
+    async with playing(script) as made:
+        answer = await made.post(b"")
+        assert await answer.read() == b"hi"
+        other = script.pools.address(script.url, {})
+        await other.close()
+        assert not script.closed.is_set()
+        answer.release()
+        await made.close()
+        await asyncio.wait_for(script.closed.wait(), 10)
+
+
+@asynchronous
+async def test_what_comes_back_after_the_last_one_left_is_closed() -> None:
+    script = Script(OK)
+    async with playing(script) as made:
+        answer = await made.post(b"")
+        await made.close()
+        assert await answer.read() == b"hi"
+        answer.release()
+        await asyncio.wait_for(script.closed.wait(), 10)
+
+
+@asynchronous
+async def test_no_more_are_kept_than_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "KEPT", 1)
+    script = Script([OK], [OK], OK, OK)
+    async with playing(script) as made:
+        answers = await asyncio.gather(*(made.post(b"") for _ in range(2)))
+        script.go.set()
+        for answer in answers:
+            assert await answer.read() == b"hi"
+            answer.release()
+        await script.closed.wait()
+        assert await ask(made) == (200, b"hi")
+    assert script.accepted == 2

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import openai
 import pytest
 
 from greenlight.adapters.runtimes.calls import NoLabel, Refusal
 from greenlight.adapters.runtimes.offline import OfflineModel
 from greenlight.adapters.runtimes.openai_chat import AT_ONCE, OpenAIChatRuntime
+from greenlight.core.chat import Tokens
 from greenlight.core.errors import ModelFailed
 from greenlight.core.records import MILLISECOND, SECOND
 from greenlight.models.prompt import Decoding, Prompt
@@ -40,6 +42,12 @@ def offline(provider: ChatProvider, **options: Any) -> OfflineModel:
         return runtime(provider, failures=1000)
 
     return OfflineModel(opened, PROMPT.labels, **{"pause": MILLISECOND, **options})
+
+
+def said(answer: Prediction) -> Prediction:
+    """What was said, without what it took."""
+    assert answer.tokens is not None
+    return msgspec.structs.replace(answer, tokens=None, took=None)
 
 
 def test_the_provider_speaks_the_real_wire_format(provider: ChatProvider) -> None:
@@ -72,7 +80,7 @@ async def test_we_ask_as_the_real_client_asks(provider: ChatProvider) -> None:
     asking = runtime(provider)
     [answer] = await asking.predict(["card please"])
     await asking.close()
-    assert answer == Prediction("card", pytest.approx(0.7788, abs=1e-4))
+    assert said(answer) == Prediction("card", pytest.approx(0.7788, abs=1e-4))
     async with openai.AsyncOpenAI(base_url=provider.url, api_key=KEY) as client:
         await client.chat.completions.create(
             model="small",
@@ -99,6 +107,26 @@ async def test_the_key_is_sent_and_never_shown(provider: ChatProvider) -> None:
     await stranger.close()
 
 
+@asynchronous
+async def test_words_on_a_label_are_its_reason_and_no_part_of_its_score(
+    provider: ChatProvider,
+) -> None:
+    """The provider cuts four characters a token: the first one holds either label."""
+    sure = pytest.approx(0.7788, abs=1e-4)
+    provider.first_logprobs, provider.logprob = [-0.25], -5.0
+    asking = runtime(provider)
+    provider.rule = lambda asked: asked.split("\n")[-1]
+    texts = ["card: what it is about", "pin: what it is about", "card", "pin"]
+    answers = await asking.predict(texts)
+    await asking.close()
+    assert [said(answer) for answer in answers] == [
+        Prediction("card", sure, reason="what it is about"),
+        Prediction("pin", sure, reason="what it is about"),
+        Prediction("card", sure),
+        Prediction("pin", sure),
+    ]
+
+
 @pytest.mark.parametrize("asked", [True, False])
 @asynchronous
 async def test_without_log_probabilities_there_is_no_score(
@@ -112,7 +140,8 @@ async def test_without_log_probabilities_there_is_no_score(
         decoding=Decoding(logprobs=asked),
     )
     asking = runtime(provider, prompt)
-    assert await asking.predict(["pin"]) == [Prediction("pin", None)]
+    [answer] = await asking.predict(["pin"])
+    assert said(answer) == Prediction("pin", None)
     assert ("logprobs" in provider.seen[0]) == asked
     await asking.close()
 
@@ -188,8 +217,30 @@ def test_offline_a_few_at_a_time_and_in_order(provider: ChatProvider) -> None:
 
 def test_offline_an_answer_that_is_no_label_is_a_wrong_answer(provider: ChatProvider) -> None:
     answers = offline(provider).predict(["card", "sorry what?", "pin"])
-    assert answers[1] == Prediction("", None)
+    assert (answers[1].label, answers[1].score) == ("", None)
+    assert answers[1].tokens is not None, "it is paid for all the same"
     assert [answer.label for answer in answers] == ["card", "", "pin"]
+
+
+def test_offline_an_answer_tells_what_it_took(provider: ChatProvider) -> None:
+    """E4, O7: its own time without that of tries that failed, and what the provider counted."""
+    provider.faults.append(Fault(status=429, retry_after=1))
+    (answer,) = offline(provider).predict(["card please now"])
+    assert answer.tokens == Tokens(input=len(PROMPT.render("card please now").split()), output=1)
+    assert answer.took is not None and 0 < answer.took < 1000
+    together = offline(provider, batch=2).predict(["card", "pin", "card"])
+    assert [one.took for one in together] == [None] * 3
+    assert all(one.tokens is not None for one in together)
+
+
+@asynchronous
+async def test_a_count_that_cannot_be_read_is_none(provider: ChatProvider) -> None:
+    counted = b'{"choices": [{"message": {"content": "pin"}}], "usage": %b}'
+    for usage in (b"null", b'"many"', b'{"prompt_tokens": -1, "completion_tokens": 1}'):
+        provider.faults.append(Fault(status=200, body=counted % usage))
+        asking = runtime(provider)
+        assert await asking.predict(["x"]) == [Prediction("pin", None)]
+        await asking.close()
 
 
 def test_offline_faults_that_pass_are_waited_out(provider: ChatProvider) -> None:

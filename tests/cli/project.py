@@ -51,12 +51,14 @@ accuracy = {{ min = 0.9 }}
             encoding="utf-8",
         )
 
-    def call(self, *words: str, by: str | None = None, **environ: str) -> Result:
-        """Run a command as somebody."""
+    def call(
+        self, *words: str, by: str | None = None, typed: str | None = None, **environ: str
+    ) -> Result:
+        """Run a command as somebody, who types something where it asks."""
         if by is not None:
             environ["GREENLIGHT_PERSON_KEY"] = self.secrets[by]
         runner = CliRunner()
-        return runner.invoke(main, ["-C", str(self.folder), *words], env=environ)
+        return runner.invoke(main, ["-C", str(self.folder), *words], input=typed, env=environ)
 
     def ok(self, *words: str, by: str | None = None, **environ: str) -> str:
         """What a command prints that goes well."""

@@ -19,6 +19,6 @@ def test_two_looks_of_one_process_share_what_they_saw(
     monkeypatch.setattr(loop, "reconcile", lambda *_, lookout, **__: seen.append(lookout))
     for _ in range(2):
         with wiring.open_app(config.load(project.file, {})) as app:
-            wiring.look(app, "intent", "holder")
-            wiring.look(app, "intent", "holder")
+            wiring.DeploymentManager(app).look("intent", "holder")
+            wiring.DeploymentManager(app).look("intent", "holder")
     assert seen[0] is seen[1] is not seen[2]

@@ -14,7 +14,7 @@ import pytest
 
 from greenlight.core import keys
 from tests.cli.project import Project
-from tests.serving.harness import World, asynchronous, eventually, serving
+from tests.serving.harness import V1, World, asynchronous, eventually, serving
 
 SECRET = keys.make(bytes(range(keys.RANDOM_BYTES)))
 
@@ -72,6 +72,27 @@ def test_a_prediction_and_a_word_on_it(project: Project, tmp_path: Path) -> None
         assert (good.inference_id, good.value, good.comment) == (id, 1.0, "well put")
         assert alone == f"{bad.inference_id}\n" and alone != f"{id}\n"
         assert world.inferences()[id].unit == "user-7"
+
+    talk()
+
+
+def test_a_prediction_may_say_why(project: Project, tmp_path: Path) -> None:
+    """S7: the reason stands below the label, and not where there is none."""
+
+    @asynchronous
+    async def talk() -> None:
+        world = World(tmp_path / "spool")
+        world.epoch(1)
+        async with serving(world.gateway()) as client:
+
+            async def call() -> list[str]:
+                words = ("predict", "intent", "hello", "--url", client.url)
+                return (await asyncio.to_thread(project.ok, *words)).splitlines()
+
+            assert len(await call()) == 2
+            world.models[V1].reason = "two ideas on one card"
+            label, reason, _ = await call()
+            assert (label, reason) == ("v1  0.750", "  two ideas on one card")
 
     talk()
 

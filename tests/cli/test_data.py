@@ -5,23 +5,34 @@ from __future__ import annotations
 import http.server
 import json
 import sqlite3
+import tempfile
 import threading
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from greenlight import config, wiring
 from greenlight.core import fingerprint, ids
-from greenlight.core.records import MILLISECOND, MINUTE, Inference, Run
+from greenlight.core.messages import Message
+from greenlight.core.records import MILLISECOND, MINUTE, Inference, Run, Version
 from greenlight.core.states import RunStatus
+from greenlight.models import chat, prompt
+from greenlight.models.chat import ChatModel
+from greenlight.models.conversation import Conversations
+from greenlight.models.prompt import Prompt
 from greenlight.wiring.data import load_source
 from tests.cli.project import Project
-from tests.contracts.making import feedback, inference
+from tests.contracts.making import feedback, inference, version
 
 ROWS = b"question,intent\nwhere is my card?,card\nwrite to jo@example.com,mail\n"
+
+
+SERVED = version("sha256:v1")
+"""What gave the answers: a model that reads the text alone."""
 
 
 def silent(share: float, words: str) -> None:
@@ -43,6 +54,8 @@ def installed(project: Project) -> Iterator[wiring.App]:
 def answers(project: Project, *judged: tuple[str, str, dict[str, Any]]) -> list[Inference]:
     """Store answers (text, label) with what was said of them, the last minute."""
     with installed(project) as app:
+        if app.store.get(Version, SERVED.digest) is None:
+            app.store.commit(append=[SERVED])
         made, now = [], app.clock.now() - MINUTE
         for n, (text, label, word) in enumerate(judged):
             at = now + n * MILLISECOND
@@ -53,23 +66,26 @@ def answers(project: Project, *judged: tuple[str, str, dict[str, Any]]) -> list[
     return made
 
 
+def run_of(app: wiring.App) -> Run:
+    """A run that began just now."""
+    return Run(
+        id="intent#1",
+        task="intent",
+        number=1,
+        trigger="manual",
+        initiator="ana",
+        plan={},
+        environment={},
+        status=RunStatus.RUNNING,
+        at=app.clock.now(),
+    )
+
+
 def collected(project: Project) -> list[tuple[str, str, str]]:
     """(split, text, label) of what a run would collect now."""
     with installed(project) as app:
-        settings = app.settings.task("intent")
-        run = Run(
-            id="intent#1",
-            task="intent",
-            number=1,
-            trigger="manual",
-            initiator="ana",
-            plan={},
-            environment={},
-            status=RunStatus.RUNNING,
-            at=app.clock.now(),
-        )
-        plan = wiring.pipeline.plan_of(settings)
-        source = load_source(app, run, plan.dataset, silent)
+        plan = wiring.pipeline.plan_of(app.settings.task("intent"))
+        source = load_source(app, run_of(app), plan.dataset, silent)
         return [
             (split, row.text, row.label)
             for split, rows in source.chunks(lambda: 100)
@@ -169,6 +185,7 @@ def test_from_the_queue_into_the_next_data_set_and_out(project: Project) -> None
         ("what is\nthis, please?", "card", {"value": 0.0}),
         ("no word", "mail", {}),
     )
+    more = [(f"text {n}", "card", {"value": 1.0}) for n in range(8)]
     [waiting] = project.json("relabel", "list", "intent")
     assert (waiting["inference"], waiting["reason"]) == (bad.id, "relabel")
     assert "what is this, please?" in project.ok("relabel", "list", "intent", "--limit", "1")
@@ -181,19 +198,23 @@ def test_from_the_queue_into_the_next_data_set_and_out(project: Project) -> None
         ("rows", bad.input, "mail"),
         ("rows", good.input, "card"),
     ]
+    refused = project.refused(2, "export", "intent", "--format", "openai-chat")
+    assert "export: 2 rows, and a provider trains on 10 or more" in refused
+    answers(project, *more)
     made = project.json("export", "intent", "--format", "openai-chat")
     assert made["exclusions"] == {"no_feedback": 1} and made["labelled"]["relabelled"] == 1
     assert made["written"]["personal_data"] == {"phone": 1}
     path = project.folder / "data" / "exported" / "intent-openai-chat.jsonl"
     lines = [json.loads(line)["messages"] for line in path.read_text().splitlines()]
-    assert lines[1] == [
+    assert lines[-1] == [
         {"role": "user", "content": "call [PHONE]"},
         {"role": "assistant", "content": "card"},
     ]
     out = project.folder / "rows.csv"
     told = project.ok("export", "intent", "--format", "csv", "--window", "1h", "-o", str(out))
     assert told.startswith(str(out)) and "without no_feedback" in told
-    assert project.json("import", str(out), "--task", "intent")["labels"] == {"card": 1, "mail": 1}
+    assert "about " in told
+    assert project.json("import", str(out), "--task", "intent")["labels"] == {"card": 9, "mail": 1}
     assert odd.id not in told
 
 
@@ -221,6 +242,47 @@ def test_feedback_goes_along_with_a_base(project: Project) -> None:
     )
     (project.folder / "a.jsonl").write_text('{"q": "theirs", "label": "mail"}\n')
     assert collected(project) == [("rows", "theirs", "mail"), ("rows", "ours", "card")]
+
+
+def test_what_served_an_answer_is_what_is_learnt(project: Project) -> None:
+    """D4: by the bundle of the version that answered, not of the one that is live; who cannot say
+    what was asked teaches nothing."""
+    dataset(project, 'source = "feedback"\nmin_rows = 1')
+    with installed(project) as app, tempfile.TemporaryDirectory() as folder:
+        asked = Prompt("{labels}\n{input}", model="m", labels=["card", "mail"])
+        prompt.write(Path(folder, "a"), asked)
+        bundle = app.bundles.add(str(Path(folder, "a")))
+        places = ChatModel(model="m", system="You are {name}.")
+        Path(folder, "b").mkdir()
+        chat.write(Path(folder, "b"), places)
+        filled = app.bundles.add(str(Path(folder, "b")))
+        runtime = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
+        app.store.commit(
+            append=[
+                version("sha256:p", bundle=bundle, runtime=runtime, label="intent@2"),
+                version("sha256:filled", bundle=filled, runtime=runtime, label="intent@3"),
+                version("sha256:gone", bundle="sha256:x", runtime=runtime, label="intent@4"),
+            ]
+        )
+        at = app.clock.now() - MINUTE
+        for n, served in enumerate(("sha256:p", "sha256:filled", "sha256:gone", "sha256:alien")):
+            one = inference(
+                ids.fresh(at + n, app.random),
+                input=" as served ",
+                output="card",
+                at=at,
+                served_version=served,
+            )
+            app.store.ingest([one], [feedback(one.id, one.id, value=1.0, at=at + 1)])
+        source = load_source(
+            app, run_of(app), wiring.pipeline.plan_of(app.settings.task("intent")).dataset, silent
+        )
+        rows = [row for _, some in source.chunks(lambda: 100) for row in some]
+        assert [(row.text, row.prompt) for row in rows] == [(" as served ", bundle)]
+        assert source.exclusions == {"prompt_unknown": 3}
+        assert Conversations(source.prompts).asked("hi", bundle) == [
+            Message("user", "card\nmail\nhi")
+        ]
 
 
 def test_a_query_is_collected(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

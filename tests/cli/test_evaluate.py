@@ -16,6 +16,7 @@ from greenlight.core.records import Evaluation, LedgerEntry
 from greenlight.entrypoints.cli import evaluate
 from greenlight.lookup import find_version
 from greenlight.stages.scope import Again, Request
+from greenlight.testing.provider import ChatProvider
 from greenlight.wiring import scoping
 from tests.cli.project import Project
 from tests.docs.test_links import ROOT, broken
@@ -76,12 +77,14 @@ def test_parts_then_the_seal(made: Project) -> None:
     said = made.ok("eval", "run", "intent@2")
     assert "from intent@1, p =" in said
     assert "at chance" in said
+    assert "intent@2 answers in this process, many texts at a time" in said, "E4: no wrong number"
     other = ("eval", "seal", "intent@1", "-o", str(folder))
     assert "not of intent@1" in made.refused(2, *other)
     assert sorted(path.name for path in (folder / "parts").iterdir()) == [
         "intent.json",
         "live.json",
         "sanity.json",
+        "usage.json",
     ]
     sealed = made.json("eval", "seal", "intent@2")
     document = msgspec.json.decode((folder / "eval.json").read_bytes())
@@ -120,7 +123,8 @@ def test_a_load_test_goes_into_the_evaluation(made: Project, tmp_path: Path) -> 
     out = ("-o", str(made.folder / "loaded"))
     file = written(tmp_path / "slo.json", versions={"intent@2": 1197})
     words = ("eval", "load", "intent@2", str(file), *out)
-    assert "no part intent or ner yet; measure it: greenlight eval run" in made.refused(2, *words)
+    told = made.refused(2, *words)
+    assert "no part intent, ner or chat yet; measure it: greenlight eval run" in told
     made.ok("eval", "run", "intent@2", *out)
     said = made.ok(*words)
     assert said.splitlines() == [
@@ -290,6 +294,7 @@ def test_two_versions_on_the_same_texts(made: Project) -> None:
     assert said.startswith("500 test rows of sample")
     assert "intent@2 less intent@1: " in said
     assert said.count("\n  true ") == 1
+    assert "latency and cost: intent@2 was asked many texts at a time" in said
     found = made.json("compare", "intent@1", "intent@2", "--show", "2")
     told = found["comparison"]["paired"]
     assert told["both"] + told["only_a"] + told["only_b"] + told["neither"] == 500
@@ -303,6 +308,29 @@ def test_two_versions_on_the_same_texts(made: Project) -> None:
     assert "no such digest" in made.refused(
         2, "compare", "intent@1", "intent@2", "--on", "feedface"
     )
+
+
+def test_two_prompts_at_a_provider_tell_what_they_take(made: Project, tmp_path: Path) -> None:
+    """E4, O7: measured at the provider, item by item, for the same rows."""
+    prompt = tmp_path / "prompt.txt"
+    prompt.write_text("One of {labels}:\n{input}", encoding="utf-8")
+    with ChatProvider(lambda asked: asked.split("\n")[0].removeprefix("One of ")) as there:
+        for name, prices in (("small", ("1", "4")), ("large", ("10", "40"))):
+            made.ok(
+                *("versions", "add", "intent", "--label", f"intent@{name}", "-m", "a prompt"),
+                *("--prompt", str(prompt), "--model", name, "--url", there.url),
+                *("--input-price", prices[0], "--output-price", prices[1]),
+            )
+        told = made.json("compare", "intent@small", "intent@large", "--show", "0")["usage"]
+        said = made.ok("compare", "intent@2", "intent@small", "--show", "0")
+        found = made.ok("eval", "run", "intent@small", "--part", "usage", "-o", str(tmp_path))
+    assert told["latency_ms"]["n"] == 500 and told["latency_ms"]["p95"]["value"] > 0
+    assert told["beside"]["label"] == "intent@small"
+    assert told["ratio"]["cost"]["value"] == pytest.approx(10.0)
+    cost = told["tokens"]["input"] * 10e-6 + told["tokens"]["output"] * 40e-6
+    assert told["cost"]["total"] == pytest.approx(500 * cost)
+    assert "intent@2 was not asked item by item" in said and "cost of 1,000 answers" in said
+    assert "latency, p95 " in found and "tokens of an answer" in found
 
 
 def test_a_card_on_paper(made: Project, tmp_path: Path) -> None:
@@ -325,6 +353,27 @@ def test_a_card_on_paper(made: Project, tmp_path: Path) -> None:
     said = made.ok("card", "intent@1")
     assert json.dumps(said).count("model_card") == 2
     assert (made.folder / "artifacts" / "cards" / "intent@1" / "model_card.html").is_file()
+
+
+def test_a_pilot_on_paper(made: Project, tmp_path: Path) -> None:
+    """E7: of a run of this installation, where a card may lie already."""
+    made.ok("card", "intent@2", "-o", str(tmp_path), "--no-page")
+    paths = made.json("report", "pilot", "intent#2", "-o", str(tmp_path))
+    text = Path(paths["markdown"]).read_text(encoding="utf-8")
+    assert text.startswith("# Pilot report: intent, run 2\n\n## Decision on a broader rollout\n")
+    assert "Cannot say: intent@2 " in text, "whether or not somebody has signed meanwhile"
+    assert "| difference of accuracy from intent@1 |" in text
+    assert "| options: C | `0.2` |" in text
+    assert "the evaluation warns: overfit" in text
+    assert "## Next steps\n\n- 1: run: " in text
+    assert broken(Path(paths["markdown"])) == []
+    assert "Broader rollout: cannot say." in Path(paths["page"]).read_text(encoding="utf-8")
+    assert (tmp_path / "figures" / "live.svg").exists()
+    assert (tmp_path / "figures" / "pilot-live.svg").exists()
+    made.ok("report", "pilot", "intent#1", "--no-page")
+    first = made.folder / "artifacts" / "pilots" / "intent-1" / "pilot_report.md"
+    assert "Yes: intent@1 went live as the first of its task" in first.read_text(encoding="utf-8")
+    assert "no such id; see: greenlight runs list" in made.refused(2, "report", "pilot", "intent#9")
 
 
 def test_a_card_of_a_sealed_document(made: Project, tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ class TestController:
         answers, stop, looked = threading.Event(), threading.Event(), []
         hangs = threading.Event()
 
-        def look(app: wiring.App, task: str, holder: str) -> None:
+        def look(manager: wiring.DeploymentManager, task: str, holder: str) -> None:
             looked.append(task)
             stop.set()
 
@@ -213,7 +213,7 @@ class TestController:
             answers.wait()
 
         (state(evaluated) / "heads.jsonl").unlink()
-        monkeypatch.setattr(wiring, "look", look)
+        monkeypatch.setattr(wiring.DeploymentManager, "look", look)
         monkeypatch.setattr(ledger_files, "append_head", hang)
         monkeypatch.setattr(controller, "_PATIENCE", 0.01)
         monkeypatch.setattr(publishing, "_PATIENCE", 0.01)

@@ -25,6 +25,7 @@ SILENT = {
     "gateway": "runs until it is stopped; what it prints is a log",
     "controller": "runs until it is stopped; what it prints is a log",
     "worker": "runs until it is stopped; what it prints is a log",
+    "finetune-server": "runs until it is stopped; what it prints is a log",
 }
 """Commands without --json, each with the reason."""
 

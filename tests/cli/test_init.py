@@ -68,7 +68,7 @@ def test_every_template_is_valid_and_nothing_in_it_is_a_fault(
     found = json.loads(newcomer.ok("validate", "--json"))
     assert found["tasks"] == [FORMS[template].task]
     assert found["people"] == ["ana", "ben"]
-    # A chat cannot be evaluated yet, and the file says so.
+    # A chat that is only brought in has no gate, and the file says so.
     assert bool(found["warnings"]) is (template == "chat")
     assert config.load(newcomer.folder / config.FILE, {}).project.name == 'the "desk" of ü'
     newcomer.ok("doctor", GREENLIGHT_GATEWAY_PORT=str(free_port()))
@@ -118,6 +118,22 @@ def test_a_chat_is_adopted_and_answers(newcomer: Newcomer, monkeypatch: pytest.M
         body = {"model": "greenlight/support", "messages": [{"role": "user", "content": "hello"}]}
         answer = answered(newcomer, "/v1/chat/completions", body)
     assert answer["choices"][0]["message"]["content"] == "HELLO"
+
+
+def test_a_model_that_is_to_be_fine_tuned_is_adopted_first(
+    newcomer: Newcomer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is typed names no labels: they stand in the configuration, and the words in a file."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    line = json.loads(newcomer.ok("init", "--template", "judge", "--json"))["next"][1]
+    assert newcomer.next() == line
+    monkeypatch.chdir(newcomer.folder)
+    with ChatProvider(lambda asked: "REJECT: two ideas", key="sk-test") as provider:
+        newcomer.type(line.replace("http://127.0.0.1:8200/v1", provider.url))
+        assert newcomer.next() is None
+        answer = answered(newcomer, "/v1/tasks/judge/predict", {"input": "Front: and Nile?"})
+    assert (answer["output"]["label"], answer["output"]["reason"]) == ("REJECT", "two ideas")
+    assert "APPROVE\nREJECT\n" in provider.seen[-1]["messages"][0]["content"]
 
 
 def test_what_comes_next_for_what_is_only_brought_in(newcomer: Newcomer) -> None:

@@ -33,7 +33,7 @@ def store(project: Project) -> Path:
 def looked(project: Project) -> Any:
     """What a controller decides that looks once, with what the file says now."""
     with wiring.open_app(config.load(project.file, {})) as app:
-        return wiring.look(app, "intent", "holder")
+        return wiring.DeploymentManager(app).look("intent", "holder")
 
 
 def test_a_kill_needs_no_store(project: Project) -> None:

@@ -209,14 +209,14 @@ class TestController:
             webhook(rolling, f"http://127.0.0.1:{listener.getsockname()[1]}/", name="dead")
             webhook(rolling, found.url)
             looked: list[str] = []
-            look = wiring.look
+            look = wiring.DeploymentManager.look
             with pytest.MonkeyPatch.context() as patch:
 
-                def counted(app: wiring.App, task: str, holder: str) -> Any:
+                def counted(manager: wiring.DeploymentManager, task: str, holder: str) -> Any:
                     looked.append(task)
-                    return look(app, task, holder)
+                    return look(manager, task, holder)
 
-                patch.setattr(wiring, "look", counted)
+                patch.setattr(wiring.DeploymentManager, "look", counted)
                 with controlling(rolling):
                     settled(rolling)
                     rolling.ok("rollout", "rollback", "intent", "-m", "flooded", by="ana")

@@ -12,7 +12,7 @@ import pytest
 from greenlight.entrypoints.cli import main
 
 PAGE = Path(__file__).parents[2] / "docs/cli.md"
-SECTION = re.compile(r"^#{3,4} `greenlight ([a-z ]+[a-z])[^`]*`\n(.*?)(?=^#|\Z)", re.M | re.S)
+SECTION = re.compile(r"^#{3,4} `greenlight ([a-z -]+[a-z])[^`]*`\n(.*?)(?=^#|\Z)", re.M | re.S)
 SECTIONS = dict(SECTION.findall(PAGE.read_text(encoding="utf-8")))
 
 

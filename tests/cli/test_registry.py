@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from greenlight import artifacts, config, wiring
 from greenlight.adapters.trainers import TRAINERS
 from greenlight.core.errors import ConfigError, Tampered
 from greenlight.core.records import Dataset, Epoch, Version
+from greenlight.lookup import find_version
 from greenlight.models import prompt
 from greenlight.recording import record
 from greenlight.testing.provider import ChatProvider
@@ -126,6 +128,39 @@ class TestAdopt:
         assert answers(project, "what is this")[0] == 503
         for file in project.folder.rglob("*"):
             assert not file.is_file() or b"sk-secret" not in file.read_bytes()
+
+    def test_versions_at_one_provider_share_its_connections(
+        self,
+        project: Project,
+        files: tuple[str, str],
+        provider: ChatProvider,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """N1, S1: a candidate is asked over what control has opened."""
+        monkeypatch.setenv("ACME_KEY", "sk-secret")
+        for name in ("small", "large"):
+            words = ["versions", "add", "intent", *of_prompt(files, provider.url), "-m", name]
+            project.ok(*words, "--model", name)
+        opened: list[tuple[str, int]] = []
+        connect = asyncio.BaseEventLoop.create_connection
+
+        async def counted(loop: Any, factory: Any, host: str, port: int, **more: Any) -> Any:
+            opened.append((host, port))
+            return await connect(loop, factory, host, port, **more)
+
+        monkeypatch.setattr(asyncio.BaseEventLoop, "create_connection", counted)
+
+        async def ask(app: wiring.App) -> None:
+            async with contextlib.AsyncExitStack() as stack:
+                open_runtime = wiring.build_gateway(app, "gateway-1")._follower._open_runtime
+                for name in ("intent@1", "intent@2"):
+                    runtime = open_runtime(find_version(app.store, name))
+                    stack.push_async_callback(runtime.close)
+                    await runtime.predict(["my card"])
+
+        opening(project, lambda app: asyncio.run(ask(app)))
+        assert len(opened) == 1
+        assert [asked["model"] for asked in provider.seen] == ["small", "large"]
 
     def test_a_model_behind_an_address(self, project: Project, trained: Path) -> None:
         async def ask() -> Any:

@@ -290,6 +290,26 @@ def test_other_rules_than_at_the_commit_evaluated(
     assert row["found"] == f"other rules: {name}"
 
 
+@pytest.mark.parametrize(
+    ("name", "verdicts"),
+    [
+        ("src/eval/more.py", set()),
+        ("src/eval/rules/__init__.py", {"protocol of the evaluation"}),
+    ],
+)
+def test_rules_that_came_since_judged_nothing(
+    checkout: Checkout, name: str, verdicts: set[str]
+) -> None:
+    """E2, G6: a new module of the protocol is signed for, and makes no evaluation out of date; one
+    that the digest to be signed does not cover may stand in the place of another."""
+    checkout.write(name, "x = 1\n")
+    checkout.git("add", "--all")
+    environment: dict[str, Any] = json.loads(checkout.read(EVALUATION))["environment"]
+    checkout.measure(environment=environment)
+    checkout.everything_signed()
+    assert {row["what"] for row in checkout.check()["rows"] if not row["ok"]} == verdicts
+
+
 def test_sources_that_changed_since_are_told(signed: Checkout) -> None:
     signed.write("src/greenlight/model.py", "x = 2\n")
     found = signed.check()

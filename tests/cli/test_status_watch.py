@@ -310,7 +310,7 @@ def test_waiting_for_the_end_of_a_rollout(
     """O1: a script goes on only if the version is promoted."""
     with rolling.opened() as (_, office):
         [begun] = office.store.scan(Rollout)
-    monkeypatch.setattr(wiring, "start_rollout", lambda *_, **__: begun)
+    monkeypatch.setattr(wiring.DeploymentManager, "start", lambda *_, **__: begun)
     waited: list[bool] = []
 
     def pause(_event: threading.Event, _seconds: float) -> bool:

@@ -60,8 +60,8 @@ def insert(connection: Connection, table: str, *rows: Mapping[str, Any]) -> None
 
 
 def older(row: Mapping[str, Any]) -> dict[str, Any]:
-    """An inference as it was before revision 0006."""
-    added = ("alone", "capture", "input_tokens", "output_tokens", "cost", "caller")
+    """An inference as it was before revision 0006 (`reason` came with 0011)."""
+    added = ("alone", "capture", "input_tokens", "output_tokens", "cost", "caller", "reason")
     return {name: value for name, value in row.items() if name not in added}
 
 
@@ -99,6 +99,7 @@ def test_failures_exposures_journal_and_signs_of_life_are_carried_over(
         [first, second] = store.scan(Inference)
         assert (first, second) == made
         assert (first.alone, first.capture, first.cost, first.caller) == (False, 1.0, None, None)
+        assert first.reason is None
         [sign] = store.scan(Replica)
         assert (sign.epochs, sign.open_since, sign.flushed_through) == ({"intent": 1}, {}, 8)
         store.ingest([inference("i0", at=80, status=Status.TIMEOUT)], [])

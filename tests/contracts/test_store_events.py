@@ -39,7 +39,7 @@ def said(inference: str, value: float, at: int, reviewer: str | None = None) -> 
 
 
 def test_events_may_arrive_any_number_of_times(store: Store) -> None:
-    made = [inference("i1"), inference("i2", at=101)]
+    made = [inference("i1"), inference("i2", at=101, reason="two ideas on one card")]
     words = [feedback("f1", "i1")]
     for _ in range(2):
         store.ingest(made, words)

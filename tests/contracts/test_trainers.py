@@ -14,6 +14,7 @@ import pytest
 from greenlight.adapters.trainers import TRAINERS
 from greenlight.adapters.trainers.encoder_finetune import EncoderFinetuneTrainer
 from greenlight.adapters.trainers.encoder_head import EncoderHeadTrainer
+from greenlight.config.making import TAGGERS, TALKERS
 from greenlight.core import fingerprint
 from greenlight.core.errors import BadInput, MissingData
 from greenlight.models import bundle
@@ -24,8 +25,9 @@ LABELS = ["pin", "card", "money"]
 TRAIN, VALIDATION, TEST = tiny.examples(90, 1), tiny.examples(30, 2), tiny.examples(60, 3)
 
 
-CLASSIFIERS = [name for name in TRAINERS if name != "token-tagger"]
-"""Those that give a text a label; what tags words has tests of its own (tests/models)."""
+CLASSIFIERS = [name for name in TRAINERS if name not in TAGGERS | TALKERS]
+"""Those that give a text a label by themselves; taggers and what teaches language models have
+tests of their own (tests/models)."""
 
 
 def needing(name: str) -> Any:

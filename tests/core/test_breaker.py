@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from greenlight.core.breaker import Breaker, BreakerState
+from greenlight.core.breaker import BreakerState, CircuitBreaker
 from greenlight.core.records import SECOND
 
 CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
 
 
-def run(breaker: Breaker, script: str) -> list[str]:
+def run(breaker: CircuitBreaker, script: str) -> list[str]:
     """Run a script of one word per second: ok, fail, or a bare ask; what was let through."""
     seen = []
     for second, word in enumerate(script.split()):
@@ -46,7 +46,7 @@ def run(breaker: Breaker, script: str) -> list[str]:
 def test_transitions(script: str, last: str) -> None:
     """Success resets the count; half-open lets exactly one probe through; a lost probe is
     replaced after the reset time."""
-    assert run(Breaker(threshold=2, reset=10 * SECOND), script)[-1] == last
+    assert run(CircuitBreaker(threshold=2, reset=10 * SECOND), script)[-1] == last
 
 
 @pytest.mark.parametrize(
@@ -67,13 +67,13 @@ def test_transitions(script: str, last: str) -> None:
 def test_since_when_nothing_gets_through(script: str, since: int | None) -> None:
     """Verdicts: a fault of the data plane is a breaker that has been open for a while. A probe
     that fails does not begin that while anew; one that succeeds ends it."""
-    breaker = Breaker(threshold=2, reset=10 * SECOND)
+    breaker = CircuitBreaker(threshold=2, reset=10 * SECOND)
     run(breaker, script)
     assert breaker.open_since == (None if since is None else since * SECOND)
 
 
 def test_a_straggler_from_before_does_not_close_an_open_breaker() -> None:
-    breaker = Breaker(threshold=1, reset=SECOND)
+    breaker = CircuitBreaker(threshold=1, reset=SECOND)
     slow, quick = breaker.admit(0), breaker.admit(0)
     assert slow is not None and quick is not None
     breaker.failed(quick, 1)
@@ -91,4 +91,4 @@ def test_a_straggler_from_before_does_not_close_an_open_breaker() -> None:
 @pytest.mark.parametrize(("threshold", "reset"), [(0, 1), (1, -1)])
 def test_settings_that_make_no_sense_are_refused(threshold: int, reset: int) -> None:
     with pytest.raises(ValueError):
-        Breaker(threshold, reset)
+        CircuitBreaker(threshold, reset)

@@ -162,7 +162,7 @@ def test_what_is_compared_and_what_is_not() -> None:
     assert (delta.metric, delta.outcome) == ("ece_delta", "fail")
     assert delta.reason == (
         "ece is not compared with the live version; these are: accuracy, exact_match, "
-        "token_micro_f1"
+        "token_micro_f1, agreement, overlap"
     )
 
 

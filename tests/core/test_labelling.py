@@ -89,45 +89,47 @@ def test_the_table_of_labels(words: list[Feedback], expected: tuple[str | None, 
 
 def test_a_flip_needs_an_answer_that_is_one_of_the_two() -> None:
     maybe = inference("i1", output="MAYBE")
-    assert label(maybe, [bad(reason_code="wrong_label")], JUDGE) == (None, "relabel")
+    assert label(maybe, [bad(reason_code="wrong_label")], JUDGE) == Labelled(None, "relabel")
 
 
 def test_without_a_policy_any_label_will_do_and_nothing_flips() -> None:
     policy = LabelPolicy()
-    assert label(ANSWER, [bad(reason_code="wrong_label")], policy) == (None, "relabel")
-    assert label(ANSWER, [bad(correction="new")], policy) == ("new", "corrected")
+    assert label(ANSWER, [bad(reason_code="wrong_label")], policy) == Labelled(None, "relabel")
+    assert label(ANSWER, [bad(correction="new")], policy) == Labelled("new", "corrected")
 
 
 def test_a_correction_with_personal_data_waits_for_a_person() -> None:
     """D6: a label with personal data ends a run, and no client's word may do that."""
     word = bad(correction="write to jo@example.com")
-    assert label(ANSWER, [word], LabelPolicy()) == (None, "unknown_label")
-    assert label(ANSWER, [word, relabelled("new", 9)], LabelPolicy()) == ("new", "relabelled")
+    assert label(ANSWER, [word], LabelPolicy()) == Labelled(None, "unknown_label")
+    assert label(ANSWER, [word, relabelled("new", 9)], LabelPolicy()) == Labelled(
+        "new", "relabelled"
+    )
 
 
 def test_what_cannot_be_a_row() -> None:
     """A masked text teaches nothing even when relabelled; without an answer GOOD means nothing."""
     masked = inference("i1", input="", output="APPROVE")
-    assert label(masked, [good()], JUDGE) == (None, "masked")
-    assert label(masked, [relabelled("REJECT")], JUDGE) == (None, "masked")
+    assert label(masked, [good()], JUDGE) == Labelled(None, "masked")
+    assert label(masked, [relabelled("REJECT")], JUDGE) == Labelled(None, "masked")
     silent = inference("i1", output="")
-    assert label(silent, [good()], JUDGE) == (None, "unanswered")
-    assert label(silent, [relabelled("REJECT")], JUDGE) == ("REJECT", "relabelled")
+    assert label(silent, [good()], JUDGE) == Labelled(None, "unanswered")
+    assert label(silent, [relabelled("REJECT")], JUDGE) == Labelled("REJECT", "relabelled")
 
 
 def test_a_filter_looks_at_the_newest_of_each_metric() -> None:
     """D2: rows are selected by what was measured."""
     policy = LabelPolicy(conditions=parse("stars >= 4"))
-    assert label(ANSWER, [good(9), stars(5)], policy) == ("APPROVE", "good")
-    assert label(ANSWER, [good(9), stars(5), stars(2, 2)], policy) == (None, "filtered")
-    assert label(ANSWER, [good(9)], policy) == (None, "filtered")
-    assert label(ANSWER, [good(9), relabelled("x", 3)], policy) == ("x", "relabelled")
+    assert label(ANSWER, [good(9), stars(5)], policy) == Labelled("APPROVE", "good")
+    assert label(ANSWER, [good(9), stars(5), stars(2, 2)], policy) == Labelled(None, "filtered")
+    assert label(ANSWER, [good(9)], policy) == Labelled(None, "filtered")
+    assert label(ANSWER, [good(9), relabelled("x", 3)], policy) == Labelled("x", "relabelled")
 
 
 def test_who_answered_does_not_matter() -> None:
     """What was seen is what was judged, also where control answered for the candidate."""
     fallen = inference("i1", output="APPROVE", version="v2", served_version="v1")
-    assert label(fallen, [good()], JUDGE) == ("APPROVE", "good")
+    assert label(fallen, [good()], JUDGE) == Labelled("APPROVE", "good")
 
 
 def test_a_unit_becomes_a_pseudonym_of_its_task() -> None:
@@ -189,11 +191,69 @@ def test_a_label_is_a_tag_for_each_word(
     words: list[Feedback], labels: tuple[str, ...], expected: tuple[str | None, str]
 ) -> None:
     """D3: a correction that does not fit its text teaches nothing, and stops no run."""
-    assert label(TAGGED, words, LabelPolicy(kind="tag", labels=labels)) == expected
+    assert label(TAGGED, words, LabelPolicy(kind="tag", labels=labels)) == Labelled(*expected)
 
 
 def test_an_answer_that_does_not_fit_waits() -> None:
     """The text was cut, or another kind of model answered."""
     answer = inference("i1", input="Ana", output="O O")
-    assert label(answer, [good()], LabelPolicy(kind="tag")) == (None, "misfit")
+    assert label(answer, [good()], LabelPolicy(kind="tag")) == Labelled(None, "misfit")
     assert "misfit" in WAITING
+
+
+REASONED = inference("i1", output="REJECT", reason="two ideas on one card")
+CARDS = LabelPolicy(flip=frozenset({"wrong_reject"}), labels=("APPROVE", "REJECT"))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        # The label stands, and so does why.
+        ([good()], ("REJECT", "good", "REJECT: two ideas on one card")),
+        ([good(comment="well seen")], ("REJECT", "good", "REJECT: two ideas on one card")),
+        ([relabelled("REJECT")], ("REJECT", "relabelled", "REJECT: two ideas on one card")),
+        # Whoever set it right says why, or nobody does.
+        (
+            [bad(reason_code="wrong_reject", comment="one  idea,\nin two words")],
+            ("APPROVE", "flipped", "APPROVE: one idea, in two words"),
+        ),
+        ([bad(reason_code="wrong_reject")], ("APPROVE", "flipped", "")),
+        ([bad(reason_code="wrong_reject", comment=" ")], ("APPROVE", "flipped", "")),
+        (
+            [bad(correction="APPROVE", comment="one idea")],
+            ("APPROVE", "corrected", "APPROVE: one idea"),
+        ),
+        (
+            [bad(1, comment="no"), stars(1, 2, correction="APPROVE", comment="one idea")],
+            ("APPROVE", "corrected", "APPROVE: one idea"),
+        ),
+        (
+            [
+                bad(1, reason_code="wrong_reject", comment="older"),
+                stars(1, 2, comment="of something else"),
+                bad(3, reason_code="wrong_reject", comment="newer"),
+            ],
+            ("APPROVE", "flipped", "APPROVE: newer"),
+        ),
+        (
+            [
+                feedback("f1", "i1", 1.0, metric="relabel", correction="APPROVE", at=1),
+                stars(1, 2, correction="APPROVE", comment="of a correction"),
+            ],
+            ("APPROVE", "relabelled", ""),
+        ),
+        ([bad(reason_code="vague", comment="hm")], (None, "relabel", "")),
+    ],
+)
+def test_an_answer_with_a_reason_is_learnt_with_one(
+    words: list[Feedback], expected: tuple[str | None, str, str]
+) -> None:
+    """D3, D4: the words that go with the label, and never those of the label that was wrong."""
+    assert label(REASONED, words, CARDS) == Labelled(*expected)
+    assert label(REASONED, reversed(words), CARDS) == Labelled(*expected)
+
+
+def test_comments_do_not_make_a_label_more_than_one() -> None:
+    """A model that gives labels alone is not taught to talk."""
+    said = [bad(reason_code="wrong_label", comment="see the second sentence")]
+    assert label(ANSWER, said, JUDGE) == Labelled("REJECT", "flipped")

@@ -10,11 +10,13 @@ import msgspec
 import pytest
 
 from eval import slices
-from greenlight.core import markdown, model_card
+from greenlight.core import markdown, model_card, usage
+from greenlight.core.chat import Tokens
 from greenlight.core.gates import GateResult
 from greenlight.core.model_card import Facts
 from greenlight.core.records import Approval, Dataset, Evaluation, Run, Version
 from greenlight.core.states import RunStatus, VersionStatus
+from greenlight.core.usage import Prices, Taken
 
 VERSION = Version(
     digest="sha256:v",
@@ -140,6 +142,30 @@ def test_the_parts_of_an_evaluation_are_told() -> None:
     assert "- Replaced, by kind: email 3" in text
     assert "| throughput | 254 rows/s |" in text
     assert "| load test | not measured: no load test |" in text
+
+
+def test_what_answers_took_is_told_where_it_was_measured() -> None:
+    """E4, O7: with the live version's beside it, else with the reason."""
+    mine, live = (
+        Taken(
+            label=label,
+            milliseconds=[slow] * 40,
+            tokens=[Tokens(100, 5)] * 40,
+            prices=Prices(1.0, 4.0),
+        )
+        for label, slow in (("intent@2", 30.0), ("intent@1", 20.0))
+    )
+    text = card({**full(), "usage": usage.beside(mine, live)})
+    assert "as a multiple of intent@1's" in text and "on the 40 test rows" in text
+    assert "| latency, p95 | 30.0 ms | 30.0 to 30.0 | 1.50 times (1.50 to 1.50) |" in text
+    assert "| cost of 1,000 answers | 0.1200 | 0.1200 to 0.1200 | 1.00 times" in text
+    assert "| tokens of an answer | 100.0 read, 5.0 written |" in text
+    alone = card({**full(), "usage": usage.beside(mine, "no version is live")})
+    assert "| latency, p95 | 30.0 ms | 30.0 to 30.0 | no version is live |" in alone
+    assert "Intent@2 answers in this process, many" in card(
+        {**full(), "usage": {"reason": usage.in_process("intent@2")}}
+    )
+    assert "## Latency and cost of an answer\n\nNot measured." in card(full())
 
 
 @pytest.mark.parametrize(

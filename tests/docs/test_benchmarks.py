@@ -10,6 +10,7 @@ from benchmarks.drills import page as drills
 from benchmarks.evidence import page as evidence
 from benchmarks.examples import page as examples
 from benchmarks.gateway import page as performance
+from benchmarks.pipeline import page as pipeline
 from benchmarks.rollback import page as rollback
 
 
@@ -21,7 +22,15 @@ def test_the_page_is_what_the_results_say() -> None:
 
 @pytest.mark.parametrize(
     "page",
-    (baseline.PAGE, drills.PAGE, evidence.PAGE, examples.PAGE, performance.PAGE, rollback.PAGE),
+    (
+        baseline.PAGE,
+        drills.PAGE,
+        evidence.PAGE,
+        examples.PAGE,
+        performance.PAGE,
+        pipeline.PAGE,
+        rollback.PAGE,
+    ),
     ids=lambda page: page.name,
 )
 def test_a_page_and_its_figures_are_what_the_results_say(page: pages.Page) -> None:

@@ -62,7 +62,9 @@ def project(folder: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> list[st
                 wiring.sign_off(app, version, secret=keys[name], decision="approve", why="read it")
             made.append(version.label)
             if len(made) == 1:
-                wiring.go_live(app, find_version(app.store, version.label), initiator="test")
+                wiring.DeploymentManager(app).go_live(
+                    find_version(app.store, version.label), initiator="test"
+                )
     queries = folder / "queries.jsonl"
     test = [{"text": row.text, "label": row.label} for row in rows(LABELS).test]
     queries.write_text("".join(json.dumps(row) + "\n" for row in test))
@@ -100,7 +102,7 @@ def test_killed_under_traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         )
         until(book.exists, siege)
         candidate = find_version(app.store, bad)
-        rollout = wiring.start_rollout(app, candidate, initiator="test")
+        rollout = wiring.DeploymentManager(app).start(candidate, initiator="test")
         for name in KILLS:
             enough = lines(book) + int(rng.integers(20, 120))
             until(lambda enough=enough: lines(book) >= enough, siege)

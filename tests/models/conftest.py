@@ -10,6 +10,7 @@ import pytest
 from greenlight.adapters.trainers import TRAINERS
 from greenlight.adapters.trainers.encoder_finetune import EncoderFinetuneTrainer
 from greenlight.adapters.trainers.encoder_head import EncoderHeadTrainer
+from greenlight.config.making import TAGGERS, TALKERS
 from greenlight.ports import Trainer
 from tests.models import tiny
 
@@ -22,7 +23,7 @@ def _needing(name: str) -> Any:
     return pytest.param(name, marks=marks)
 
 
-CLASSIFIERS = [_needing(name) for name in TRAINERS if name != "token-tagger"]
+CLASSIFIERS = [_needing(name) for name in TRAINERS if name not in TAGGERS | TALKERS]
 
 
 @pytest.fixture(scope="session", params=CLASSIFIERS)

@@ -50,12 +50,52 @@ def test_a_text_cannot_write_in_the_template(text: str) -> None:
     ],
 )
 def test_which_answers_are_labels(answer: str, label: str | None) -> None:
-    assert made().label_of(answer) == label
+    said = made().read(answer)
+    assert (said and said.label) == label
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("REJECT: two ideas on one card", ("REJECT", "two ideas on one card")),
+        ("**Reject:** two ideas", ("REJECT", "two ideas")),
+        ("reject - two ideas\n\nSplit it.", ("REJECT", "two ideas Split it.")),
+        ("REJECT \u2013 two ideas", ("REJECT", "two ideas")),
+        ("REJECT\u2014two ideas", ("REJECT", "two ideas")),
+        ("\n'Reject'\ntwo\x00ideas", ("REJECT", "two ideas")),
+        ("REJECT:", ("REJECT", None)),
+        ("REJECT: REJECT", ("REJECT", "REJECT")),
+        ("REJECT: late: 5 - 3", ("REJECT: late", "5 - 3")),
+        ("keep-it: clear", ("keep-it", "clear")),
+        ("keep-its place", None),
+        ("keep it: clear", None),
+        ("keep- it", None),
+        ("REJECT two ideas", None),
+        ("REJECT, two ideas", None),
+        ("REJECT: keep-it", None),
+        ("It is REJECT: two ideas", None),
+        (": REJECT", None),
+    ],
+)
+def test_an_answer_may_say_why(answer: str, said: tuple[str, str | None] | None) -> None:
+    """The longest label counts, one label only, and a hyphen of a word ends none."""
+    judge = made(labels=["REJECT", "REJECT: late", "keep-it"])
+    found = judge.read(answer)
+    assert (found and (found.label, found.reason)) == said
+    if found is not None and found.reason is not None:
+        assert judge.read(answer[: found.end]) == (found.label, None, found.end)
+
+
+@given(st.sampled_from(LABELS), st.text())
+def test_a_reason_is_short_whatever_a_model_says(label: str, words: str) -> None:
+    found = made().read(f"{label}: why so? {words * 50}")
+    assert found is not None and found.label == label and found.reason is not None
+    assert len(found.reason) <= 500 and not {"\n", "\x00"} & set(found.reason)
 
 
 @given(st.sampled_from(LABELS))
 def test_every_label_is_its_own_answer(label: str) -> None:
-    assert made().label_of(label) == label
+    assert made().read(label) == (label, None, len(label))
 
 
 @pytest.mark.parametrize(

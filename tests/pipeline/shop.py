@@ -15,6 +15,7 @@ from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core.policy import GateRule
 from greenlight.datasets import PublicSource
 from greenlight.ports import Example, Prediction, Progress, Trained
+from greenlight.ports.source import NO_PROMPTS, Prompts
 from greenlight.remembering import Predictor
 from greenlight.stages.loop import Plan, Workshop
 from greenlight.stages.pipeline import FineTuningPipeline
@@ -53,6 +54,7 @@ class FirstWord:
         seed: int,
         out: str,
         progress: Progress,
+        prompts: Prompts = NO_PROMPTS,
     ) -> Trained:
         self.trained += 1
         self.meanwhile()

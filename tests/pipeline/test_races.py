@@ -11,7 +11,6 @@ from greenlight.core.errors import Aborted, LostLease, Refused, StoreError
 from greenlight.core.records import SECOND, Epoch, Run, StageResult, Version
 from greenlight.core.states import RunStatus
 from greenlight.lookup import everything
-from greenlight.stages import pipeline as stage
 from greenlight.stages import runs
 from greenlight.stages.pipeline import LEASE_TTL, FineTuningPipeline
 from greenlight.wiring.pipeline import carry_out
@@ -161,7 +160,7 @@ class TestAbort:
             site.pipeline("somebody").abort("intent#1")
             return move(*given, **more)
 
-        monkeypatch.setattr(stage, "move", late)
+        monkeypatch.setattr(runs, "move", late)
         with pytest.raises(Aborted, match="intent#1"):
             hand.carry_out(silent)
         found = site.records.get(Run, "intent#1")
@@ -192,6 +191,15 @@ class TestEvaluation:
         predictor._elsewhere = frozenset({None})
         made(works)
         assert done(site, made(works).run)["evaluate"].reused is None
+
+    def test_a_new_version_somewhere_else(self, site: Site) -> None:
+        """The name of a fine-tuned model may stand for something else by now."""
+        predictor: Any = site.shop.predictor
+        predictor._elsewhere = frozenset({None})
+        works = site.pipeline()
+        first, second = made(works), made(works)
+        assert first.version.digest == second.version.digest
+        assert done(site, second.run)["evaluate"].reused is None
 
 
 class TestFrom:

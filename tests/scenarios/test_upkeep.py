@@ -91,7 +91,7 @@ def test_a_policy_that_is_edited_while_a_rollout_runs(tmp_path: Path) -> None:
     edited = '[tasks.intent.rollout]\nhorizon = "20d"\n[tasks.intent.approval]\nexpiry = "60d"\n'
     project.file.write_text(text + edited, encoding="utf-8")
     with wiring.open_app(config.load(project.file, {})) as app:
-        decision = wiring.look(app, "intent", "one")
+        decision = wiring.DeploymentManager(app).look("intent", "one")
         assert decision is not None and decision.policy_digest == before["policy_digest"]
         assert app.settings.task("intent").policy.rollout.horizon == 20 * 24 * HOUR
         running = app.store.get(Rollout, before["id"])

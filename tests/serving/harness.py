@@ -61,6 +61,7 @@ class Echo:
         self.entered = asyncio.Event()
         self.answers = 1
         self.open_since: int | None = None
+        self.reason: str | None = None
 
     async def predict(self, texts: Sequence[str], within: float | None = None) -> list[Prediction]:
         self.calls += 1
@@ -71,7 +72,8 @@ class Echo:
             raise ModelFailed("closed under a running request")
         if self.failure is not None:
             raise self.failure
-        return [Prediction(self.name, 0.75, False, -1.5) for _ in texts] * self.answers
+        said = Prediction(self.name, 0.75, False, -1.5, self.reason)
+        return [said for _ in texts] * self.answers
 
     async def close(self) -> None:
         self.closed = True
@@ -241,8 +243,11 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[Client]:
-    """Serve an ASGI application on a free port; leaving stops it as SIGTERM would."""
+async def serving(app: Any, within: int = 10) -> AsyncIterator[Client]:
+    """Serve an ASGI application on a free port; leaving stops it as SIGTERM would.
+
+    `within`: seconds that it may take to begin.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(
@@ -256,7 +261,7 @@ async def serving(app: Any) -> AsyncIterator[Client]:
     server = Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        await eventually(lambda: server.started or task.done())
+        await eventually(lambda: server.started or task.done(), within)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with aiohttp.ClientSession(url) as session:
             yield Client(session, url)

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import openai
 
-from greenlight.adapters.runtimes.openai_proxy import OpenAIProxyRuntime, Prices
+from greenlight.adapters.runtimes.openai_proxy import OpenAIProxyRuntime
 from greenlight.core.records import MILLISECOND, SECOND, Inference
+from greenlight.core.usage import Prices
 from greenlight.models.chat import ChatModel
 from greenlight.serving.routing import Plan
 from tests.serving.harness import V1, V2, Client, World, eventually, serving

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from greenlight.core.labelling import LabelPolicy, pseudonym
 from greenlight.core.records import DAY, MILLISECOND, SECOND, Dataset, Feedback, Inference
 from greenlight.datasets import PublicSource
 from greenlight.ports import Example
-from greenlight.sources.feedback import FeedbackSource, Window
+from greenlight.sources.feedback import Asked, DataCollector, Window
 from greenlight.sources.rows import OVER, Bounds
 from greenlight.stages import relabel
 from tests.contracts.making import feedback, inference, version
@@ -50,7 +51,7 @@ class Desk:
         self.store.ingest([one], said)
         return one
 
-    def source(self, **fields: Any) -> FeedbackSource:
+    def source(self, **fields: Any) -> DataCollector:
         """A source on all of it."""
         defaults: dict[str, Any] = {
             "task": "intent",
@@ -61,7 +62,7 @@ class Desk:
             "citation": "us",
             "progress": lambda share, words: None,
         }
-        return FeedbackSource(self.store, **defaults | fields)
+        return DataCollector(self.store, **defaults | fields)
 
     def queue(self, **fields: Any) -> list[relabel.Relabel]:
         return relabel.queue(self.store, "intent", POLICY, since=START, until=NOW, **fields)
@@ -75,7 +76,7 @@ GOOD: dict[str, Any] = {"value": 1.0}
 BAD: dict[str, Any] = {"value": 0.0}
 
 
-def rows(source: FeedbackSource, size: int = 100) -> list[tuple[str, Row]]:
+def rows(source: DataCollector, size: int = 100) -> list[tuple[str, Row]]:
     return [(split, row) for split, chunk in source.chunks(lambda: size) for row in chunk]
 
 
@@ -118,7 +119,7 @@ def test_feedback_becomes_rows_and_every_exclusion_is_counted() -> None:
         "unjudged": 1,
         "unanswered": 1,
     }
-    assert source.details["labelled"] == {"good": 1, "corrected": 1, "flipped": 1, "relabelled": 0}
+    assert +Counter(source.details["labelled"]) == {"good": 1, "corrected": 1, "flipped": 1}
     assert source.details["window"] == {"since": START, "until": NOW}
     assert source.queries == 3 and not source.own_split
 
@@ -329,3 +330,49 @@ def test_tags_become_rows_and_what_does_not_fit_waits() -> None:
     desk.label(odd, "O B-place", kind="tag", labels=policy.labels)
     found = rows(desk.source(policy=policy))
     assert ("to Rome", "O B-place") in [(row.text, row.label) for _, row in found]
+
+
+def test_rows_say_what_their_answers_were_asked_with() -> None:
+    """D4: by the version that answered; what nobody can tell any more is left out, and counted."""
+    desk = Desk()
+    for served in ("sha256:v0", "sha256:v1", "sha256:v1", "sha256:gone", "sha256:here"):
+        desk.answer(f" {served}  as served\n", GOOD, served_version=served)
+    asked: list[str] = []
+
+    def find(version: str) -> Asked | None:
+        asked.append(version)
+        if version == "sha256:gone":
+            raise NotFound(version)
+        if version == "sha256:here":
+            return None
+        return Asked(f"prompt of {version}", {"kind": "prompt", "template": version})
+
+    source = desk.source(asked=find)
+    found = [row for _, row in rows(source, 2)]
+    assert [(row.text, row.prompt) for row in found] == [
+        (" sha256:here  as served\n", ""),
+        (" sha256:v1  as served\n", "prompt of sha256:v1"),
+        (" sha256:v1  as served\n", "prompt of sha256:v1"),
+        (" sha256:v0  as served\n", "prompt of sha256:v0"),
+    ]
+    assert source.exclusions == {"prompt_unknown": 1}
+    assert source.prompts == {
+        f"prompt of {version}": {"kind": "prompt", "template": version}
+        for version in ("sha256:v0", "sha256:v1")
+    }
+    assert sorted(asked) == ["sha256:gone", "sha256:here", "sha256:v0", "sha256:v1"]
+
+
+def test_what_nobody_answered_was_asked_of_the_version_that_was_to() -> None:
+    """D3, D4: a person may label it all the same, and it is learnt as it would have been asked."""
+
+    def find(version: str) -> Asked:
+        if not version:
+            raise NotFound("nobody answered")
+        return Asked(f"prompt of {version}", {"kind": "prompt"})
+
+    desk = Desk()
+    one = desk.answer("mute", output="", version="sha256:v1", served_version="")
+    desk.label(one, "REJECT", labels=("APPROVE", "REJECT"))
+    [(_, row)] = rows(desk.source(asked=find))
+    assert (row.label, row.prompt) == ("REJECT", "prompt of sha256:v1")

@@ -16,12 +16,14 @@ import pytest
 
 from greenlight import artifacts
 from greenlight.config.dataset import KEYS, PUBLIC, SUFFIXES, DatasetSettings
-from greenlight.core import pii, tagging
+from greenlight.core import messages, pii, tagging
 from greenlight.core.curation import Kind, Row
 from greenlight.core.errors import BadInput
 from greenlight.core.labelling import LabelPolicy
+from greenlight.core.messages import Message
 from greenlight.datasets import PublicSource
-from greenlight.ports import Example, Source
+from greenlight.ports import Example
+from greenlight.ports.source import Source
 from greenlight.sources.sql import SqlSource
 from tests.sources import reading
 from tests.sources.test_feedback import GOOD, Desk
@@ -36,7 +38,8 @@ TEXTS = [
     f"{MAIL.replace('@', chr(0xFF20))} again",
     "nothing here",
 ]
-KINDS = get_args(Kind)
+KINDS: tuple[Kind, ...] = ("classify", "tag")
+"""Those whose texts are texts; of chats below."""
 Maker = Callable[[Path, list[tuple[str, str]]], Source]
 
 
@@ -91,6 +94,7 @@ def _feedback(folder: Path, rows: list[tuple[str, str]]) -> Source:
     for text, label in rows:
         desk.answer(text, GOOD, output=label)
     kind: Kind = "tag" if "O" in rows[0][1] else "classify"
+    kind = "chat" if rows[0][0].startswith("[{") else kind
     return desk.source(policy=LabelPolicy(kind=kind))
 
 
@@ -150,6 +154,31 @@ def test_it_is_taken_out_whatever_it_came_in(tmp_path: Path, name: str, kind: Ki
                 tagging.check(row.text, row.label)
             first = next(row for row in found if row.text.startswith("call"))
             assert first.text == "call [PHONE] [PHONE] [PHONE] Ana"
+    written = b"".join(
+        path.read_bytes() for path in (tmp_path / "place").rglob("*") if path.is_file()
+    )
+    assert not any(one.encode() in written for one in ("example.com", "900123", "1111", "NWBK"))
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in (".conll", "public")])
+def test_it_is_taken_out_of_every_message_and_of_the_answer(tmp_path: Path, name: str) -> None:
+    """D6: in JSON a line break is two letters, one of which would hide a number behind it."""
+    place = Place(tmp_path / "place")
+    rows = [
+        (messages.write([Message("system", "Be kind."), Message("user", f"Hi\n{text}")]), text)
+        for text in TEXTS
+    ]
+    assert set(get_args(Kind)) == {*KINDS, "chat"}
+    made = place.collect(FORMATS[name](tmp_path, rows), kind="chat")
+    assert made.manifest["pii"] == {
+        "unresolved": 0,
+        "rows": 4,
+        "scrubbed": {"email": 4, "phone": 2, "card": 2, "iban": 2},
+    }
+    for row in artifacts.read_rows(place.raw.path(made.digest), "rows", Row):
+        system, user = messages.read(row.text)
+        assert system.content == "Be kind." and user.content.startswith("Hi\n")
+        assert not pii.find(user.content) and not pii.find(row.label)
     written = b"".join(
         path.read_bytes() for path in (tmp_path / "place").rglob("*") if path.is_file()
     )

@@ -16,8 +16,8 @@ from greenlight.core.curation import Row
 from greenlight.core.records import Evaluation, StageResult, Version
 from greenlight.core.states import VersionStatus
 from greenlight.ports import Prediction
-from greenlight.remembering import BATCH, Predictor
-from greenlight.stages.evaluate import Case, evaluate, measure
+from greenlight.remembering import BATCH, Notes, Predictor
+from greenlight.stages.evaluate import Case, ModelEvaluator
 from greenlight.testing import step
 from tests.stages.preparing import Place, Rows
 
@@ -115,14 +115,19 @@ class Bench(Place):
 
     def measure(self, case: Case, **options: Any) -> list[Any]:
         """The parts of an evaluation, in the folder."""
-        return measure(
+        return self.evaluator(case).measure(
+            progress=lambda share, _: self.told.append(share), **options
+        )
+
+    def evaluator(self, case: Case) -> ModelEvaluator:
+        """Of a run: it notes what models elsewhere say."""
+        return ModelEvaluator(
             self.records,
             self.processed,
             self.predictor,
             case,
             folder=self.folder,
-            progress=lambda share, _: self.told.append(share),
-            **options,
+            notes=Notes(self.folder / "answers"),
         )
 
     def evaluate(self, case: Case | None = None, *, task: str = "intent") -> Evaluation:
@@ -134,13 +139,8 @@ class Bench(Place):
 
     def judge(self, case: Case | None = None, *, task: str = "intent") -> StageResult:
         """The stage's result."""
-        done = evaluate(
-            self.records,
-            self.processed,
-            self.predictor,
-            case or self.case(),
+        done = self.evaluator(case or self.case()).evaluate(
             step=step("evaluate", task=task, run=f"{task}#{len(self.results) + 1}"),
-            folder=self.folder,
             now=lambda: 5,
             progress=lambda share, _: self.told.append(share),
         )

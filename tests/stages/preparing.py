@@ -14,7 +14,7 @@ from greenlight.adapters.stores.memory import MemoryStore
 from greenlight.core import fingerprint
 from greenlight.core.curation import CLASSIFY, Kind, Row
 from greenlight.core.records import Dataset, StageResult
-from greenlight.ports import Source
+from greenlight.ports.source import Source
 from greenlight.recording import Step
 from greenlight.stages.collect import collect
 from greenlight.stages.curate import curate
@@ -35,6 +35,7 @@ class Rows(msgspec.Struct, kw_only=True):
     details: dict[str, Any] = {}
     exclusions: dict[str, int] = {}
     queries: int = 0
+    prompts: dict[str, dict[str, Any]] = {}
 
     @property
     def own_split(self) -> bool:

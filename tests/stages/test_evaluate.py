@@ -101,7 +101,7 @@ def test_finished_parts_are_not_made_again(bench: Bench) -> None:
     bench.measure(case)
     assert len(bench.loaded) == 2
     kept = {path.name: path.read_bytes() for path in (bench.folder / "parts").iterdir()}
-    assert set(kept) == {"intent.json", "live.json", "sanity.json"}
+    assert set(kept) == {"intent.json", "live.json", "usage.json", "sanity.json"}
     (bench.folder / "parts" / "live.json").unlink()
     bench.cache.drop("")
     document = bench.evaluate(case).document
@@ -115,7 +115,7 @@ def test_finished_parts_are_not_made_again(bench: Bench) -> None:
     [
         ({"training": {}}, {"intent"}),
         ({"sanity": {"reason": "no"}}, {"sanity"}),
-        ({"environment": {"code": "sha256:other"}}, {"intent", "live", "sanity"}),
+        ({"environment": {"code": "sha256:other"}}, {"intent", "live", "usage", "sanity"}),
     ],
 )
 def test_a_part_of_other_inputs_is_made_again(
@@ -322,7 +322,7 @@ def test_a_level_that_was_missed_is_a_part_too(bench: Bench, tmp_path: Path) -> 
 def test_a_load_test_that_does_not_belong_leaves_no_part(bench: Bench, tmp_path: Path) -> None:
     version = bench.version()
     file = written(tmp_path / "slo.json")
-    with pytest.raises(BadInput, match="no part intent or ner yet; measure it: greenlight eval"):
+    with pytest.raises(BadInput, match="no part intent, ner or chat yet; measure it: "):
         add_load(version, file, folder=bench.folder)
     bench.measure(bench.case(version))
     with pytest.raises(BadInput, match=r"away\.json: cannot be read"):

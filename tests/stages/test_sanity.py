@@ -15,6 +15,7 @@ from greenlight.core.errors import NotFound
 from greenlight.core.records import LedgerEntry, StageResult
 from greenlight.models import bundle
 from greenlight.ports import Example, Prediction, Progress, Trained, Trainer
+from greenlight.ports.source import NO_PROMPTS, Prompts
 from greenlight.stages.sanity import TEST_ROWS, TRAINING_ROWS, sanity
 from greenlight.testing import step
 from tests.models import tiny
@@ -46,6 +47,7 @@ class Memory:
         seed: int,
         out: str,
         progress: Progress,
+        prompts: Prompts = NO_PROMPTS,
     ) -> Trained:
         self.shown = [*train, *validation]
         self.config = config

@@ -18,6 +18,7 @@ from greenlight.core.metrics import METRICS
 from greenlight.core.policy import GateRule
 from greenlight.core.records import Version
 from greenlight.ports import Example, Prediction, Progress, Trained
+from greenlight.ports.source import NO_PROMPTS, Prompts
 from greenlight.stages.scope import DRAWS, HELD_OUT, Again, Request, Rows, add_scope, near
 from tests.stages import preparing
 from tests.stages.judging import Bench
@@ -76,6 +77,7 @@ class Trainer:
         seed: int,
         out: str,
         progress: Progress,
+        prompts: Prompts = NO_PROMPTS,
     ) -> Trained:
         self.shown.append([*train, *validation])
         self.given.append([config, seed])

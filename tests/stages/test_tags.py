@@ -16,6 +16,7 @@ from greenlight.core.evaluation import merge
 from greenlight.core.policy import GateRule
 from greenlight.core.records import StageResult, Version
 from greenlight.ports import Example, Prediction, Progress, Trained
+from greenlight.ports.source import NO_PROMPTS, Prompts
 from greenlight.stages.compare import compare
 from greenlight.stages.sanity import sanity
 from greenlight.testing import step
@@ -175,6 +176,7 @@ class Most:
         seed: int,
         out: str,
         progress: Progress,
+        prompts: Prompts = NO_PROMPTS,
     ) -> Trained:
         self.shown = [*train, *validation]
         Path(out).mkdir(parents=True)

@@ -16,7 +16,7 @@ from benchmarks.evidence.first_events import (
     side_by_side,
 )
 from benchmarks.evidence.traps.trap import Trap, trap
-from greenlight.core.breaker import Breaker
+from greenlight.core.breaker import CircuitBreaker
 from greenlight.core.records import SECOND
 from greenlight.core.stats.many import EventTests
 
@@ -151,7 +151,7 @@ def _failures(
     count = int(rng.poisson(PER_SECOND * 60 * minutes))
     times = np.sort(rng.random(count)) * 60 * minutes
     arms, luck = rng.random(count) < 0.1, rng.random(count)
-    breakers = (Breaker(5, 30 * SECOND), Breaker(5, 30 * SECOND))
+    breakers = (CircuitBreaker(5, 30 * SECOND), CircuitBreaker(5, 30 * SECOND))
     rows = []
     for arm, at, drawn in zip(arms.tolist(), times.tolist(), luck.tolist(), strict=True):
         now, own = int(at * SECOND), breakers[arm]

@@ -8,16 +8,16 @@ from __future__ import annotations
 import json
 import sys
 
-from mlflow.entities import (  # type: ignore[import-not-found]
+from mlflow.entities import (
     GatewayEndpointModelConfig,
     GatewayModelLinkageType,
     RoutingStrategy,
 )
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # type: ignore[import-not-found]
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 uri, upstream, name, shares = sys.argv[1:]
 parts = json.loads(shares)
-store = SqlAlchemyStore(uri, "artifacts")
+store = SqlAlchemyStore(uri, "artifacts")  # type: ignore[no-untyped-call]
 secret = store.create_gateway_secret(
     "provider", {"api_key": "none"}, provider="openai", auth_config={"api_base": upstream}
 )

@@ -14,6 +14,7 @@ from greenlight.config.killing import KillSettings
 from greenlight.config.locate import Path as KeyPath
 from greenlight.config.locate import line_of, locate
 from greenlight.config.making import RuntimeSettings, TrainSettings
+from greenlight.config.mirroring import MlflowSettings
 from greenlight.config.notify import NotifySettings
 from greenlight.config.reader import Reader, show_path
 from greenlight.config.settings import (
@@ -41,6 +42,7 @@ __all__ = [
     "GatewaySettings",
     "KillSettings",
     "LedgerSettings",
+    "MlflowSettings",
     "NotifySettings",
     "ProjectSettings",
     "RuntimeSettings",
@@ -67,6 +69,7 @@ _GROUPS: dict[str, type[Policy]] = {
     "gateway": GatewaySettings,
     "controller": ControllerSettings,
     "worker": WorkerSettings,
+    "mlflow": MlflowSettings,
 }
 
 

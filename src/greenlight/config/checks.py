@@ -84,7 +84,7 @@ def _environment(raw: dict[str, Any]) -> object:
 
 
 def _check_made(raw: dict[str, Any], reader: Reader) -> None:
-    """What classifies or tags is made of data; a chat is only brought in."""
+    """What classifies or tags is made of data; a chat may be brought in without any."""
     tasks = raw.get("tasks")
     for name, task in tasks.items() if isinstance(tasks, dict) else ():
         if isinstance(task, dict) and task.get("kind") in ("classify", "tag"):

@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from greenlight.core import filters, pii, queries, tagging
-from greenlight.core.curation import CLASSIFY, TAG, Kind
+from greenlight.core.curation import CHAT, CLASSIFY, TAG, Kind
 from greenlight.core.labelling import LabelPolicy
 from greenlight.core.policy import Policy
 from greenlight.core.records import DAY
@@ -34,7 +34,7 @@ _COLUMNS = ("text", "label", "unit")
 _ABOUT = ("min_rows", "max_rows", "licence", "citation")
 KEYS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(PUBLIC, ()),
-    "feedback": ("window", "filter", "flip", "labels", "base", *_COLUMNS, *_ABOUT),
+    "feedback": ("window", "filter", "select", "flip", "labels", "base", *_COLUMNS, *_ABOUT),
     "file": ("path", *_COLUMNS, *_ABOUT),
     "sql": ("url", "password", "query", *_COLUMNS, *_ABOUT),
 }
@@ -56,7 +56,8 @@ class DatasetSettings(Policy, frozen=True, kw_only=True):
 
     source: Literal["banking77", "wnut17", "sample", "sample-entities", "feedback", "file", "sql"]
     """Needed to classify and to tag. What is trained and evaluated on: a public data set by name,
-    what people said of answers, a file, or a query. `wnut17` and `sample-entities` are to tag."""
+    what people said of answers, a file, or a query. `wnut17` and `sample-entities` are to tag. A
+    chat learns from `feedback` alone."""
     path: str | None = None
     """`file`: the file, CSV, JSON lines or Parquet by its suffix (`.csv`, `.jsonl`, `.parquet`), or
     a word and its tag on each line, a tab between them (`.conll`). A relative path starts at the
@@ -81,6 +82,9 @@ class DatasetSettings(Policy, frozen=True, kw_only=True):
     """`feedback`: conditions on what was said, METRIC OP NUMBER joined by `and`, such as
     `engagement_rate > 0.06 and rating >= 4` (`<`, `<=`, `>`, `>=`, `=`, `!=`). An answer without
     that metric does not meet it."""
+    select: Literal["quality", "filter"] = "quality"
+    """`feedback`: what makes an answer one to learn. `quality`: somebody said GOOD, and `filter` is
+    met. `filter`: it is met, and nobody said BAD."""
     flip: tuple[str, ...] = ()
     """`feedback`: reason codes of a BAD that make the other one of two `labels` the right one."""
     labels: tuple[str, ...] = ()
@@ -128,6 +132,7 @@ class DatasetSettings(Policy, frozen=True, kw_only=True):
             conditions=filters.parse(self.filter) if self.filter else (),
             flip=frozenset(self.flip),
             labels=self.labels,
+            by_filter=self.select == "filter",
         )
 
 
@@ -158,6 +163,11 @@ def _selecting(given: DatasetSettings) -> Iterable[str]:
             filters.parse(given.filter)
         except ValueError as error:
             yield f"filter: {error}"
+    if given.select == "filter" and given.filter is None:
+        yield (
+            'select: "filter" needs conditions to select by; write them down, as in '
+            'filter = "engagement_rate > 0.06"'
+        )
     if given.labels and len(set(given.labels)) != max(2, len(given.labels)):
         yield "labels: name at least two, each once"
     if given.flip and len(given.labels) != 2:
@@ -215,9 +225,22 @@ def _is_conll(path: str | None) -> bool:
     return PurePath(path or "").suffix.lower() == CONLL
 
 
+def _unchatty(given: DatasetSettings) -> Iterable[str]:
+    """What is set and means nothing where rows are conversations and labels are answers."""
+    if given.source != "feedback":
+        yield (
+            f"dataset.source: {given.source} holds texts with labels; a chat is learnt from what "
+            'people said of its answers: take "feedback"'
+        )
+    for name in ("base", "labels", "flip"):
+        if getattr(given, name):
+            yield f"dataset.{name}: a chat has no labels, but answers; take it out"
+
+
 def misfits(given: DatasetSettings, kind: str) -> Iterable[str]:
     """What is set and does not belong to the kind of the task."""
-    if kind not in (CLASSIFY, TAG):
+    if kind == CHAT:
+        yield from _unchatty(given)
         return
     for name in ("source", "base"):
         value = getattr(given, name)

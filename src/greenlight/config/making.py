@@ -8,21 +8,33 @@ from typing import Any, Literal
 
 import msgspec
 
+from greenlight.core import lora_options, tuning_options
 from greenlight.core.policy import Policy, RolloutPolicy
 from greenlight.core.records import SECOND
 
 TAGGERS = frozenset({"token-tagger"})
 """Backends whose models tag words; those of all others classify."""
 
+TALKERS = frozenset({"openai", "hf-lora"})
+"""Backends that teach language models, which also answer chats."""
+
 
 class TrainSettings(Policy, frozen=True, kw_only=True):
     """[tasks.NAME.train]: how a version is made."""
 
     backend: Literal[
-        "tfidf-linear", "char-ngram", "encoder-head", "encoder-finetune", "token-tagger", "none"
+        "tfidf-linear",
+        "char-ngram",
+        "encoder-head",
+        "encoder-finetune",
+        "token-tagger",
+        "openai",
+        "hf-lora",
+        "none",
     ]
     """Needed to classify and to tag. The trainer: `token-tagger` to tag, one of the others to
-    classify; `none` where versions are only brought in, as those of a chat are."""
+    classify; `openai` and `hf-lora` teach language models, and take chats, too; `none` where
+    versions are only brought in."""
     options: dict[str, Any] = msgspec.field(default_factory=dict)
     """What the trainer lets one choose, such as `{ C = 0.5 }`."""
     seed: int = 2025
@@ -39,6 +51,12 @@ class TrainSettings(Policy, frozen=True, kw_only=True):
             yield f"new_feedback: {self.new_feedback} would begin run after run; use 1 or more"
         if self.schedule is not None:
             yield from _schedule_problems(self.schedule)
+        if self.backend == tuning_options.BACKEND:
+            for problem in tuning_options.problems(self.options):
+                yield f"options.{problem}"
+        if self.backend == lora_options.BACKEND:
+            for problem in lora_options.problems(self.options):
+                yield f"options.{problem}"
 
 
 def _schedule_problems(schedule: str) -> Iterable[str]:
@@ -98,7 +116,9 @@ def alien_backend(backend: str, kind: str) -> Iterable[str]:
     if backend == "none":
         return
     if kind == "chat":
-        yield "train.backend: a chat is not trained here; leave the table out"
+        if backend not in TALKERS:
+            taken = " or ".join(sorted(TALKERS))
+            yield f"train.backend: {backend} teaches no model to talk; take {taken}"
     elif (kind == "tag") != (backend in TAGGERS):
         fitting = "token-tagger" if kind == "tag" else "tfidf-linear, encoder-head, …"
         yield f"train.backend: {backend} makes no model for a task of kind {kind}; take {fitting}"

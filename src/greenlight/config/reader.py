@@ -46,7 +46,7 @@ class Reader:
         if origin is types.UnionType:
             return self.read(get_args(hint)[0], value, path)
         if hint is Any:
-            return value
+            return self._free(value, path)
         if origin is Literal:
             return self._choice(get_args(hint), value, path)
         if origin is dict:
@@ -109,6 +109,14 @@ class Reader:
             self.fault(path, problem)
         else:
             self.fault((*path, match[1], *match[2].split(".")[1:]), match[3])
+
+    def _free(self, value: object, path: Path) -> Any:
+        """What stands in a table whose keys are another's affair, such as a trainer's options: its
+        durations and sizes carry units all the same."""
+        if isinstance(value, dict):
+            found = {key: self._free(item, (*path, key)) for key, item in value.items()}
+            return FAULTY if FAULTY in found.values() else found
+        return value if _quantity(path[-1]) is None else self._scalar(int, value, path)
 
     def _named(self, hint: Any, value: object, path: Path) -> Any:
         """A table of things that have names."""

@@ -24,6 +24,7 @@ from greenlight.config.making import (
     alien_backend,
     blind_alarms,
 )
+from greenlight.config.mirroring import MlflowSettings
 from greenlight.config.notify import NotifySettings
 from greenlight.core import fingerprint
 from greenlight.core.alarms import AlarmRule
@@ -44,6 +45,7 @@ from greenlight.core.records import MILLISECOND, SECOND
 DURATIONS = frozenset(
     {
         "breaker_max",
+        "call_timeout",
         "expiry",
         "fast_window",
         "feedback_window",
@@ -221,7 +223,8 @@ class TaskSettings(Policy, frozen=True, kw_only=True):
     kind: Literal["classify", "tag", "chat"]
     """`classify`: text → one label with a calibrated score, made from `dataset` by `train`. `tag`:
     text → a tag for each of its words (`core.tagging`), which say where names are; made likewise.
-    `chat`: messages → message, by a model at an OpenAI-compatible provider that is brought in."""
+    `chat`: messages → message, by a model at an OpenAI-compatible provider that is brought in, or
+    taught by what people said of its answers."""
     dataset: DatasetSettings = DatasetSettings(source="feedback")
     """What is trained and evaluated on; needed to classify and to tag."""
     train: TrainSettings = TrainSettings(backend="none")
@@ -286,6 +289,8 @@ class Document(Policy, frozen=True, kw_only=True):
     """The process that carries out runs."""
     notify: dict[str, NotifySettings] = msgspec.field(default_factory=dict)
     """Channels on which people hear of what happens, by name."""
+    mlflow: MlflowSettings = MlflowSettings()
+    """Where runs and versions are mirrored to."""
     tasks: dict[str, TaskSettings] = msgspec.field(default_factory=dict)
     """What is decided through models, by name."""
 

@@ -25,10 +25,11 @@ class BreakerState(enum.StrEnum):
     HALF_OPEN = "half_open"
 
 
-class Breaker:
-    """Ask `admit` before a call; tell `succeeded` or `failed` after it, with the ticket it gave.
+class CircuitBreaker:
+    """Lets nothing through for a while after too many failures in a row.
 
-    A ticket names the period in which the call began, so that a straggler from before the breaker
+    Ask `admit` before a call; tell `succeeded` or `failed` after it, with the ticket it gave. A
+    ticket names the period in which the call began, so that a straggler from before the breaker
     opened can neither close it nor count twice.
     """
 

@@ -270,7 +270,7 @@ def completion_of(answer: bytes) -> Completion:
     try:
         found = _ANSWER.decode(answer)
         choices = _CHOICES.decode(found.choices)
-        tokens = _tokens(found.usage)
+        tokens = tokens_of(found.usage)
         text = _said(choices[0].message) if choices else ""
     except _MALFORMED as error:
         raise ModelFailed(f"no completion: {error}") from error
@@ -289,7 +289,7 @@ def chunk_of(event: bytes) -> Chunk:
     try:
         found = _EVENT.decode(event)
         bits = _BITS.decode(found.choices)
-        tokens = _tokens(found.usage)
+        tokens = tokens_of(found.usage)
         text = _said(bits[0].delta) if bits else ""
     except _MALFORMED as error:
         raise ModelFailed(f"no chunk of a completion: {error}") from error
@@ -382,6 +382,11 @@ def _said(words: Words) -> str:
     return bytes(calls).decode()
 
 
-def _tokens(usage: Raw) -> Tokens | None:
+def tokens_of(usage: Raw) -> Tokens | None:
+    """What a provider counted, from the `usage` of its answer; None where that is null.
+
+    Raises:
+        msgspec.DecodeError: it is no count.
+    """
     counted = _USAGE.decode(usage)
     return counted and Tokens(counted.prompt_tokens, counted.completion_tokens)

@@ -16,11 +16,13 @@ import msgspec
 
 from greenlight.core import tagging
 
-Kind = Literal["classify", "tag"]
-"""What the label of a row is: one for its text, or a tag for each word of it (`core.tagging`)."""
+Kind = Literal["classify", "tag", "chat"]
+"""What the label of a row is: one for its text, a tag for each word of it (`core.tagging`), or the
+answer to the messages that its text holds (`core.messages`)."""
 
 CLASSIFY: Kind = "classify"
 TAG: Kind = "tag"
+CHAT: Kind = "chat"
 
 MISFIT = "misfit"
 """The reason of a row that is left out because its tags do not fit its text."""
@@ -45,14 +47,18 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 class Row(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     """A text and its label, and where it came from.
 
-    `unit` is the pseudonym of whom the text came from and `inference` the id of the request;
-    both are empty, and left out of files, where a data set has none.
+    `unit` is the pseudonym of whom the text came from and `inference` the id of the request.
+    `prompt` is the digest of the bundle with the instructions that the answer was asked for with,
+    and `answer` what a model is to say where that is more than the label. All are empty, and left
+    out of files, where a row has none.
     """
 
     text: str
     label: str
     unit: str = ""
     inference: str = ""
+    prompt: str = ""
+    answer: str = ""
 
 
 class Keys(NamedTuple):
@@ -109,20 +115,26 @@ def words(text: str) -> str:
 def clean(row: Row, kind: Kind = CLASSIFY) -> Row:
     """The row with its text normalised and no white space around its label.
 
-    The words of a row of kind `tag` stay as many, and one space stands between its tags.
+    The words of a row of kind `tag` stay as many, and one space stands between its tags. What was
+    asked with instructions is learnt as it was served, and so is what was said in a chat
+    (REQUIREMENTS D4): such a text stays as it is.
     """
-    if kind == TAG:
+    if kind == CHAT:
+        return row
+    if row.prompt:
+        text, label = row.text, row.label.strip()
+    elif kind == TAG:
         text, label = normalise_words(row.text), tagging.join(tagging.tags(row.label))
     else:
         text, label = normalise(row.text), row.label.strip()
     if text == row.text and label == row.label:
         return row
-    return Row(text, label, row.unit, row.inference)
+    return msgspec.structs.replace(row, text=text, label=label)
 
 
-def keys(came: str, cleaned: str) -> Keys:
+def keys(came: str, normalised: str) -> Keys:
     """What a text is compared by: as it came, and normalised."""
-    low = cleaned.lower()
+    low = normalised.lower()
     return Keys(_short(came), _short(low), _short(" ".join(_WORD.findall(low))))
 
 

@@ -6,6 +6,7 @@
     │   ├── PolicyError           a policy that contradicts itself
     │   ├── NotFound              no such task, version, rollout, inference
     │   ├── Refused               a rule says no (unapproved, equal digests, second rollout)
+    │   │   └── TooCostly         a training may cost more than it is allowed to
     │   ├── BadInput              a malformed value in a request or a file
     │   ├── Unauthorized          no key, or none that opens anything
     │   └── TooMany               a key asks more often than it may
@@ -57,6 +58,18 @@ class Refused(UserError):
     """A rule says no."""
 
 
+class TooCostly(Refused):
+    """A training may cost more than it is allowed to; nothing was paid for yet.
+
+    `most` is what it may cost, `limit` what it is allowed to, in the currency of the prices.
+    """
+
+    def __init__(self, message: str, most: float, limit: float) -> None:
+        self.most = most
+        self.limit = limit
+        super().__init__(message)
+
+
 class BadInput(UserError):
     """A malformed value; `param` names the field."""
 
@@ -106,7 +119,12 @@ class LostLease(StoreError):
 
 
 class Aborted(GreenlightError):
-    """A run was ended on request; what it had half made is cleared away."""
+    """A run was ended on request; what it had half made is cleared away. `left` says what could not
+    be ended somewhere else."""
+
+    def __init__(self, message: str, left: str | None = None) -> None:
+        self.left = left
+        super().__init__(message)
 
 
 class ModelFailed(GreenlightError):

@@ -2,16 +2,18 @@
 
 | part | says | without it |
 |---|---|---|
-| `intent` | what the protocol makes of the labels given to the test rows | `ner` must be there |
-| `ner` | what it makes of the tags given to their words | `intent` must be there |
+| `intent` | what the protocol makes of the labels given to the test rows | another must be there |
+| `ner` | what it makes of the tags given to their words | another must be there |
+| `chat` | what it makes of the answers given to conversations | another must be there |
 | `live` | the difference from the version that is live, on the same rows | a reason |
+| `usage` | what answers took in time and money, beside the live version's | a reason |
 | `sanity` | what a model of shuffled labels can do | a reason |
 | `load` | what a load test found (`core.load`) | a reason |
 | `oos` | how well texts out of scope are told (`stages.scope`) | a reason |
 
-A task has one of the first two, by its kind. The document of a release holds both: `ner` is then of
-a version of its own, named under `subject`, and `live`, `sanity` and the others are of the version
-that `intent` judges.
+A task has one of the first three, by its kind. The document of a release holds two: `ner` is then
+of a version of its own, named under `subject`, and `live`, `sanity` and the others are of the
+version that `intent` judges.
 
 A part that could not be measured holds a `reason` and no number. `results_digest` covers all that
 depends on inputs alone, so that two evaluations can be told to be equal although one took longer.
@@ -56,11 +58,22 @@ JUDGED: Mapping[str, Judged] = {
         gap="token_train_val_gap",
         overfit=0.05,
     ),
+    "chat": Judged(
+        number="overlap of words",
+        key="overlap",
+        rows="conversations",
+        gap="overlap_train_val_gap",
+        overfit=0.05,
+    ),
 }
 """The parts that judge predictions."""
 
+ONE_OF = ", ".join(list(JUDGED)[:-1]) + f" or {list(JUDGED)[-1]}"
+"""Those, for messages."""
+
 ABSENT: Mapping[str, Mapping[str, str]] = {
     "live": {"reason": "not compared: this part was not measured"},
+    "usage": {"reason": "not measured: this part was not measured"},
     "sanity": {"reason": "not measured: no training on shuffled labels is on record"},
     "load": {"reason": "not measured: no load test has written this part"},
     "oos": {"reason": "not measured: greenlight eval oos has not made this part"},
@@ -68,6 +81,9 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
 """What stands in the document for a part that nobody wrote."""
 
 PARTS = (*JUDGED, *ABSENT)
+
+_RIGHT: Mapping[str, str] = {"intent": "accuracy", "ner": "exact", "chat": "agreement"}
+"""Part that judges predictions → where the share of rows that are right stands in its test."""
 
 FOLDER, FILE = "parts", "eval.json"
 """Where an evaluation's parts and its document lie, below its own folder."""
@@ -83,12 +99,13 @@ _RESULTS = (
     "protocol",
     "intent",
     "ner",
+    "chat",
     "live",
     "sanity",
     "oos",
     "warnings",
 )
-"""What depends on inputs alone. A load test measures time."""
+"""What depends on inputs alone. Usage and a load test measure time."""
 
 _TINY = 1e-9
 
@@ -141,7 +158,7 @@ def merge(parts: Sequence[Part]) -> dict[str, Any]:
     """One document of parts that agree.
 
     Raises:
-        BadInput: there is neither `intent` nor `ner`, two parts of a name, or parts of different
+        BadInput: there is no judgement (`JUDGED`), two parts of a name, or parts of different
             subjects.
     """
     named = {part.part: part for part in parts}
@@ -149,7 +166,7 @@ def merge(parts: Sequence[Part]) -> dict[str, Any]:
         raise BadInput("cannot seal: a part is there twice")
     judgements = [named[name] for name in JUDGED if name in named]
     if not judgements:
-        raise BadInput(f"cannot seal: there is no part {' or '.join(JUDGED)}; measure it first")
+        raise BadInput(f"cannot seal: there is no part {ONE_OF}; measure it first")
     judged = judgements[0]
     subject = judged.subject
     for part in parts:
@@ -213,14 +230,14 @@ def judgement(document: Mapping[str, Any]) -> tuple[Judged, Mapping[str, Any]]:
 def right(document: Mapping[str, Any]) -> dict[str, Any]:
     """The share of test rows answered right, by the version that a document is of.
 
-    Labels are right or wrong; tags are right where those of every word of the row are.
+    Labels are right or wrong; tags are right where those of every word of the row are; an answer is
+    where it is the wanted one.
 
     Raises:
         KeyError, TypeError: the document says no such thing.
     """
-    if "intent" in document:
-        return dict(document["intent"]["test"]["accuracy"])
-    return dict(document["ner"]["test"]["exact"])
+    name = next((name for name in _RIGHT if name in document), "intent")
+    return dict(document[name]["test"][_RIGHT[name]])
 
 
 def warnings(document: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Files that fine-tuning takes: one labelled text per line, in the shape that a provider accepts.
+"""Files that fine-tuning takes: one answer to learn per line, with what was asked for it.
 
 | format | a line |
 |---|---|
@@ -6,77 +6,77 @@
 | `jsonl` | `{"prompt": …, "completion": …}` |
 | `csv` | `text,label`, under a line with these names |
 
-The chat format is that of OpenAI's fine-tuning API for chat models
-(https://platform.openai.com/docs/guides/supervised-fine-tuning), as far as a label needs it.
+The chat format is that of OpenAI's fine-tuning API (`core.finetuning`). In the others several
+messages are one text, a JSON array of them.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
 
 import msgspec
 
+from greenlight.core import finetuning, messages
 from greenlight.core.errors import BadInput
+from greenlight.core.finetuning import Tally
+from greenlight.core.messages import ASSISTANT, Message
 
 SUFFIXES = {"openai-chat": "jsonl", "jsonl": "jsonl", "csv": "csv"}
 """Format → suffix of its files."""
 
-_Words = Annotated[str, msgspec.Meta(min_length=1)]
+UPLOADED = frozenset({"openai-chat", "jsonl"})
+"""Formats that a provider takes, and so held against its rules on the number of rows and on sizes;
+`csv` is for tables."""
 
 
-class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    role: Literal["user", "assistant"]
-    content: _Words
+class Lines:
+    """The lines of one file. Each is held against what a provider takes."""
+
+    def __init__(self, form: str) -> None:
+        """Begin with none.
+
+        Raises:
+            BadInput: no such format.
+        """
+        if form not in SUFFIXES:
+            raise BadInput(f"format {form!r}: there are {', '.join(SUFFIXES)}", "format")
+        self._form = form
+        self.tally = Tally("export", limited=form in UPLOADED)
+
+    @property
+    def head(self) -> bytes:
+        """What stands above the lines."""
+        return b"text,label\n" if self._form == "csv" else b""
+
+    def line(self, asked: Sequence[Message], answer: str) -> bytes:
+        """An answer to learn, and what was asked for it.
+
+        Raises:
+            BadInput: a provider would not take it, or not learn all of it.
+        """
+        conversation = (*asked, Message(ASSISTANT, answer))
+        self.tally.hold(conversation)
+        if self._form == "openai-chat":
+            made = finetuning.encode(conversation)
+        elif self._form == "jsonl":
+            made = msgspec.json.encode({"prompt": _one(asked), "completion": answer}) + b"\n"
+        else:
+            made = f"{_cell(_one(asked))},{_cell(answer)}\n".encode()
+        self.tally.weigh(made)
+        return made
+
+    def finish(self) -> None:
+        """Hold the whole against the rules.
+
+        Raises:
+            BadInput: too few rows to fine-tune on.
+        """
+        self.tally.finish()
 
 
-class _Chat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    messages: Annotated[list[_Message], msgspec.Meta(min_length=2)]
-
-
-class _Completion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    prompt: _Words
-    completion: _Words
-
-
-_SHAPES: dict[str, type[msgspec.Struct]] = {"openai-chat": _Chat, "jsonl": _Completion}
-
-
-def head(form: str) -> bytes:
-    """What stands above the lines."""
-    return b"text,label\n" if form == "csv" else b""
-
-
-def line(form: str, text: str, label: str) -> bytes:
-    """A labelled text as a line of a format; it has been held against the format's schema.
-
-    Raises:
-        BadInput: no such format, or the provider would not take the line.
-    """
-    if form == "csv":
-        return f"{_cell(text)},{_cell(label)}\n".encode()
-    if form == "openai-chat":
-        roles = (("user", text), ("assistant", label))
-        value: Any = {"messages": [{"role": role, "content": words} for role, words in roles]}
-    elif form == "jsonl":
-        value = {"prompt": text, "completion": label}
-    else:
-        raise BadInput(f"format {form!r}: there are {', '.join(SUFFIXES)}", "format")
-    return check(form, msgspec.json.encode(value)) + b"\n"
-
-
-def check(form: str, data: bytes) -> bytes:
-    """Hold a line of JSON against the schema of its format; returns it.
-
-    Raises:
-        BadInput: it does not fit.
-    """
-    try:
-        found = msgspec.json.decode(data, type=_SHAPES[form])
-    except msgspec.DecodeError as error:
-        raise BadInput(f"{form}: a line that no provider takes ({error})") from error
-    if isinstance(found, _Chat) and found.messages[-1].role != "assistant":
-        raise BadInput(f"{form}: the last message must be the assistant's")
-    return data
+def _one(asked: Sequence[Message]) -> str:
+    """What was asked as one text."""
+    return asked[0].content if len(asked) == 1 else messages.write(asked)
 
 
 def _cell(text: str) -> str:

@@ -3,7 +3,7 @@
 What the evaluation itself warns of (overfit, shuffled labels) is shown as `warn` where no gate of
 that metric warns or fails already.
 
-what the evaluation says of the live version    a gate with `min_delta`
+what the evaluation says of the live version    a gate with `min_delta`, or of a ratio to it
 the difference, with its interval               holds the difference, or its lower end, to the bar
 there is none (`{"none": true}`, or nothing)    passes: there is nothing to compare with
 it could not be compared (`{"reason": …}`)      fails
@@ -22,6 +22,8 @@ from greenlight.core.metrics import COMPARED, METRICS, Metric
 from greenlight.core.policy import GateRule
 
 Outcome = Literal["pass", "warn", "fail"]
+
+NOTHING_LIVE = "no version is live: there is nothing to compare with"
 
 FAILED, WARNED = 1, 3
 """Exit codes of a command whose gates failed, or only warned where warnings are to count."""
@@ -121,9 +123,12 @@ def _check(document: Mapping[str, Any], name: str, rule: GateRule) -> GateResult
     if metric is None:
         known = ", ".join(sorted(METRICS))
         return GateResult(metric=name, outcome="fail", reason=f"no such metric; known: {known}")
+    if metric.beside_live and _nothing_live(document):
+        return GateResult(metric=name, outcome="pass", reason=NOTHING_LIVE)
     seen = _see(document, metric.path, rule)
     if seen.problem:
-        return seen.result(name, "fail", seen.problem)
+        why = _why(document, metric.path)
+        return seen.result(name, "fail", f"{seen.problem}: {why}" if why else seen.problem)
     outcome, reason = _judge(metric, rule, seen.bottom, seen.top)
     return seen.result(name, outcome, reason)
 
@@ -150,8 +155,7 @@ def _check_delta(
         reason = f"{name} is not compared with the live version; these are: {', '.join(COMPARED)}"
         return GateResult(metric=metric, outcome="fail", reason=reason)
     if _nothing_live(document):
-        reason = "no version is live: there is nothing to compare with"
-        return GateResult(metric=metric, outcome="pass", reason=reason)
+        return GateResult(metric=metric, outcome="pass", reason=NOTHING_LIVE)
     seen = _see(document, path, rule)
     if seen.problem:
         why = _find(document, path[:1]).get("reason", seen.problem)
@@ -193,6 +197,15 @@ def _find(document: Mapping[str, Any], path: Sequence[str]) -> Mapping[str, Any]
     for key in path:
         block = block.get(key) if isinstance(block, Mapping) else None
     return block if isinstance(block, Mapping) else {}
+
+
+def _why(document: Mapping[str, Any], path: Sequence[str]) -> str | None:
+    """The reason that stands on the way to a number that is not there, if one does."""
+    for length in range(1, len(path) + 1):
+        reason = _find(document, path[:length]).get("reason")
+        if isinstance(reason, str):
+            return reason
+    return None
 
 
 def _number(value: object) -> float | None:

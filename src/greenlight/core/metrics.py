@@ -15,6 +15,9 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     direction: Literal["up", "down"]
     path: tuple[str, ...]
+    beside_live: bool = False
+    """It is told of the version beside the live one: where nothing is live there is no number, and
+    nothing to be held against a bar."""
 
 
 METRICS: dict[str, Metric] = {
@@ -28,8 +31,22 @@ METRICS: dict[str, Metric] = {
         Metric(name="entity_micro_f1", direction="up", path=("ner", "test", "entity_micro_f1")),
         Metric(name="exact_match", direction="up", path=("ner", "test", "exact")),
         Metric(name="token_train_val_gap", direction="down", path=("ner", "train_val_gap")),
+        Metric(name="agreement", direction="up", path=("chat", "test", "agreement")),
+        Metric(name="overlap", direction="up", path=("chat", "test", "overlap")),
+        Metric(name="overlap_train_val_gap", direction="down", path=("chat", "train_val_gap")),
         Metric(name="oos_auroc", direction="up", path=("oos", "clinc", "auroc")),
         Metric(name="oos_near_auroc", direction="up", path=("oos", "near", "auroc")),
+        Metric(name="latency_p95_ms", direction="down", path=("usage", "latency_ms", "p95")),
+        Metric(name="cost", direction="down", path=("usage", "cost")),
+        Metric(
+            name="latency_ratio",
+            direction="down",
+            path=("usage", "ratio", "latency_p95"),
+            beside_live=True,
+        ),
+        Metric(
+            name="cost_ratio", direction="down", path=("usage", "ratio", "cost"), beside_live=True
+        ),
         Metric(
             name="sanity_accuracy",
             direction="down",
@@ -39,7 +56,8 @@ METRICS: dict[str, Metric] = {
 }
 
 COMPARED: dict[str, tuple[str, ...]] = {
-    name: ("live", name) for name in ("accuracy", "exact_match", "token_micro_f1")
+    name: ("live", name)
+    for name in ("accuracy", "exact_match", "token_micro_f1", "agreement", "overlap")
 }
 """Metrics in which a version is compared with the live one on the same items, and the path of the
 difference (this version less the live one) with its interval."""

@@ -196,8 +196,8 @@ class Inference(Record, frozen=True, kw_only=True):
     `alone`: the other arm's breaker was open when this one was called, so that a fault of both
     would be seen here only: what became of the call is no event. `capture` is the probability with
     which its texts were kept; where the lot fell otherwise they are empty. Tokens are as the
-    provider counts them, `cost` is in the currency of the runtime's prices, and `caller` is the API
-    key.
+    provider counts them, `cost` is in the currency of the runtime's prices, `caller` is the API
+    key, and `reason` what a classifier's answer said beside the label (`core.reasoned`).
     """
 
     id: str
@@ -226,6 +226,7 @@ class Inference(Record, frozen=True, kw_only=True):
     output_tokens: int | None = None
     cost: float | None = None
     caller: str | None = None
+    reason: str | None = None
 
 
 class Feedback(Record, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ import msgspec
 from greenlight.core.curation import Row
 from greenlight.download import cache_folder
 from greenlight.ports import Example
+from greenlight.ports.source import NO_PROMPTS, Prompts
 
 
 class PublicSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +50,11 @@ class PublicSource(msgspec.Struct, frozen=True, kw_only=True):
     def queries(self) -> int:
         """No store is asked."""
         return 0
+
+    @property
+    def prompts(self) -> Prompts:
+        """Nobody was asked."""
+        return NO_PROMPTS
 
     def chunks(self, size: Callable[[], int]) -> Iterator[tuple[str, Sequence[Row]]]:
         """See `ports.Source.chunks`."""

@@ -54,7 +54,7 @@ def _look(app: wiring.App, holder: str) -> None:
     """One pass over every task."""
     for task in app.settings.tasks:
         try:
-            decision = wiring.look(app, task, holder)
+            decision = wiring.DeploymentManager(app).look(task, holder)
         except (Conflict, LostLease) as lost:
             log.info("%s: %s; looking again", task, lost)
         except Exception:

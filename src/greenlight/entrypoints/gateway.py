@@ -18,10 +18,10 @@ from greenlight.core.errors import GreenlightError, Refused
 _BACKLOG = 2048
 _GRACE_SECONDS = 15
 _REMEDIES = {
-    errno.EADDRINUSE: "stop what listens there, or choose another port (gateway.port)",
-    errno.EACCES: "choose a port from 1024 on (gateway.port)",
+    errno.EADDRINUSE: "stop what listens there, or choose another port ({}port)",
+    errno.EACCES: "choose a port from 1024 on ({}port)",
 }
-_ELSEWHERE = "choose an address that this machine has (gateway.host), such as 127.0.0.1"
+_ELSEWHERE = "choose an address that this machine has ({}host), such as 127.0.0.1"
 
 
 class NotStarted(GreenlightError):
@@ -86,7 +86,8 @@ def listen(host: str, port: int, name: str = "gateway") -> socket.socket:
     except OSError as error:
         # create_server repeats the address behind the reason, in parentheses.
         reason = str(error.strerror).partition(" (")[0]
-        remedy = _REMEDIES.get(error.errno or 0, _ELSEWHERE)
+        settings = "gateway." if name == "gateway" else "--"
+        remedy = _REMEDIES.get(error.errno or 0, _ELSEWHERE).format(settings)
         raise Refused(
             f"{name}: cannot listen on {url_place(host, port)}: {reason}; {remedy}"
         ) from error

@@ -1,4 +1,4 @@
-"""`python -m greenlight.entrypoints.model_server`: one bundle behind HTTP, on its own."""
+"""`python -m greenlight.entrypoints.model_server`: bundles behind HTTP, on their own."""
 
 from __future__ import annotations
 
@@ -9,13 +9,25 @@ import click
 
 from greenlight.core.errors import GreenlightError
 from greenlight.entrypoints.gateway import serve
-from greenlight.wiring.model_server import build_model_server
+from greenlight.wiring.model_server import build_bundle_server, build_model_server
 
 PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("--bundle", type=PATH, required=True, help="Folder of the bundle to serve.")
+@click.option("--bundle", type=PATH, help="Folder of the bundle to serve.")
+@click.option(
+    "--bundles",
+    type=PATH,
+    help="Folder that an installation keeps its bundles in: each is served below its digest.",
+)
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    help="How many of them may be open at once.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=0, show_default=True, help="Port; 0 takes any free one.")
 @click.option(
@@ -24,10 +36,25 @@ PATH = click.Path(path_type=Path)
     help="JSON list that names the model's outputs by index; the bundle's own labels without it.",
 )
 @click.option("--digest", help="The bundle's digest; anything else is refused.")
-def main(bundle: Path, host: str, port: int, labels: Path | None, digest: str | None) -> None:
-    """Serve a bundle: POST /predict, GET /healthz."""
+def main(
+    bundle: Path | None,
+    bundles: Path | None,
+    keep: int,
+    host: str,
+    port: int,
+    labels: Path | None,
+    digest: str | None,
+) -> None:
+    """Serve bundles: POST /predict (of a chat POST /v1/chat/completions) and GET /healthz."""
+    if (bundle is None) == (bundles is None):
+        raise click.UsageError("give --bundle or --bundles")
+    if bundles is not None and (labels, digest) != (None, None):
+        raise click.UsageError("--labels and --digest go with --bundle")
     try:
-        serve(build_model_server(bundle, labels, digest), host, port, name="model server")
+        if bundles is not None:
+            serve(build_bundle_server(bundles, keep), host, port, name="model server")
+        elif bundle is not None:
+            serve(build_model_server(bundle, labels, digest), host, port, name="model server")
     except GreenlightError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

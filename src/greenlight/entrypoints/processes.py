@@ -128,17 +128,20 @@ class Processes:
         """
         raise DidNotStart(self._complaint(name, f"ended with {code}"))
 
-    def await_ready(self, name: str, url: str) -> None:
-        """Wait until `url` answers 200.
+    def await_ready(self, name: str, url: str, key: str | None = None) -> None:
+        """Wait until `url` answers 200; `key` is shown to it.
 
         Raises:
             DidNotStart: the process ended or did not get ready in time.
         """
+        asked = urllib.request.Request(url)
+        if key is not None:
+            asked.add_unredirected_header("Authorization", f"Bearer {key}")
         deadline = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline:
             self.check()
             try:
-                with urllib.request.urlopen(url, timeout=2):
+                with urllib.request.urlopen(asked, timeout=2):
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(LOOK_S)

@@ -11,7 +11,8 @@ order, the settings and the digest of every file; a changed byte is refused.
 | `encoder.onnx`, `tokenizer.json` | the sentence encoder | the same |
 | `scope.safetensors` | what tells texts out of scope (`models.scope`) | the same, if told to |
 
-`load` opens a tagger's bundle too, whose files are its own (`models.tagger`).
+`load` opens those of a tagger and of an adapter too, whose files are their own (`models.tagger`,
+`models.lora`).
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ import numpy as np
 import safetensors.numpy
 
 from greenlight.core.errors import BadInput
-from greenlight.models import sealed, tagger
+from greenlight.models import lora, sealed, tagger
 from greenlight.models.embedding import Embedder, available_workers
 from greenlight.models.features import Floats, TermSettings, Tfidf
-from greenlight.models.linear import LinearHead, softmax
+from greenlight.models.linear import Doubles, LinearHead, softmax
 from greenlight.models.scope import AROUND, SIGNALS, Learnt, Scope
 from greenlight.ports import Prediction
 
@@ -102,21 +103,37 @@ class TextModel:
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """One prediction per text, in order; `score` is the calibrated probability."""
-        vectors: Sequence[Floats | None] = [None] * len(texts)
-        if self._embedder is not None:
-            workers = available_workers() if len(texts) >= MANY else 1
-            vectors = list(self._embedder.embed(texts, workers=workers))
+        vectors = self._embed(texts)
         return [self._predict(text, vector) for text, vector in zip(texts, vectors, strict=True)]
 
-    def _predict(self, text: str, vector: Floats | None) -> Prediction:
+    def shares(self, texts: Sequence[str]) -> Doubles:
+        """The calibrated probability of every label for every text, [texts, labels]."""
+        pairs = zip(texts, self._embed(texts), strict=True)
+        decisions = [self._decide(text, vector)[0] for text, vector in pairs]
+        return self._calibrated(np.stack(decisions))
+
+    def _embed(self, texts: Sequence[str]) -> Sequence[Floats | None]:
+        if self._embedder is None:
+            return [None] * len(texts)
+        workers = available_workers() if len(texts) >= MANY else 1
+        return list(self._embedder.embed(texts, workers=workers))
+
+    def _decide(self, text: str, vector: Floats | None) -> tuple[Floats, int]:
+        """The decisions on a text, and how many of the known terms are in it."""
         indices, values = self._tfidf.row(text)
-        decisions = self._head.decide(indices, values, vector)
-        shares = softmax(self._beta * decisions.astype(np.float64))
+        return self._head.decide(indices, values, vector), len(indices)
+
+    def _calibrated(self, decisions: Floats) -> Doubles:
+        return softmax(self._beta * decisions.astype(np.float64))
+
+    def _predict(self, text: str, vector: Floats | None) -> Prediction:
+        decisions, terms = self._decide(text, vector)
+        shares = self._calibrated(decisions)
         best = int(shares.argmax())
         label, score = self.labels[best], float(shares[best])
         if self._scope is None or vector is None:
             return Prediction(label=label, score=score)
-        away = self._scope.score(vector, decisions, len(indices))
+        away = self._scope.score(vector, decisions, terms)
         return Prediction(label, score, oos=away > self._scope.threshold, oos_score=away)
 
 
@@ -173,11 +190,15 @@ def _scope_tensors(scope: Scope) -> dict[str, Any]:
     }
 
 
-def load(folder: str | Path, expected_digest: str | None = None) -> TextModel | tagger.Tagger:
+def load(
+    folder: str | Path, expected_digest: str | None = None
+) -> TextModel | tagger.Tagger | lora.LoraModel:
     """Load a bundle of any kind after checking every byte of it.
 
     Raises:
-        Tampered: not the expected bundle, or a file was changed, removed or added.
+        Tampered: not the expected bundle, or a file was changed, removed or added; or an adapter's
+            base was.
+        MissingData: an adapter's base is not here, or what opens it is not.
         BadInput: sealed as it should be, but no bundle that this release can read.
     """
     root = Path(folder)
@@ -185,6 +206,8 @@ def load(folder: str | Path, expected_digest: str | None = None) -> TextModel | 
     with sealed.reading(root):
         if body.get("kind") == tagger.KIND:
             return tagger.read(root, body)
+        if body.get("kind") == lora.KIND:
+            return lora.read(root, body)
         parts = _read(root, msgspec.convert(body, _Manifest))
         _check(parts)
         return TextModel(parts)

@@ -12,14 +12,16 @@ provider is, and whose key opens it, is no part of the bundle but of how it is r
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from greenlight import artifacts
+from greenlight.core import messages
 from greenlight.core.errors import BadInput
+from greenlight.models.prompt import Answered
 
 FORMAT = 1
 KIND = "chat"
@@ -60,6 +62,32 @@ class ChatModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if self.system is None:
             return None
         return _PLACE.sub(lambda place: _field(metadata, place.group(1)), self.system)
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """None: any words are an answer."""
+        return ()
+
+    def body(self, text: str) -> dict[str, Any]:
+        """The request to the provider about recorded messages, offline.
+
+        Raises:
+            BadInput: the text is no messages, or the instructions have places, for which there is
+                no metadata here.
+        """
+        system = self.instructions({})
+        first = [] if system is None else [messages.Message(messages.SYSTEM, system)]
+        said = [*first, *messages.read(text)]
+        return {**self.defaults, "model": self.model, "messages": msgspec.to_builtins(said)}
+
+    def read(self, answer: str) -> Answered | None:
+        """The whole answer; None where nothing was said."""
+        return Answered(answer, None, len(answer)) if answer.strip() else None
+
+
+def places(system: str) -> list[str]:
+    """The fields of a request's metadata that instructions have places for."""
+    return _PLACE.findall(system)
 
 
 class _Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

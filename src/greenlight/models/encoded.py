@@ -136,7 +136,7 @@ def write(
             labels=rows.labels,
             beta=fitted.beta,
             tfidf=fitted.tfidf,
-            head=_absorb(fitted.head, settings.embedding_weight),
+            head=absorb(fitted.head, settings.embedding_weight),
             encoder=parts,
             scope=scope,
         ),
@@ -180,7 +180,7 @@ def _told(scope: Scope | None, settings: HeadSettings) -> dict[str, Any]:
     }
 
 
-def _absorb(head: LinearHead, weight: float) -> LinearHead:
+def absorb(head: LinearHead, weight: float) -> LinearHead:
     """The same head for embeddings of length 1: what was their weight goes into the head's."""
     dense = None if head.dense is None else np.float32(weight) * head.dense
     return LinearHead(head.sparse, head.bias, dense)

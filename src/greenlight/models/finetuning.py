@@ -131,7 +131,7 @@ def tune(
     for number in range(recipe.epochs):
         name = f"epoch {number + 1} of at most {recipe.epochs}"
         losses = []
-        for batch in _batches(train, recipe.batch, order):
+        for batch in batches([len(row) for row in train.tokens], recipe.batch, order):
             losses.append(learner.step(train, batch))
             progress(learner.share, f"{name}: {len(losses):,} of {each:,} steps")
         accuracy, loss = network.measure(validation)
@@ -242,7 +242,7 @@ class _Learner:
         network, recipe = self._network, self._recipe
         functional = self._torch.nn.functional
         for group, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
-            group["lr"] = rate * _pace(self._done, self._steps)
+            group["lr"] = rate * pace(self._done, self._steps)
         means = network.means(texts, batch, training=True)
         targets = network.targets(texts, batch)
         decisions = network.decide(functional.dropout(means, HEAD_DROPOUT))
@@ -255,17 +255,17 @@ class _Learner:
         return float(loss.detach())
 
 
-def _pace(done: int, steps: int) -> float:
+def pace(done: int, steps: int) -> float:
     """Share of the largest rate at the next step: up over the warm-up, then down to nothing."""
     warm = max(1, int(WARM_UP * steps))
     return min((done + 1) / warm, (steps - done) / max(1, steps - warm))
 
 
-def _batches(texts: Texts, size: int, order: np.random.Generator) -> Iterator[list[int]]:
-    """Every text once, in batches of about one length, in random order."""
-    lot = order.permutation(len(texts.tokens)).tolist()
-    batches = []
+def batches(lengths: Sequence[int], size: int, order: np.random.Generator) -> Iterator[list[int]]:
+    """Every text once, by its number, in batches of about one length, in random order."""
+    lot = order.permutation(len(lengths)).tolist()
+    found = []
     for start in range(0, len(lot), size * POOLED):
-        pool = sorted(lot[start : start + size * POOLED], key=lambda n: len(texts.tokens[n]))
-        batches += [pool[at : at + size] for at in range(0, len(pool), size)]
-    return (batches[number] for number in order.permutation(len(batches)))
+        pool = sorted(lot[start : start + size * POOLED], key=lambda number: lengths[number])
+        found += [pool[at : at + size] for at in range(0, len(pool), size)]
+    return (found[number] for number in order.permutation(len(found)))

@@ -1,5 +1,7 @@
 """A prompt as a bundle: what a model at a provider is asked, and how its answer becomes a label.
 
+An answer is a label, or a label and words on it: `REJECT: two ideas on one card`.
+
 | file | holds |
 |---|---|
 | `prompt.txt` | the template: `{input}` is the text, `{labels}` the list of labels, one per line |
@@ -14,12 +16,12 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from greenlight import artifacts
-from greenlight.core import curation
+from greenlight.core import curation, reasoned
 from greenlight.core.errors import BadInput
 
 FORMAT = 1
@@ -30,6 +32,11 @@ LONGEST = 100_000
 
 _PLACE = re.compile(r"\{([A-Za-z_]+)\}")
 _AROUND = "\"'`*. "
+_AFTER_LABEL = re.compile(r"[:\n\u2013\u2014]|-(?=\s)")
+"""What stands between a label and the words on it. A hyphen may belong to a word, so there a space
+follows."""
+_SLACK = 32
+"""Characters that white space and quotes around a label may take."""
 
 
 class Decoding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,6 +56,15 @@ class _Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     labels: tuple[str, ...]
     settings: Decoding
     files: dict[str, str]
+
+
+class Answered(NamedTuple):
+    """What an answer says: its label, and the words on it, if there are any (`core.reasoned`)."""
+
+    label: str
+    reason: str | None
+    end: int
+    """Characters of the answer up to the end of its label."""
 
 
 class Prompt:
@@ -75,6 +91,7 @@ class Prompt:
         self.labels: Sequence[str] = tuple(labels)
         self.decoding = decoding or Decoding()
         self._known = {_plain(label): label for label in self.labels}
+        self._reach = 2 * max(map(len, self.labels), default=0) + _SLACK
         _check(self, len(self._known))
 
     def render(self, text: str) -> str:
@@ -82,10 +99,37 @@ class Prompt:
         fill = {"input": text, "labels": "\n".join(self.labels)}
         return _PLACE.sub(lambda place: fill[place.group(1)], self.template)
 
-    def label_of(self, answer: str) -> str | None:
-        """The label that an answer is, without regard to case, white space and quotes around it;
-        None if it is none."""
-        return self._known.get(_plain(answer))
+    def body(self, text: str) -> dict[str, Any]:
+        """The request to the provider about a text."""
+        body = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": self.render(text)}],
+            "temperature": self.decoding.temperature,
+            "seed": self.decoding.seed,
+            "max_tokens": self.decoding.max_tokens,
+        }
+        return body | ({"logprobs": True} if self.decoding.logprobs else {})
+
+    def read(self, answer: str) -> Answered | None:
+        """What an answer says: a label, or a label followed by a colon, a dash or a new line and
+        words on it. Case, white space and quotes around a label do not count.
+
+        None if it begins with no label, or if what follows is another one.
+        """
+        label = self._known.get(_plain(answer))
+        if label is not None:
+            return Answered(label, None, len(answer))
+        found: tuple[str, int, int] | None = None
+        for mark in _AFTER_LABEL.finditer(answer, 0, self._reach):
+            label = self._known.get(_plain(answer[: mark.start()]))
+            if label is not None:  # the longest one: a label may have such a sign within
+                found = label, mark.start(), mark.end()
+        if found is None:
+            return None
+        label, end, begin = found
+        if self._known.get(_plain(answer[begin:]), label) != label:
+            return None
+        return Answered(label, reasoned.short(answer[begin:].lstrip(_AROUND)), end)
 
 
 def score_of(logprobs: Sequence[float]) -> float | None:

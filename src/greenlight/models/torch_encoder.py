@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,6 +44,8 @@ def deterministic(seed: int, threads: int) -> None:
         threads: sums are split among so many, and come out differently with another number.
     """
     torch = need_torch()
+    # Of a GPU's sums, too; read when the first of them is made (cuBLAS, "Results reproducibility").
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(seed)

@@ -8,9 +8,10 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from greenlight.core.answers import ArmMinute, ArmSummary, Event, Exposure, Lease, Said
-from greenlight.core.curation import Row
+from greenlight.core.chat import Tokens
 from greenlight.core.records import Feedback, Inference, Record, Replica, Shadow
 from greenlight.core.retention import Erasure
+from greenlight.ports.source import NO_PROMPTS, Prompts
 
 R = TypeVar("R", bound=Record)
 
@@ -246,78 +247,35 @@ class Blobs(Protocol):
         ...
 
 
-class Source(Protocol):
-    """Where rows come from. It hands them over in chunks and never holds them all."""
-
-    @property
-    def name(self) -> str:
-        """What the data set is called."""
-        ...
-
-    @property
-    def origin(self) -> str:
-        """Where it was published."""
-        ...
-
-    @property
-    def licence(self) -> str:
-        """What it may be used for."""
-        ...
-
-    @property
-    def citation(self) -> str:
-        """Whose work it is."""
-        ...
-
-    @property
-    def own_split(self) -> bool:
-        """Whether the rows come as train and test, and maybe validation; otherwise curation splits
-        them by unit."""
-        ...
-
-    @property
-    def details(self) -> Mapping[str, Any]:
-        """How the rows were chosen (window, filter), for the manifest; complete after the last
-        chunk."""
-        ...
-
-    @property
-    def exclusions(self) -> Mapping[str, int]:
-        """Reason → rows that were not handed over; complete after the last chunk."""
-        ...
-
-    @property
-    def queries(self) -> int:
-        """How often the store was asked; complete after the last chunk."""
-        ...
-
-    def chunks(self, size: Callable[[], int]) -> Iterator[tuple[str, Sequence[Row]]]:
-        """Split (`train`, `validation`, `test`, or `rows`) and rows, at most `size()` at a time.
-
-        Raises:
-            BadInput: a row that cannot be read; the message names it.
-        """
-        ...
-
-
 class Example(msgspec.Struct, frozen=True):
-    """One labelled text."""
+    """One labelled text.
+
+    `prompt` names the instructions that it was served with (`Trainer.train`), and `answer` is what
+    a model is to say where that is more than the label; both are empty otherwise.
+    """
 
     text: str
     label: str
+    prompt: str = ""
+    answer: str = ""
 
 
 class Prediction(msgspec.Struct, frozen=True):
     """A label with its score in [0, 1], calibrated where the model is; None where it gives none.
 
     `oos` says whether the text is out of the task's scope, by `oos_score`: 0 is as far out as texts
-    in scope are on average, and more is farther. None where the model does not tell.
+    in scope are on average, and more is farther. None where the model does not tell. `reason` is
+    what a model that talks said beside the label (`core.reasoned`), `tokens` what the provider
+    counted, and `took` how long the answer took where it was asked for alone, in milliseconds.
     """
 
     label: str
     score: float | None
     oos: bool | None = None
     oos_score: float | None = None
+    reason: str | None = None
+    tokens: Tokens | None = None
+    took: float | None = None
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
@@ -344,10 +302,13 @@ class Trainer(Protocol):
         seed: int,
         out: str,
         progress: Progress,
+        prompts: Prompts = NO_PROMPTS,
     ) -> Trained:
         """Fit on `train`, choose and calibrate on `validation`, write a bundle to folder `out`.
 
-        Same arguments give the same bytes on one platform.
+        Same arguments give the same bytes on one platform. `prompts` holds what models somewhere
+        else were asked with, by the names that the examples have (`models.conversation`); a trainer
+        that reads texts alone does not look at it.
         """
         ...
 

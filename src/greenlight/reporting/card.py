@@ -8,10 +8,11 @@ from typing import Any
 
 from greenlight.core import markdown, model_card
 from greenlight.core.markdown import Image
-from greenlight.core.model_card import Code, Facts, Link, Section
+from greenlight.core.model_card import Facts
 from greenlight.reporting import card_figures, style
 from greenlight.reporting.gallery import Picture
-from greenlight.reporting.markup import Cell, Markup, document, escape, pictures, section, table
+from greenlight.reporting.markup import document, escape, pictures, section
+from greenlight.reporting.sections import told_section
 
 MARKDOWN, PAGE, FIGURES = "model_card.md", "model_card.html", "figures"
 
@@ -21,6 +22,7 @@ _FIGURES_AFTER = "Most frequent confusions"
 _CAPTIONS = {
     "Metrics": "Of the shipped bundle on the test rows; train and validation of a fit on train.",
     "Against the live version": "A positive difference is in favour of this version.",
+    "Latency and cost of an answer": "As the provider was when the test rows were asked.",
     "Trained on shuffled labels": "The share of the most frequent label is what chance can reach.",
     "Weakest labels": "By F1 on the test rows.",
     "Most frequent confusions": "Test rows of one label that were given another.",
@@ -80,7 +82,7 @@ def _page(facts: Facts, drawn: Sequence[Picture]) -> str:
     parts = [_header(facts, found)]
     for told in model_card.sections(facts):
         if told.title != _IN_HEADER:
-            parts.append(_section(told))
+            parts.append(told_section(told, _CAPTIONS.get(told.title, told.title)))
         if told.title == _FIGURES_AFTER and drawn:
             parts.append(section("Figures", pictures(drawn)))
     parts.append(
@@ -122,30 +124,3 @@ def _lead(found: Mapping[str, Any]) -> str:
             f"{f1['low']:.2%} to {f1['high']:.2%})."
         )
     return "No evaluation is on record."
-
-
-def _section(told: Section) -> str:
-    parts = []
-    if told.warnings:
-        rows = "".join(f"<li>{escape(line)}</li>" for line in told.warnings)
-        parts.append(f"<ul>{rows}</ul>")
-    if told.text:
-        parts.append(f"<p>{escape(told.text)}</p>")
-    if told.items:
-        rows = "".join(f"<li>{escape(name)}: {_cell(it)}</li>" for name, it in told.items)
-        parts.append(f"<ul>{rows}</ul>")
-    if told.table is not None:
-        cells = [[_cell(cell) for cell in row] for row in told.table.rows]
-        head: list[Cell] = list(told.table.head)
-        parts.append(table(_CAPTIONS[told.title], head, cells) if cells else "<p>None.</p>")
-    return section(told.title, parts)
-
-
-def _cell(cell: str) -> Markup:
-    if isinstance(cell, Link):
-        return Markup(f'<a href="{escape(cell.target)}">{escape(str(cell))}</a>')
-    return (
-        Markup(f"<code>{escape(str(cell))}</code>")
-        if isinstance(cell, Code)
-        else Markup(escape(cell))
-    )

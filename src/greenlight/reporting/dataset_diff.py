@@ -18,8 +18,6 @@ from greenlight.core.curation import CLASSIFY, TAG, Row
 from greenlight.ports import Progress
 from greenlight.scratch import Scratch
 
-_SUFFIX = ".jsonl"
-
 _TABLE = """
     CREATE TABLE row (text TEXT, label TEXT, a INT, b INT, PRIMARY KEY (text, label)) WITHOUT ROWID
 """
@@ -111,16 +109,15 @@ def difference(
 
 def _rows(folder: str | Path, labels: Counter[str]) -> Iterator[tuple[str, str]]:
     manifest = artifacts.unseal(folder)
-    tagged = manifest.get("kind", CLASSIFY) == TAG
-    for name in sorted(manifest["files"]):
-        if name.endswith(_SUFFIX):
-            for row in artifacts.iter_rows(folder, name.removesuffix(_SUFFIX), Row):
-                if tagged:
-                    tags = filter(tagging.is_tag, tagging.tags(row.label))
-                    labels.update(span.type for span in tagging.spans(list(tags)))
-                else:
-                    labels[row.label] += 1
-                yield row.text, row.label
+    kind = manifest.get("kind", CLASSIFY)
+    for split in sorted(artifacts.splits(manifest)):
+        for row in artifacts.iter_rows(folder, split, Row):
+            if kind == TAG:
+                tags = filter(tagging.is_tag, tagging.tags(row.label))
+                labels.update(span.type for span in tagging.spans(list(tags)))
+            elif kind == CLASSIFY:  # there may be as many answers as rows
+                labels[row.label] += 1
+            yield row.text, row.label
 
 
 def _examples(index: Scratch, condition: str, count: int) -> list[Change]:

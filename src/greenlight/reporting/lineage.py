@@ -7,7 +7,6 @@ them has the dataset checked against its digest and read once.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -103,7 +102,7 @@ def inferences(processed: Blobs, version: Version) -> Iterator[tuple[str, str]]:
     if folder is None:
         return
     manifest = artifacts.unseal(folder, digest)
-    for split in (Path(name).stem for name in manifest["files"]):
+    for split in artifacts.splits(manifest):
         for row in artifacts.iter_rows(folder, split, Row):
             if row.inference:
                 yield split, row.inference

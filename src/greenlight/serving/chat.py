@@ -20,12 +20,13 @@ from typing import Any, cast
 import msgspec
 from msgspec.structs import replace
 
-from greenlight.core import chat, ids
+from greenlight.core import chat, ids, reasoned
 from greenlight.core.assignment import bucket
 from greenlight.core.chat import Chunk, Completion, Request, Tokens
 from greenlight.core.errors import ModelFailed
 from greenlight.core.records import SECOND
 from greenlight.core.states import Status
+from greenlight.ports import Prediction
 from greenlight.serving.arrivals import Arrivals
 from greenlight.serving.asking import (
     ID_HEADER,
@@ -56,18 +57,18 @@ _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """A whole answer, with a classifier's score."""
+    """A whole answer, and as what a classifier said it."""
 
     completion: Completion
-    score: float | None = None
-    oos: bool | None = None
+    found: Prediction | None = None
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """A stream whose first bit is there."""
+    """A stream whose first bit is there; a classifier has said everything with it."""
 
     first: Chunk
     rest: AsyncIterator[Chunk]
+    found: Prediction | None = None
 
 
 class Conversation(msgspec.Struct, frozen=True):
@@ -183,7 +184,7 @@ class ChatDesk:
                     yield chat.chunk_event(head, chunk, this.request.usage)
                 chunk = await anext(opened.rest, None)
             unrecorded = False
-            recorded = await self._keep(this, attempt, "".join(texts), tokens)
+            recorded = await self._keep(this, attempt, "".join(texts), tokens, opened.found)
             if recorded or this.id == UNRECORDED:
                 yield b"data: [DONE]\n\n"
         except ModelFailed as failure:
@@ -198,7 +199,7 @@ class ChatDesk:
                     # The client left. What it has read it may still judge.
                     if attempt.answered is attempt.assigned:
                         attempt.status = Status.CANCELLED
-                    await self._keep(this, attempt, "".join(texts), tokens)
+                    await self._keep(this, attempt, "".join(texts), tokens, opened.found)
                 await cast(AsyncGenerator[Chunk, None], opened.rest).aclose()
             finally:
                 self._let_go(this.route, this.asked.at)
@@ -207,9 +208,8 @@ class ChatDesk:
         if attempt.value is None:
             return await self._keep(this, attempt, "", None)
         reply = attempt.value
-        return await self._keep(
-            this, attempt, reply.completion.text, reply.completion.tokens, reply.score, reply.oos
-        )
+        made = reply.completion
+        return await self._keep(this, attempt, made.text, made.tokens, reply.found)
 
     async def _keep(
         self,
@@ -217,8 +217,7 @@ class ChatDesk:
         attempt: Attempt[Reply] | Attempt[Opened],
         text: str,
         tokens: Tokens | None,
-        score: float | None = None,
-        oos: bool | None = None,
+        found: Prediction | None = None,
     ) -> bool:
         if this.id == UNRECORDED:
             self._recorder.pass_by()
@@ -227,7 +226,9 @@ class ChatDesk:
         cost = None
         if tokens is not None and answered is not None and answered.chat is not None:
             cost = answered.chat.cost(tokens)
-        said = [Said(this.id, this.text, text, score, oos)]
+        said = [Said(this.id, this.text, text)]
+        if found is not None:
+            said = [Said(this.id, this.text, text, found.score, found.oos, found.reason)]
         recorded = await self._recorder.keep(
             this.route, attempt, this.asked, said, tokens=tokens, cost=cost
         )
@@ -290,8 +291,8 @@ async def _reply(this: Conversation, served: Served, within: float | None) -> Re
         return Reply(await served.chat.complete(this.request, within))
     [found] = await predictions(served, this.route, [this.text], within)
     created = this.asked.at // SECOND
-    said = Completion(chat.spoken_choices(found.label), None, created, found.label, Tokens())
-    return Reply(said, found.score, found.oos)
+    spoken = chat.spoken_choices(reasoned.whole(found.label, found.reason))
+    return Reply(Completion(spoken, None, created, found.label, Tokens()), found)
 
 
 async def _open(this: Conversation, served: Served, within: float | None) -> Opened:
@@ -300,27 +301,21 @@ async def _open(this: Conversation, served: Served, within: float | None) -> Ope
     Raises:
         ModelFailed: there was none.
     """
-    bits = _bits(served, this, within)
+    if served.chat is None:
+        [found] = await predictions(served, this.route, [this.text], within)
+        spoken = chat.spoken_delta(reasoned.whole(found.label, found.reason))
+        return Opened(Chunk(spoken, None, found.label, None, False, True), _silence(), found)
+    bits = served.chat.stream(this.request, within)
     try:
         return Opened(await anext(bits), bits)
     except StopAsyncIteration:
         raise ModelFailed(f"{served.label}: a stream of nothing") from None
 
 
-async def _bits(
-    served: Served, this: Conversation, within: float | None
-) -> AsyncGenerator[Chunk, None]:
-    """A version's answer bit by bit; a classifier's comes as one."""
-    if served.chat is not None:
-        stream = served.chat.stream(this.request, within)
-        try:
-            async for chunk in stream:
-                yield chunk
-        finally:
-            await cast(AsyncGenerator[Chunk, None], stream).aclose()
-        return
-    [found] = await predictions(served, this.route, [this.text], within)
-    yield Chunk(chat.spoken_delta(found.label), None, found.label, None, False, True)
+async def _silence() -> AsyncGenerator[Chunk, None]:
+    """What a classifier's stream goes on with."""
+    return
+    yield
 
 
 def _fault_event(task: str) -> bytes:

@@ -162,13 +162,14 @@ def _said(
     if found is None:
         return [Said(id, text, "") for id, text in zip(made, inputs, strict=True)]
     return [
-        Said(id, text, p.label, p.score, p.oos)
+        Said(id, text, p.label, p.score, p.oos, p.reason)
         for id, text, p in zip(made, inputs, found, strict=True)
     ]
 
 
 def _output(route: Route, text: str, said: Prediction) -> Output:
-    if not route.plan.tags:
-        return Output(said.label, said.score, said.oos, said.oos_score)
-    found = [EntityFound(*entity) for entity in entities(text, said.label)]
-    return Output(said.label, said.score, said.oos, said.oos_score, found)
+    found: list[EntityFound] | msgspec.UnsetType = msgspec.UNSET
+    if route.plan.tags:
+        found = [EntityFound(*entity) for entity in entities(text, said.label)]
+    reason = msgspec.UNSET if said.reason is None else said.reason
+    return Output(said.label, said.score, said.oos, said.oos_score, found, reason)

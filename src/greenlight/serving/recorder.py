@@ -12,7 +12,7 @@ from greenlight.core.chat import Tokens
 from greenlight.core.records import Inference
 from greenlight.serving.attempt import Attempt
 from greenlight.serving.meters import Meters
-from greenlight.serving.routing import Route
+from greenlight.serving.routing import Capture, Route
 from greenlight.serving.spool import Spool, SpoolFull
 
 
@@ -55,6 +55,7 @@ class Said(msgspec.Struct, frozen=True):
     output: str
     score: float | None = None
     oos: bool | None = None
+    reason: str | None = None
 
 
 class Recorder:
@@ -144,6 +145,7 @@ class Recorder:
                 output_tokens=counted.output,
                 cost=cost,
                 caller=asked.caller,
+                reason=_kept(capture, one.reason) if asked.kept else None,
             )
             for one in said
         ]
@@ -166,3 +168,8 @@ class Recorder:
         )
         self._meters.times(route.task, duration, overhead)
         return overhead
+
+
+def _kept(capture: Capture, reason: str | None) -> str | None:
+    """What is kept of a reason: as much as of the answer that it is part of."""
+    return None if reason is None else capture.kept_output(reason) or None

@@ -47,13 +47,15 @@ class Output(msgspec.Struct, frozen=True):
     """The answer to one text. `oos` is true where the text is out of the task's scope, by
     `oos_score`: 0 is as far out as texts in scope are on average, and more is farther. Both and
     `score` are null where the model gives none. `entities` are what the tags of the label come to;
-    they stand only in the answers of a task of kind `tag`."""
+    they stand only in the answers of a task of kind `tag`. `reason` is what the model said of its
+    label, up to 500 characters; it stands only where the model said anything."""
 
     label: str
     score: float | None
     oos: bool | None
     oos_score: float | None
     entities: list[EntityFound] | msgspec.UnsetType = msgspec.UNSET
+    reason: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class PredictResult(msgspec.Struct, frozen=True):

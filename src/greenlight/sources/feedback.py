@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from greenlight.core import labelling
 from greenlight.core.curation import Row
-from greenlight.core.labelling import LabelPolicy
-from greenlight.ports import Events, Progress, Source
+from greenlight.core.errors import NotFound
+from greenlight.core.labelling import PROMPT_UNKNOWN, LabelPolicy
+from greenlight.core.records import Feedback, Inference
+from greenlight.ports import Events, Progress
+from greenlight.ports.source import Prompts, Source
 from greenlight.sources.rows import OVER, Bounds
 
 PAGE = 1000
@@ -26,8 +29,19 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     filter: str | None = None
 
 
-class FeedbackSource:
-    """Implements `ports.Source`.
+class Asked(NamedTuple):
+    """What a version at a provider was asked with."""
+
+    prompt: str
+    """Digest of the bundle that holds it."""
+    contents: Mapping[str, Any]
+
+
+class DataCollector:
+    """Implements `ports.Source`: what people said of answers, joined to what was asked and by whom.
+
+    An answer of a model somewhere else comes with the instructions that it was asked for with, for
+    those are what is learnt (REQUIREMENTS D4).
 
     With a base that has a split of its own, feedback is learnt from and the base's test rows stay
     the benchmark; otherwise curation splits all rows.
@@ -45,6 +59,7 @@ class FeedbackSource:
         citation: str,
         progress: Progress,
         base: Source | None = None,
+        asked: Callable[[str], Asked | None] = lambda version: None,
     ) -> None:
         """Set up the source; the store is asked with the first chunk.
 
@@ -58,6 +73,9 @@ class FeedbackSource:
             citation: whose work they are.
             progress: told the share of the answers that were looked at.
             base: a source whose rows go along.
+            asked: version that answered → what it was asked with; None for a model that reads the
+                text alone. It raises `NotFound` where nobody can tell any more: such answers are
+                left out, and counted.
         """
         self.name = f"feedback-{task}" if base is None else f"{base.name}+feedback-{task}"
         self.origin = f"feedback on task {task}"
@@ -68,7 +86,10 @@ class FeedbackSource:
         self._bounds, self._progress, self._base = bounds, progress, base
         self._how: Counter[str] = Counter()
         self._exclusions: Counter[str] = Counter()
-        self._asked = 0
+        self._queries = 0
+        self._versions: dict[str, Asked | NotFound | None] = {}
+        self._find_asked = asked
+        self._prompts: dict[str, Mapping[str, Any]] = dict(base.prompts if base else {})
 
     @property
     def details(self) -> Mapping[str, Any]:
@@ -97,7 +118,12 @@ class FeedbackSource:
     @property
     def queries(self) -> int:
         """One that counts, and two for a page."""
-        return self._asked + (self._base.queries if self._base else 0)
+        return self._queries + (self._base.queries if self._base else 0)
+
+    @property
+    def prompts(self) -> Prompts:
+        """What the answers that were taken were asked for with."""
+        return dict(self._prompts)
 
     def chunks(self, size: Callable[[], int]) -> Iterator[tuple[str, Sequence[Row]]]:
         """See `ports.Source.chunks`.
@@ -120,7 +146,7 @@ class FeedbackSource:
         made, answered = self._events.count_answers(
             self._task, since=window.since, until=window.until
         )
-        self._asked += 1
+        self._queries += 1
         most = self._bounds.most
         taken, seen, after = 0, 0, None
         while taken != most:
@@ -128,20 +154,16 @@ class FeedbackSource:
             page = self._events.answers(
                 self._task, since=window.since, until=window.until, after=after, limit=limit
             )
-            self._asked += 2
+            self._queries += 2
             rows = []
             for inference, words in page:
                 if taken == most:
                     break
                 seen += 1
-                found = labelling.label(inference, words, self._policy)
-                if found.label is None:
-                    self._exclusions[found.how] += 1
-                    continue
-                self._how[found.how] += 1
-                taken += 1
-                unit = labelling.unit_of(inference)
-                rows.append(Row(inference.input, found.label, unit, inference.id))
+                row = self._row(inference, words)
+                if row is not None:
+                    taken += 1
+                    rows.append(row)
             self._progress(_share(seen, answered), f"{seen} answers with feedback")
             if rows:
                 yield rows
@@ -152,6 +174,36 @@ class FeedbackSource:
         over = max(0, answered - seen) if taken == most else 0
         self._exclusions[OVER] = over
         self._exclusions["no_feedback"] = max(0, made - seen - over)
+
+    def _row(self, inference: Inference, words: Sequence[Feedback]) -> Row | None:
+        """What an answer teaches; None where it is counted as left out."""
+        found = labelling.label(inference, words, self._policy)
+        version = inference.served_version or inference.version  # nobody may have answered
+        asked = self._served_by(version) if found.label else None
+        if isinstance(asked, NotFound):
+            found, asked = labelling.Labelled(None, PROMPT_UNKNOWN), None
+        if found.label is None:
+            self._exclusions[found.how] += 1
+            return None
+        self._how[found.how] += 1
+        if asked is not None:
+            self._prompts[asked.prompt] = asked.contents
+        return Row(
+            inference.input,
+            found.label,
+            labelling.unit_of(inference),
+            inference.id,
+            prompt="" if asked is None else asked.prompt,
+            answer=found.answer,
+        )
+
+    def _served_by(self, version: str) -> Asked | NotFound | None:
+        if version not in self._versions:
+            try:
+                self._versions[version] = self._find_asked(version)
+            except NotFound as error:
+                self._versions[version] = error
+        return self._versions[version]
 
 
 def _share(seen: int, answered: int) -> float:

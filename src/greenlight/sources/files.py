@@ -16,6 +16,7 @@ from greenlight.core.curation import Row
 from greenlight.core.errors import BadInput, MissingData
 from greenlight.core.nearest import suggest
 from greenlight.ports import Progress
+from greenlight.ports.source import NO_PROMPTS
 from greenlight.sources.rows import Bounds, Cells, Columns, chunked
 from greenlight.sources.watched import Fault, Place, Watched
 
@@ -37,6 +38,7 @@ class FileSource:
 
     own_split = False
     queries = 0
+    prompts = NO_PROMPTS
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ from greenlight.core import fingerprint, queries
 from greenlight.core.curation import Row
 from greenlight.core.errors import BadInput, MissingData
 from greenlight.ports import Progress
+from greenlight.ports.source import NO_PROMPTS
 from greenlight.sources.rows import Bounds, Cells, Columns, chunked
 
 _READ_ONLY = {
@@ -32,6 +33,7 @@ class SqlSource:
     """Implements `ports.Source`; curation splits the rows."""
 
     own_split = False
+    prompts = NO_PROMPTS
 
     def __init__(
         self,

@@ -135,8 +135,7 @@ def _rules(
     other = {name for name, digest in used if protocol.get(name) != digest}
     for one in _having(document, "code_commit"):
         if re.fullmatch(_COMMIT, str(one["code_commit"])):
-            words = ("diff", "--name-only", str(one["code_commit"]), "--", *demanded.protocol)
-            other |= set(release.git(root, *words).splitlines())
+            other |= _changed_rules(root, demanded, protocol, str(one["code_commit"]))
     same = bool(used) and not other
     found = f"other rules: {', '.join(sorted(other))}" if used else "none named"
     return Row(
@@ -147,6 +146,19 @@ def _rules(
         verdict="met" if same else "changed",
         next="" if same else MEASURE,
     )
+
+
+def _changed_rules(
+    root: Path, demanded: Acceptance, protocol: Mapping[str, str], commit: str
+) -> set[str]:
+    """The sources of the protocol that are not as they were at a commit.
+
+    One that was added since is none of them where section 7 names it: nothing was judged by it, and
+    what it says is signed for.
+    """
+    words = ("diff", "--name-status", "--no-renames", commit, "--", *demanded.protocol)
+    found = [line.split("\t", 1) for line in release.git(root, *words).splitlines()]
+    return {path for status, path in found if status != "A" or path not in protocol}
 
 
 def _commits(root: Path, document: Mapping[str, Any]) -> Iterator[Row]:

@@ -12,12 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from greenlight import artifacts
-from greenlight.core import curation, pii, tagging
-from greenlight.core.curation import CLASSIFY, TAG, Kind, Row
+from greenlight.core import curation, messages, pii, tagging
+from greenlight.core.curation import CHAT, CLASSIFY, TAG, Kind, Row
 from greenlight.core.errors import BadInput, MissingData
 from greenlight.core.records import StageResult
-from greenlight.ports import Blobs, Progress, Records, Source
+from greenlight.ports import Blobs, Progress, Records
+from greenlight.ports.source import Source
 from greenlight.recording import Step, finish_dataset
 from greenlight.watching import Meter, silent, steady
 
@@ -48,7 +51,8 @@ def collect(
     A text with characters that no file can hold (lone surrogates) keeps its row: each becomes
     U+FFFD, and the manifest counts such rows as `unreadable`. Everything else in a text, control
     characters too, stays until curation. Where words have tags, personal data goes word by word, so
-    that each tag still has its word.
+    that each tag still has its word. In chats it goes from answers as from what was asked, message
+    by message. What rows were asked with (`prompts.json`) is kept as people wrote it.
 
     Args:
         records: where the dataset goes.
@@ -80,6 +84,7 @@ def collect(
             if not gate.counts[split]:
                 raise MissingData(f"data set {source.name}: {split} has no rows; check its source")
         _check_again(folder, gate.counts, kind, meter)
+        artifacts.write_prompts(folder, source.prompts)
         body = {
             **_about(source),
             **({} if kind == CLASSIFY else {"kind": kind}),
@@ -103,7 +108,7 @@ class _Gate:
     """Lets rows through without personal data, and counts what it took out."""
 
     def __init__(self, kind: Kind) -> None:
-        self._by_word = kind == TAG
+        self._kind = kind
         self.counts: Counter[str] = Counter()
         self.scrubbed: Counter[str] = Counter()
         self.rows = 0
@@ -128,21 +133,41 @@ class _Gate:
         return passed
 
     def _row(self, row: Row) -> Row:
-        if self._by_word:
+        if self._kind == TAG:
             self._check_tags(row.label)
-        elif row.label not in self._labels:
+        elif self._kind == CLASSIFY and row.label not in self._labels:
             self._check_label(row.label)
         if row.unit and not _DIGEST.fullmatch(row.unit):
             raise BadInput("the unit is no pseudonym; a source hands over its digest")
-        text = row.text
-        if not text.isascii():
-            text = curation.readable(text)
-            self.unreadable += text != row.text
-        if pii.find(text):
-            text, found = pii.scrub(text, by_word=self._by_word)
-            self.scrubbed.update(found)
-            self.rows += 1
-        return row if text is row.text else Row(text, row.label, row.unit, row.inference)
+        text, answer, label = self._readable(row.text), row.answer, row.label
+        found: Counter[str] = Counter()
+        if self._kind == CHAT:
+            text = messages.each(text, lambda words: self._scrubbed(words, found))
+            label = self._scrubbed(curation.readable(label), found)
+        else:
+            text = self._scrubbed(text, found)
+        if answer:
+            answer = self._scrubbed(curation.readable(answer), found)
+        self.scrubbed.update(found)
+        self.rows += bool(found)
+        if text is row.text and answer is row.answer and label is row.label:
+            return row
+        return msgspec.structs.replace(row, text=text, answer=answer, label=label)
+
+    def _readable(self, text: str) -> str:
+        if text.isascii():
+            return text
+        readable = curation.readable(text)
+        self.unreadable += readable != text
+        return readable if readable != text else text
+
+    def _scrubbed(self, text: str, counts: Counter[str]) -> str:
+        """A text without personal data; what was found is counted."""
+        if not pii.find(text):
+            return text
+        text, found = pii.scrub(text, by_word=self._kind == TAG)
+        counts.update(found)
+        return text
 
     def _check_tags(self, label: str) -> None:
         # A number may be spread over tags that are harmless one by one.
@@ -204,10 +229,12 @@ def _check_again(folder: str, counts: Mapping[str, int], kind: Kind, meter: Mete
     for split in counts:
         labels: set[str] = set()
         for number, row in enumerate(artifacts.iter_rows(folder, split, Row), start=1):
-            found = pii.find(row.text)
+            found = _found(row.text, kind)
+            if row.answer:
+                found += pii.find(row.answer)
             if row.label not in labels:
                 found += pii.find(row.label)
-                if kind == CLASSIFY:  # there may be as many strings of tags as rows
+                if kind == CLASSIFY:  # elsewhere there may be as many as rows
                     labels.add(row.label)
             if found:
                 raise BadInput(
@@ -217,6 +244,12 @@ def _check_again(folder: str, counts: Mapping[str, int], kind: Kind, meter: Mete
             seen += 1
             if seen % _TOLD == 0:
                 meter.tell(seen / meter.rows, f"{seen:,} rows checked for personal data")
+
+
+def _found(text: str, kind: Kind) -> list[pii.Finding]:
+    if kind != CHAT:
+        return pii.find(text)
+    return [one for said in messages.read(text) for one in pii.find(said.content)]
 
 
 def _kinds(found: Sequence[pii.Finding]) -> str:

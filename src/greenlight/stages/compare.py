@@ -12,13 +12,14 @@ from greenlight import artifacts
 from greenlight.core import fingerprint
 from greenlight.core.comparison import Comparison
 from greenlight.core.comparison import compare as hold
-from greenlight.core.curation import TAG
 from greenlight.core.errors import BadInput, NotFound
 from greenlight.core.records import Dataset, Version
 from greenlight.core.stats.intervals import wilson
+from greenlight.core.usage import beside
 from greenlight.lookup import folder_of
 from greenlight.ports import Blobs, Example, Progress, Records
 from greenlight.remembering import Predictor
+from greenlight.stages.judging import judging, taken
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +51,10 @@ class Duel(msgspec.Struct, frozen=True, kw_only=True):
     a: Side
     b: Side
     comparison: Comparison
-    """Without labels where each word has a tag: there are as many strings of tags as texts."""
+    """Without labels where each word has a tag, or texts have answers: there are as many strings of
+    tags, and answers, as texts."""
+    usage: dict[str, Any]
+    """What b's answers took, beside a's (`core.usage`)."""
     differences: list[Difference]
     """In the order of the rows."""
 
@@ -94,7 +98,8 @@ def compare(
     labels = manifest["labels"]
     rows = artifacts.read_rows(folder, "test", Example)
     texts, gold = [row.text for row in rows], [row.label for row in rows]
-    answers = []
+    kind = judging(manifest)
+    answers, spent = [], []
     for number, version in enumerate((a, b)):
         named = predictor.labels(version)
         if named is not None and set(named) != set(labels):
@@ -108,13 +113,16 @@ def compare(
 
         made = predictor.predict(version, texts, told).predictions
         answers.append([prediction.label for prediction in made])
-    found = hold(gold, *answers)
+        spent.append(taken(version, made))
+    plain = [[kind.plain(said) for said in side] for side in (gold, *answers)]
+    found = hold(*plain)
     return Duel(
         dataset=dataset,
         name=known.name,
-        a=_side(processed, a, dataset, texts, gold, answers[0]),
-        b=_side(processed, b, dataset, texts, gold, answers[1]),
-        comparison=found if manifest.get("kind") != TAG else structs.replace(found, labels=[]),
+        a=_side(processed, a, dataset, texts, plain[0], plain[1]),
+        b=_side(processed, b, dataset, texts, plain[0], plain[2]),
+        comparison=found if kind.part == "intent" else structs.replace(found, labels=[]),
+        usage=beside(spent[1], spent[0]),
         differences=[
             Difference(text=texts[at], label=gold[at], a=answers[0][at], b=answers[1][at])
             for at in found.differing

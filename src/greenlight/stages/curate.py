@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from greenlight import artifacts
-from greenlight.core import curation, fingerprint
-from greenlight.core.curation import CLASSIFY, MISFIT, SPLITS, TAG, TEST, TRAIN, VALIDATION, Row
+from greenlight.core import curation, fingerprint, messages
+from greenlight.core.curation import CHAT, CLASSIFY, MISFIT, SPLITS, TEST, TRAIN, VALIDATION, Row
 from greenlight.core.errors import BadInput, MissingData, NotFound
 from greenlight.core.records import Dataset, StageResult
 from greenlight.lookup import folder_of
 from greenlight.ports import Blobs, Progress, Records
 from greenlight.recording import Step, finish_dataset
 from greenlight.scratch import Scratch
-from greenlight.stages.lessons import Labels, Types
+from greenlight.stages.lessons import lessons
 from greenlight.watching import Meter, silent, steady
 
 FORMAT = "greenlight.dataset/1"
@@ -35,11 +35,12 @@ REASONS = (
     "duplicate",
     "unknown_label",
 )
-"""Why a row is left out, in this order: it has no text or no label; its text stands under two
-labels (every copy goes); its text stands in test, or in validation; an earlier row of its split has
-the same text and label; nothing is learnt of its label (of the type of one of its entities). Where
-words have tags, `misfit` is one more: as many tags as words
-are needed, and each must be one.
+"""Why a row is left out, in this order: it has no text (in a chat, one of its messages has none) or
+no label; its text stands under two labels (every copy goes); its text stands in test, or in
+validation; an earlier row of its split has the same text and label; nothing is learnt of its label
+(of the type of one of its entities). Where words have tags, `misfit` is one more: as many tags as
+words are needed, and each must be one. In chats a text may have several answers, and only a second
+row with the same one is a duplicate; nothing contradicts another, and no answer is unknown.
 """
 
 
@@ -105,6 +106,7 @@ def curate(
             work.check()
             work.divide()
             found = work.write(folder)
+        artifacts.write_prompts(folder, artifacts.read_prompts(came))
         body = {
             **{name: value for name, value in manifest.items() if name not in ("files", "origin")},
             **found,
@@ -138,7 +140,7 @@ class _Curation:
             "CREATE TABLE row (n INTEGER PRIMARY KEY, split INTEGER, label INTEGER, "
             "exact BLOB, lower BLOB, words BLOB, rank INTEGER)"
         )
-        self._lessons = Types(index) if self._kind == TAG else Labels(index)
+        self._lessons = lessons(self._kind, index)
         reasons = (*REASONS, *self._lessons.reasons)
         self._gone: Counter[str] = Counter(dict.fromkeys(reasons, 0))
         self._changed: Counter[str] = Counter(text=0, label_whitespace=0)
@@ -154,7 +156,7 @@ class _Curation:
 
     def leave_out(self) -> None:
         """Take out of the index what may not be learnt from, and count it by reason."""
-        index, judged = self._index, self._judged
+        index = self._index
         self._meter.tell(0.4, "looking for texts that stand in two places")
         # Texts that are equal by any notion have equal words, so that one pass over all rows is
         # enough; what follows looks at few.
@@ -164,6 +166,18 @@ class _Curation:
         )
         self._overlaps = {key: self._count_overlaps(key) for key in curation.Keys._fields}
         self._meter.tell(0.5, "looking for duplicates and contradictions")
+        index.run("CREATE TABLE gone (n INTEGER PRIMARY KEY, reason TEXT)")
+        if self._lessons.torn:
+            self._find_alike()
+        else:
+            self._find_said_twice()
+        self._gone.update(dict(index.ask("SELECT reason, count(*) FROM gone GROUP BY reason")))
+        index.run("DELETE FROM row WHERE n IN (SELECT n FROM gone)")
+        self._gone["unknown_label"] = self._lessons.drop_unknown(self._judged)
+
+    def _find_alike(self) -> None:
+        """Of equal texts one stays, and none where their labels contradict each other."""
+        index, judged = self._index, self._judged
         index.run(
             "CREATE TABLE shared (lower BLOB PRIMARY KEY, top INTEGER, torn INTEGER, stays INTEGER)"
             " WITHOUT ROWID"
@@ -178,7 +192,6 @@ class _Curation:
             " FROM alike GROUP BY lower HAVING count(*) > 1",
             judged,
         )
-        index.run("CREATE TABLE gone (n INTEGER PRIMARY KEY, reason TEXT)")
         index.run(
             "INSERT INTO gone SELECT n, CASE WHEN torn THEN 'contradiction'"
             " WHEN split < top THEN iif(top = ?, 'in_test', 'in_validation')"
@@ -187,9 +200,17 @@ class _Curation:
             TEST,
             judged,
         )
-        self._gone.update(dict(index.ask("SELECT reason, count(*) FROM gone GROUP BY reason")))
-        index.run("DELETE FROM row WHERE n IN (SELECT n FROM gone)")
-        self._gone["unknown_label"] = self._lessons.drop_unknown(judged)
+
+    def _find_said_twice(self) -> None:
+        """Of equal texts those of the highest split stay, each label once."""
+        self._index.run(
+            "INSERT INTO gone SELECT n, reason FROM (SELECT n, CASE"
+            " WHEN split < max(split) OVER (PARTITION BY lower)"
+            " THEN iif(max(split) OVER (PARTITION BY lower) = ?, 'in_test', 'in_validation')"
+            " WHEN row_number() OVER (PARTITION BY lower, split, label ORDER BY n) > 1"
+            " THEN 'duplicate' END AS reason FROM alike) WHERE reason IS NOT NULL",
+            TEST,
+        )
 
     def check(self) -> None:
         """See whether anything can be learnt and judged from the rows that are left.
@@ -289,13 +310,17 @@ class _Curation:
         self._changed["label_whitespace"] += row.label != came.label
         split, rank = self._place(name, row)
         label = self._lessons.note(n, row)
-        return n, split, label, *curation.keys(came.text, row.text), rank
+        if self._kind == CHAT:
+            said = messages.plain(row.text)
+            return n, split, label, *curation.keys(said, curation.normalise(said)), rank
+        form = curation.normalise(row.text) if row.prompt else row.text
+        return n, split, label, *curation.keys(came.text, form), rank
 
     def _wrong(self, row: Row) -> tuple[str, str] | None:
         """Why nothing can be learnt from a row, as a reason and for messages; None if it can."""
-        if not row.text:
+        if messages.wordless(row.text) if self._kind == CHAT else not row.text.strip():
             return "empty", "has no text"
-        if not row.label:
+        if not row.label.strip():
             return "empty_label", "has no label"
         fault = self._lessons.fault(row)
         return None if fault is None else (MISFIT, f"is not tagged: {fault}")

@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eval import intent_eval, ner_eval, slices
+from eval import chat_eval, intent_eval, ner_eval, slices
 from greenlight.core import tagging
 from greenlight.core.comparison import Comparison, compare
 from greenlight.core.errors import BadInput
+from greenlight.core.records import Version
 from greenlight.core.stats.resampling import micro_f1, paired_bootstrap
+from greenlight.core.usage import Taken, prices_of
 from greenlight.ports import Example, Prediction
 
 
@@ -39,8 +41,12 @@ class Judging(NamedTuple):
     """Labels as these, of other units."""
     sort: Callable[[str], str]
     """What a row is like, by its label, for a draw in proportion."""
-    cut: Callable[..., dict[str, Any]]
-    """Judges predictions slice by slice (`eval.slices`)."""
+    cut: Callable[..., dict[str, Any]] | None
+    """Judges predictions slice by slice (`eval.slices`); None where rows cannot be cut."""
+    plain: Callable[[str], str]
+    """The form under which two answers are the same."""
+    chance: bool = True
+    """Whether there is a level of chance, which what was trained on shuffled labels must be at."""
 
 
 def judging(manifest: Mapping[str, Any]) -> Judging:
@@ -73,6 +79,8 @@ def cut(
     train: Iterable[Example],
 ) -> dict[str, Any]:
     """How predictions are slice by slice, given the rows that there were to learn from."""
+    if kind.cut is None:
+        return {"reason": "cannot cut: conversations are neither short texts nor of any label"}
     counts: Counter[str] = Counter()
     known: set[str] = set()
     for row in train:
@@ -88,6 +96,16 @@ def cut(
         **flags,
     )
     return {"protocol": slices.protocol_digest(), **found}
+
+
+def taken(version: Version, made: Sequence[Prediction]) -> Taken:
+    """What a version's answers took, for being told or held against another's."""
+    return Taken(
+        label=version.label,
+        milliseconds=[one.took for one in made],
+        tokens=[one.tokens for one in made],
+        prices=prices_of(version.runtime),
+    )
 
 
 def training(kind: Judging, report: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,6 +180,26 @@ def _tags_differ(
     return {"exact_match": _difference(found), "token_micro_f1": f1, **_counts(found)}
 
 
+def _answers(
+    rows: Sequence[Example], made: Sequence[Prediction], labels: Sequence[str]
+) -> dict[str, Any]:
+    return chat_eval.evaluate([row.label for row in rows], [one.label for one in made])
+
+
+def _answers_differ(
+    gold: Sequence[str], live: Sequence[str], candidate: Sequence[str]
+) -> dict[str, Any]:
+    """By whole answers, for the paired test, and by the overlap of words, with a bootstrap."""
+    found = compare(*([chat_eval.plain(text) for text in side] for side in (gold, live, candidate)))
+    a, b = chat_eval.overlaps(gold, live), chat_eval.overlaps(gold, candidate)
+    rng = np.random.default_rng(chat_eval.SEED)
+    interval = paired_bootstrap(chat_eval.mean, a, b, rng=rng)
+    assert interval is not None, "there is always a mean"
+    difference = chat_eval.mean(b) - chat_eval.mean(a)
+    overlap = {"value": difference, "low": interval[0], "high": interval[1]}
+    return {"agreement": _difference(found), "overlap": overlap, **_counts(found)}
+
+
 def _difference(found: Comparison) -> dict[str, float]:
     told = found.paired
     return {"value": told.difference, "low": told.low, "high": told.high}
@@ -190,6 +228,7 @@ KINDS: Mapping[str, Judging] = {
         joined=lambda _, units: list(units),
         sort=str,
         cut=slices.evaluate,
+        plain=str,
     ),
     "tag": Judging(
         part="ner",
@@ -201,6 +240,20 @@ KINDS: Mapping[str, Judging] = {
         joined=tagging.relabel,
         sort=tagging.types,
         cut=slices.evaluate_tags,
+        plain=str,
+    ),
+    "chat": Judging(
+        part="chat",
+        module=chat_eval,
+        reported="overlap",
+        test=_answers,
+        differ=_answers_differ,
+        units=list,
+        joined=lambda _, units: list(units),
+        sort=lambda _: "",
+        cut=None,
+        plain=chat_eval.plain,
+        chance=False,
     ),
 }
 """Kind of a task → how its predictions are judged."""

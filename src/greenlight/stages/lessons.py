@@ -1,13 +1,22 @@
-"""What rows teach, in the index of curation: a label each, or the types of their entities."""
+"""What rows teach, in the index of curation: a label each, the types of their entities, answers."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from greenlight.core import tagging
-from greenlight.core.curation import MISFIT, TRAIN, VALIDATION, Row
+from greenlight.core import curation, tagging
+from greenlight.core.curation import (
+    CHAT,
+    CLASSIFY,
+    MISFIT,
+    TAG,
+    TRAIN,
+    VALIDATION,
+    Kind,
+    Row,
+)
 from greenlight.core.errors import BadInput
 from greenlight.scratch import Scratch
 
@@ -19,6 +28,8 @@ class Labels:
     """Reasons to leave a row out that only this kind has."""
     stratum = "label"
     """What a share of is held out, as the index knows it."""
+    torn = True
+    """Whether a text under two labels contradicts itself."""
     nothing = "any label"
 
     def __init__(self, index: Scratch) -> None:
@@ -84,6 +95,7 @@ class Types:
 
     reasons: Sequence[str] = (MISFIT,)
     stratum = "0"
+    torn = True
     nothing = "any entity"
 
     def __init__(self, index: Scratch) -> None:
@@ -105,9 +117,7 @@ class Types:
         """Take note of a row; returns a number that is equal for equal tags."""
         for name in sorted({span.type for span in _spans(row)}):
             self._noted.append((n, self._places.setdefault(name, len(self._places))))
-        # No table of tags that there were, for there may be as many as rows.
-        digest = hashlib.blake2b(row.label.encode(), digest_size=8).digest()
-        return int.from_bytes(digest, signed=True)
+        return _number(row.label)
 
     def flush(self) -> None:
         """Put into the index what was noted since the last call."""
@@ -153,10 +163,74 @@ class Types:
         return tagging.tag_set(f"B-{name} I-{name}" for name in taught)
 
 
+class Answers:
+    """Kind `chat`: a row teaches an answer, and several may be good. Otherwise as `Labels`."""
+
+    reasons: Sequence[str] = ()
+    stratum = "0"
+    torn = False
+    nothing = "any answer"
+
+    def __init__(self, index: Scratch) -> None:
+        """Set up the index, in which `row` is there."""
+        self._index = index
+
+    def fault(self, row: Row) -> str | None:
+        """What is wrong with a row that has text and label, or None."""
+        return None
+
+    def note(self, n: int, row: Row) -> int:
+        """Take note of a row; returns a number that is equal for equal answers."""
+        return _number(curation.lower(row.label))
+
+    def flush(self) -> None:
+        """Put into the index what was noted since the last call."""
+
+    def drop_unknown(self, judged: int) -> int:
+        """Nobody need have given the very answer that another row wants."""
+        return 0
+
+    def taught(self, split: int) -> list[str]:
+        """To answer, if the split has rows."""
+        there = self._index.number("SELECT count(*) FROM row WHERE split = ?", split)
+        return [self.nothing] if there else []
+
+    def check(self, learnt: Sequence[str]) -> None:
+        """There is nothing to tell apart."""
+
+    def keep_learnt(self) -> None:
+        """Nothing is learnt from single rows alone."""
+
+    def count(self, rows: Iterable[Row]) -> Counter[str]:
+        """Answers are not counted: there may be as many as rows."""
+        return Counter()
+
+    def labels(self, taught: Iterable[str]) -> list[str]:
+        """There is no list of answers to choose from."""
+        return []
+
+
+Lessons = Labels | Types | Answers
+
+_KINDS: Mapping[str, Callable[[Scratch], Lessons]] = {CLASSIFY: Labels, TAG: Types, CHAT: Answers}
+
+
+def lessons(kind: Kind, index: Scratch) -> Lessons:
+    """What the rows of a kind teach, kept in an index in which `row` is there."""
+    return _KINDS[kind](index)
+
+
 _UNLEARNT = (
     "SELECT n FROM taught WHERE type NOT IN"
     " (SELECT type FROM taught JOIN row USING (n) WHERE split = ?)"
 )
+
+
+def _number(label: str) -> int:
+    """Equal for equal labels; no table of those that there were, for there may be as many as
+    rows."""
+    digest = hashlib.blake2b(label.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)
 
 
 def _spans(row: Row) -> list[tagging.Span]:

@@ -33,15 +33,16 @@ from greenlight.core.records import (
     Version,
 )
 from greenlight.lookout import Lookout
-from greenlight.ports import Blobs, Clock, Model, Progress, Records, Source, Store, Trainer
+from greenlight.ports import Blobs, Clock, Model, Progress, Records, Store, Trainer
+from greenlight.ports.source import Source
 from greenlight.recording import Step
-from greenlight.remembering import Predictor
+from greenlight.remembering import Notes, Predictor
 from greenlight.stages import roll_out
 from greenlight.stages.catch_up import catch_up, last_word
 from greenlight.stages.collect import collect
 from greenlight.stages.curate import curate
 from greenlight.stages.decide import decide
-from greenlight.stages.evaluate import Case, evaluate
+from greenlight.stages.evaluate import Case, ModelEvaluator
 from greenlight.stages.judging import protocols
 from greenlight.stages.register import gate, register
 from greenlight.stages.sanity import sanity
@@ -232,6 +233,7 @@ def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
     )
     digest = registered.output["version"]
     live = live_version(records, run.task)
+    asked = [_get(records, Version, digest), *([] if live is None else [live])]
     evaluated = carry(
         "evaluate",
         {
@@ -241,10 +243,10 @@ def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
             "sanity": checked.output["sanity"],
             "live": None if live is None else live.digest,
             # What may answer otherwise the next time is asked by every run.
-            "asked": None if live is None or shop.predictor.lasting(live) else run.id,
+            "asked": None if all(map(shop.predictor.lasting, asked)) else run.id,
             "protocol": protocols(),
         },
-        lambda step, progress, folder: evaluate(
+        lambda step, progress, folder: ModelEvaluator(
             records,
             shop.processed,
             shop.predictor,
@@ -256,11 +258,9 @@ def turn(shop: Workshop, run: Run, carry: Carry) -> Turn:
                 live=live,
                 environment=shop.environment,
             ),
-            step=step,
             folder=Path(folder).parent,
-            now=now,
-            progress=progress,
-        ),
+            notes=Notes(Path(folder).parent / "answers"),
+        ).evaluate(step=step, now=now, progress=progress),
     )
     evaluation = _get(records, Evaluation, evaluated.output["evaluation"])
     judged = carry(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from greenlight.core import fingerprint
 from greenlight.core.errors import BadInput, Refused
-from greenlight.core.evaluation import FILE, FOLDER, JUDGED, Subject, decode
+from greenlight.core.evaluation import FILE, FOLDER, JUDGED, ONE_OF, Subject, decode
 from greenlight.core.records import Version
 
 
@@ -32,7 +32,7 @@ def subject_of(folder: str | Path, version: Version, what: str) -> Subject:
     remedy = f"measure it: greenlight eval run {version.label}"
     there = [name for name in JUDGED if (parts / f"{name}.json").is_file()]
     if not there:
-        raise BadInput(f"{parts}: there is no part {' or '.join(JUDGED)} yet; {remedy}")
+        raise BadInput(f"{parts}: there is no part {ONE_OF} yet; {remedy}")
     subject = decode((parts / f"{there[0]}.json").read_bytes(), there[0]).subject
     if subject.version != version.digest:
         name = fingerprint.short(subject.version)

@@ -31,10 +31,11 @@ from greenlight.core.lifecycle import FIRST_RUN_STATUS, Event
 from greenlight.core.records import SECOND, Run, RunProgress, StageResult
 from greenlight.core.states import RunStatus
 from greenlight.lookup import everything
-from greenlight.ports import Blobs, Progress
+from greenlight.ports import Progress
 from greenlight.recording import Step, finish, record
+from greenlight.stages import runs
 from greenlight.stages.loop import STAGES, Plan, Turn, Workshop, turn
-from greenlight.stages.runs import UNDER_WAY, made_before, move, refuse_ended, refuse_second
+from greenlight.stages.train import cancel
 
 LEASE_TTL = 10 * SECOND
 ATTEMPTS = 3
@@ -87,11 +88,11 @@ class FineTuningPipeline:
         records, now = self._shop.records, self._shop.clock.now()
         # One look at the runs for both: whoever sees another begun by then refuses, and whoever
         # does not takes its number, and the store refuses.
-        runs = list(everything(records, Run, {"task": task}))
-        refuse_second(runs)
-        if plan.fresh_from not in (None, STAGES[0]) and not runs:
+        known = list(everything(records, Run, {"task": task}))
+        runs.refuse_second(known)
+        if plan.fresh_from not in (None, STAGES[0]) and not known:
             raise Refused(f"{task}: no run yet, so there is nothing to begin {plan.fresh_from} on")
-        number = max((run.number for run in runs), default=0) + 1
+        number = max((run.number for run in known), default=0) + 1
         run = Run(
             id=f"{task}#{number}",
             task=task,
@@ -111,7 +112,7 @@ class FineTuningPipeline:
         try:
             record(records, [("run", body)], append=[run], now=now)
         except Conflict:
-            refuse_second(everything(records, Run, {"task": task}))
+            runs.refuse_second(everything(records, Run, {"task": task}))
             raise
         return run
 
@@ -121,7 +122,7 @@ class FineTuningPipeline:
         Raises:
             Refused: the run has ended, or another process carries it out.
         """
-        refuse_ended(run)
+        runs.refuse_ended(run)
         name, now = f"run:{run.task}", self._shop.clock.now()
         lease = self._shop.records.lease(name, self._holder, now, self._ttl)
         if lease is None:
@@ -131,7 +132,7 @@ class FineTuningPipeline:
             )
         try:  # whoever had the lease before may have ended the run
             run = self._shop.records.get(Run, run.id) or run
-            refuse_ended(run)
+            runs.refuse_ended(run)
         except Refused:
             self._shop.records.lease(name, self._holder, now, 0)
             raise
@@ -148,16 +149,21 @@ class FineTuningPipeline:
         run = records.get(Run, name)
         if run is None:
             raise NotFound(f"run {name!r}: no such id; see: greenlight runs list")
-        refuse_ended(run)
+        runs.refuse_ended(run)
         if run.status is not RunStatus.ABORTING:
-            run = move(records, run, Event.ABORT, now=self._shop.clock.now())
+            run = runs.move(records, run, Event.ABORT, now=self._shop.clock.now())
         try:
             hand = self.take(run)
         except Refused:  # whoever carries it out will see to it
             return run
-        ended = hand.clean_up()
+        left = hand.cancel()
+        try:
+            hand = self.take(run)  # the lease may have run out meanwhile
+        except Refused:
+            return run
+        hand.clean_up(left)
         hand.let_go()
-        return ended
+        return hand.run
 
 
 class InHand:
@@ -205,7 +211,7 @@ class InHand:
                 made stays, and the next run takes it over.
         """
         if self.run.status is RunStatus.ABORTING:
-            self.clean_up()
+            self.clean_up(self.cancel())
             raise Aborted(f"run {self.run.id} was aborted")
 
         def carry(
@@ -218,8 +224,8 @@ class InHand:
         try:
             made = turn(self._shop, self.run, carry)
             self._end(Event.FINISH)
-        except Aborted:
-            self.clean_up()
+        except Aborted as ended:
+            self.clean_up(ended.left)
             raise
         except LostLease:
             raise
@@ -237,10 +243,15 @@ class InHand:
             now = self._shop.clock.now()
             self._shop.records.lease(self._lease.name, self._lease.holder, now, 0)
 
-    def clean_up(self) -> Run:
-        """End a run whose end was asked for, and clear away what it had half made."""
+    def clean_up(self, left: str | None = None) -> Run:
+        """End a run whose end was asked for, and clear away what it had half made but `left`."""
         self.run = self._current()
-        return self._end(Event.CLEAN_UP)
+        return self._end(Event.CLEAN_UP, left)
+
+    def cancel(self) -> str | None:
+        """End what a killed training left going on somewhere else; why it does so all the same."""
+        plan = self._plan
+        return cancel(lambda: self._shop.trainer(plan.backend), self.folder / "train", plan.options)
 
     def _carry(
         self,
@@ -290,7 +301,8 @@ class InHand:
         fresh = self._plan.fresh_from
         if fresh is not None:
             before = [stage for stage in STAGES[: STAGES.index(fresh)] if stage in MADE]
-            return made_before(self._shop.records, self.run, before, self._is_there).get(step.stage)
+            made = runs.made_before(self._shop.records, self.run, before, self._is_there)
+            return made.get(step.stage)
         if step.stage not in TAKEN_OVER:
             return None
         where = {"name": step.stage, "inputs": step.inputs}
@@ -299,19 +311,9 @@ class InHand:
         return max(there, key=lambda prior: prior.at, default=None)
 
     def _is_there(self, prior: StageResult) -> bool:
-        shelves: dict[str, Blobs] = {
-            "collect": self._shop.raw,
-            "curate": self._shop.processed,
-            "train": self._shop.bundles,
-        }
-        if prior.name not in shelves:
-            return True
-        try:
-            for digest in prior.output.values():
-                shelves[prior.name].path(digest)
-        except NotFound:
-            return False
-        return True
+        shop = self._shop
+        shelves = {"collect": shop.raw, "curate": shop.processed, "train": shop.bundles}
+        return runs.is_there(shelves, prior)
 
     def _take_over(self, step: Step, prior: StageResult) -> StageResult:
         # Under the inputs that it was made of, which `fresh_from` does not ask for: nobody may
@@ -378,7 +380,7 @@ class InHand:
         """Close the run. If somebody has asked for its end meanwhile, that is how it ends."""
         for attempt in range(ATTEMPTS):
             run = self._current()
-            if run.status not in UNDER_WAY:
+            if run.status not in runs.UNDER_WAY:
                 raise LostLease(f"run {run.id} was ended by another process: it is {run.status}")
             with self._beating:
                 self._renew()
@@ -388,7 +390,7 @@ class InHand:
             now = self._shop.clock.now()
             what = Event.CLEAN_UP if run.status is RunStatus.ABORTING else event
             try:
-                self.run = move(
+                self.run = runs.move(
                     self._shop.records, run, what, now=now, error=error, fence=self._lease
                 )
                 return self.run

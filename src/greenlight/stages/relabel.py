@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from greenlight.core import ids, labelling, pii, tagging
+from greenlight.core import ids, labelling, pii, reasoned, tagging
 from greenlight.core.curation import CLASSIFY, TAG, Kind
 from greenlight.core.errors import BadInput, NotFound, Refused
 from greenlight.core.labelling import WAITING, LabelPolicy
@@ -155,7 +155,7 @@ def _waiting(inference: Inference, words: Sequence[Feedback], reason: str) -> Re
     return Relabel(
         inference=inference.id,
         text=inference.input,
-        answer=inference.output,
+        answer=reasoned.whole(inference.output, inference.reason),
         reason=reason,
         reason_code=last.reason_code if last else None,
         comment=last.comment if last else None,

@@ -18,6 +18,7 @@ from greenlight.core.stats.intervals import wilson
 from greenlight.lookup import folder_of
 from greenlight.ports import Blobs, Example, Progress, Records
 from greenlight.remembering import Predictor
+from greenlight.stages.judging import judging
 
 ROWS, ROWS_ELSEWHERE = 500, 100
 """At most so many rows are asked again; of a model that lies somewhere else, where they may cost
@@ -77,7 +78,7 @@ def _rerun(
     sealed, dataset = _sealed(control, evaluation)
     folder = folder_of(records, processed, dataset)
     try:
-        artifacts.unseal(folder, dataset)
+        plain = judging(artifacts.unseal(folder, dataset)).plain
     except Tampered as error:
         raise BadInput(
             f"the rows of its evaluation are not as they were sealed ({error})"
@@ -89,7 +90,7 @@ def _rerun(
     chosen = _draw(len(rows), most, incident.rollout)
     made = predictor.predict(control, [rows[place].text for place in chosen], progress).predictions
     pairs = zip(chosen, made, strict=True)
-    hits = sum(rows[place].label == prediction.label for place, prediction in pairs)
+    hits = sum(plain(rows[place].label) == plain(prediction.label) for place, prediction in pairs)
     chance = aftermath.chance(hits, len(chosen), sealed["correct"], sealed["n"])
     low, high = wilson(hits, len(chosen))
     differs = chance < SURPRISE

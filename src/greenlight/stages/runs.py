@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from greenlight.core.answers import Lease
-from greenlight.core.errors import Refused
+from greenlight.core.errors import NotFound, Refused
 from greenlight.core.lifecycle import Event, next_run_status
 from greenlight.core.records import Run, StageResult
 from greenlight.core.states import RunStatus
 from greenlight.lookup import everything
-from greenlight.ports import Records
+from greenlight.ports import Blobs, Records
 from greenlight.recording import record
 
 UNDER_WAY = frozenset({RunStatus.RUNNING, RunStatus.ABORTING})
@@ -81,6 +81,18 @@ def made_before(
         if chain and (not best or _reach(chain) > _reach(best)):
             best = chain
     return {done.name: done for done in best}
+
+
+def is_there(shelves: Mapping[str, Blobs], done: StageResult) -> bool:
+    """Whether what a stage made can still be had from the shelf of its name, if there is one."""
+    if done.name not in shelves:
+        return True
+    try:
+        for digest in done.output.values():
+            shelves[done.name].path(digest)
+    except NotFound:
+        return False
+    return True
 
 
 def _reach(chain: Sequence[StageResult]) -> tuple[int, int]:

@@ -44,8 +44,8 @@ def sanity(
     """Train once more, with the same settings on shuffled labels, and see what that model can do.
 
     The result's report is the part `sanity` of an evaluation, with the `seconds` it took; its
-    output names that part. A trainer whose training costs money is not called: the part then says
-    why it holds no number.
+    output names that part. A trainer whose training costs money is not called, nor where there is
+    no level of chance, as in chats: the part then says why it holds no number.
 
     Args:
         records: where the result goes.
@@ -65,7 +65,9 @@ def sanity(
         Tampered: the dataset is not as it was sealed.
         BadInput: dataset or settings are not what the backend can use.
     """
-    if trainer.free:
+    if not trainer.free:
+        part: dict[str, Any] = {"reason": f"a training with {trainer.name} costs money"}
+    else:
         part = _check(
             Path(folder_of(records, processed, dataset_digest)),
             dataset_digest,
@@ -76,9 +78,8 @@ def sanity(
             workdir=workdir,
             progress=progress,
         )
-    else:
-        reason = f"not measured: a training with {trainer.name} costs money"
-        part = {"reason": reason}
+    if "reason" in part:
+        part = {"reason": f"not measured: {part['reason']}"}
     found = {name: value for name, value in part.items() if name != "seconds"}
     return finish(records, step, {"sanity": fingerprint.digest(found)}, part, now=now())
 
@@ -97,6 +98,8 @@ def _check(
     start = time.perf_counter()
     manifest = artifacts.unseal(folder, dataset_digest)
     kind = judging(manifest)
+    if not kind.chance:
+        return {"reason": "an answer is no choice of a few, so that there is no level of chance"}
     rng = np.random.default_rng(seed)
     train, validation, test = (
         _draw(artifacts.read_rows(folder, split, Example), most, kind, rng)
@@ -111,6 +114,7 @@ def _check(
             seed=seed,
             out=str(Path(scratch) / "bundle"),
             progress=lambda share, words: progress(0.9 * share, f"shuffled labels: {words}"),
+            prompts=artifacts.read_prompts(folder),
         )
         model = load_model(trained.folder)
         predicted = [made.label for made in model.predict([row.text for row in test])]
@@ -134,5 +138,6 @@ def _shuffled(rows: Sequence[Example], kind: Judging, rng: np.random.Generator) 
     labels = [row.label for row in rows]
     dealt = kind.joined(labels, shuffle(kind.units(labels), rng))
     return [
-        msgspec.structs.replace(row, label=label) for row, label in zip(rows, dealt, strict=True)
+        msgspec.structs.replace(row, label=label, answer="")
+        for row, label in zip(rows, dealt, strict=True)
     ]

@@ -1,6 +1,6 @@
 """Shipped fakes: a clock that moves when told, a world of users whose true opinion is known
-(`testing.world`), a provider of chat completions that answers by a rule (`testing.provider`), and
-what can be wrong with a store's file (`testing.outages`).
+(`testing.world`), a provider of chat completions that answers by a rule (`testing.provider`), a
+mirror in memory (`testing.mirror`), and what can be wrong with a store's file (`testing.outages`).
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -42,6 +43,8 @@ class ChatProvider:
         self.rule = rule
         self.key = key
         self.logprob = logprob
+        self.first_logprobs: Sequence[float] = ()
+        """Of as many first tokens, where they are not like all others."""
         self.faults: deque[Fault] = deque()
         """Each meets one request, before the rule is asked."""
         self.free = threading.Event()
@@ -60,6 +63,8 @@ class ChatProvider:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Head and body are two packets; the second must not wait for the first to be confirmed.
+            disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
                 status, body, headers = provider._serve(
@@ -139,14 +144,15 @@ class ChatProvider:
         tokens = [answer[at : at + 4] for at in range(0, len(answer), 4)]
         logprobs = None
         if request.get("logprobs") and self.logprob is not None:
+            likely = itertools.chain(self.first_logprobs, itertools.repeat(self.logprob))
             sent = [
                 {
                     "token": token,
-                    "logprob": self.logprob,
+                    "logprob": logprob,
                     "bytes": list(token.encode()),
                     "top_logprobs": [],
                 }
-                for token in tokens
+                for token, logprob in zip(tokens, likely, strict=False)
             ]
             logprobs = {"content": sent, "refusal": None}
         asked = len(str(request["messages"][-1]["content"]).split())

@@ -7,6 +7,7 @@ that needs them: `greenlight status` does not wait for a model runtime.
 from __future__ import annotations
 
 from greenlight.stages.evaluate import MEASURED
+from greenlight.stages.mirror import Step as MirrorStep
 from greenlight.wiring.admin import newest_runs
 from greenlight.wiring.aftermath import attend, write_evidence
 from greenlight.wiring.app import (
@@ -27,7 +28,7 @@ from greenlight.wiring.audit import (
     verify_ledger,
 )
 from greenlight.wiring.caching import open_cache
-from greenlight.wiring.control import ahead, go_live, led, look, start_rollout, steer
+from greenlight.wiring.control import DeploymentManager
 from greenlight.wiring.data import (
     export_rows,
     import_file,
@@ -55,6 +56,8 @@ from greenlight.wiring.keys import check_exposed, create_key, revoke_key
 from greenlight.wiring.killing import Killed, kill, kill_faults, within
 from greenlight.wiring.ledger import Random, new_ledger_key
 from greenlight.wiring.logs import held_log
+from greenlight.wiring.mirroring import Mirroring, mirror_backlog, open_mirroring
+from greenlight.wiring.mirroring import sync as sync_mirror
 from greenlight.wiring.notifying import (
     Channel,
     Trial,
@@ -63,7 +66,7 @@ from greenlight.wiring.notifying import (
     open_channels,
     try_channel,
 )
-from greenlight.wiring.papers import write_card
+from greenlight.wiring.papers import write_card, write_pilot
 from greenlight.wiring.pipeline import find_encoder, open_pipeline, turn
 from greenlight.wiring.registry import Origin, add_version, adopt
 from greenlight.wiring.retention import erasure_order, look_for, mentions, purge
@@ -75,7 +78,10 @@ __all__ = [
     "MEASURED",
     "App",
     "Channel",
+    "DeploymentManager",
     "Killed",
+    "MirrorStep",
+    "Mirroring",
     "Origin",
     "Random",
     "Trial",
@@ -84,7 +90,6 @@ __all__ = [
     "add_to_incident",
     "add_version",
     "adopt",
-    "ahead",
     "attend",
     "authorise",
     "backlogs",
@@ -100,27 +105,26 @@ __all__ = [
     "export_rows",
     "file_drill",
     "find_encoder",
-    "go_live",
     "held_log",
     "import_file",
     "judge_for_drill",
     "kill",
     "kill_faults",
     "label_answer",
-    "led",
     "load_public",
-    "look",
     "look_for",
     "measure_drill",
     "measure_parts",
     "measure_scope",
     "mentions",
+    "mirror_backlog",
     "new_ledger_key",
     "new_person",
     "newest_runs",
     "open_app",
     "open_cache",
     "open_channels",
+    "open_mirroring",
     "open_pipeline",
     "person_of",
     "public_key",
@@ -132,8 +136,7 @@ __all__ = [
     "signed_head",
     "standing",
     "start_drill",
-    "start_rollout",
-    "steer",
+    "sync_mirror",
     "times",
     "try_channel",
     "turn",
@@ -144,4 +147,5 @@ __all__ = [
     "work",
     "write_card",
     "write_evidence",
+    "write_pilot",
 ]

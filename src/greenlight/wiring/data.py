@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import tempfile
@@ -14,13 +15,14 @@ import msgspec
 
 from greenlight.config.dataset import DatasetSettings
 from greenlight.config.settings import TaskSettings
-from greenlight.core.curation import CLASSIFY, TAG, Kind
-from greenlight.core.errors import BadInput, MissingData
+from greenlight.core.curation import CLASSIFY, Kind
+from greenlight.core.errors import BadInput, MissingData, NotFound
 from greenlight.core.exporting import SUFFIXES
-from greenlight.core.records import Feedback, Inference, Run
+from greenlight.core.records import Feedback, Inference, Run, Version
 from greenlight.download import download
-from greenlight.ports import Progress, Source
-from greenlight.sources.feedback import FeedbackSource, Window
+from greenlight.ports import Progress
+from greenlight.ports.source import Source
+from greenlight.sources.feedback import Asked, DataCollector, Window
 from greenlight.sources.files import FileSource
 from greenlight.sources.importing import Imported, bring_in
 from greenlight.sources.rows import Bounds, Columns
@@ -46,7 +48,7 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
 
 def kind_of(task: TaskSettings | None) -> Kind:
     """What the labels of a task's rows are."""
-    return TAG if task is not None and task.kind == TAG else CLASSIFY
+    return CLASSIFY if task is None else task.kind
 
 
 def load_source(app: App, run: Run, dataset: Mapping[str, Any], progress: Progress) -> Source:
@@ -155,7 +157,7 @@ def export_rows(
     wanted = configured if configured.source == "feedback" else DatasetSettings(source="feedback")
     least, most = wanted.bounds
     now = app.clock.now()
-    source = FeedbackSource(
+    source = DataCollector(
         app.store,
         task=task,
         window=Window(since=now - (window or wanted.since), until=now, filter=wanted.filter),
@@ -166,14 +168,44 @@ def export_rows(
         licence=wanted.licence,
         citation=wanted.citation,
         progress=progress,
+        asked=functools.partial(asked_with, app),
     )
     target = out or Path(app.settings.root) / EXPORTED / f"{task}-{form}.{SUFFIXES[form]}"
-    written = export((rows for _, rows in source.chunks(lambda: CHUNK)), form, target, kind)
+    written = export(
+        (rows for _, rows in source.chunks(lambda: CHUNK)),
+        form,
+        target,
+        kind,
+        lambda: source.prompts,
+    )
     return Export(
         written=written,
         exclusions=dict(source.exclusions),
         labelled=dict(source.details["labelled"]),
     )
+
+
+def asked_with(app: App, version: str) -> Asked | None:
+    """What a version at a provider was asked with; None for a model that reads the text alone.
+
+    Raises:
+        NotFound: it is not on record, its bundle is not here any more, or its instructions had
+            places that only the request could fill.
+        Tampered: its bundle is not as it was sealed.
+    """
+    from greenlight.models import conversation
+
+    served = app.store.get(Version, version)
+    if served is None:
+        raise NotFound(f"version {version}: not on record, so that nobody can tell what it was")
+    if served.runtime.get("kind") == "in_process":
+        return None
+    found = conversation.contents(app.bundles.path(served.bundle), served.bundle)
+    if found is None:
+        return None
+    if not conversation.rebuildable(found):
+        raise NotFound(f"version {version}: what filled the places of its instructions is not kept")
+    return Asked(served.bundle, found)
 
 
 def relabel_queue(app: App, task: str, limit: int) -> list[Relabel]:
@@ -212,13 +244,13 @@ def label_answer(
 
 def _feedback(
     app: App, task: str, wanted: DatasetSettings, *, kind: Kind, until: int, progress: Progress
-) -> FeedbackSource:
+) -> DataCollector:
     base: Source | None = None
     if wanted.base is not None and Path(wanted.base).suffix:
         base = _file(app, task, wanted, wanted.base, (None, None), progress)
     elif wanted.base is not None:
         base = load_public(wanted.base, progress)
-    return FeedbackSource(
+    return DataCollector(
         app.store,
         task=task,
         window=Window(since=until - wanted.since, until=until, filter=wanted.filter),
@@ -228,6 +260,7 @@ def _feedback(
         citation=wanted.citation,
         progress=progress,
         base=base,
+        asked=functools.partial(asked_with, app),
     )
 
 

@@ -22,12 +22,10 @@ from greenlight.ports import Progress
 from greenlight.recording import record
 from greenlight.stages import adopt as adding
 from greenlight.stages import aftermath as following
-from greenlight.stages import roll_out
 from greenlight.stages.loop import live_version
 from greenlight.wiring.app import App
-from greenlight.wiring.control import last_word, may_begin
+from greenlight.wiring.control import DeploymentManager
 from greenlight.wiring.evaluating import measure_parts, seal_evaluation
-from greenlight.wiring.staging import require as require_staging
 
 ENOUGH_JUDGED = 100
 """So many judged answers of control tell its share of BAD well enough."""
@@ -116,7 +114,6 @@ def start_drill(
         Refused: see `stages.roll_out.start`.
         BadInput: see `core.drill.alarms`.
     """
-    require_staging(app, version)
     policy = app.settings.task(version.task).policy
     declared: dict[str, Any] = {}
     if trigger == "alarm":
@@ -125,17 +122,11 @@ def start_drill(
         alarms, added = drill.alarms(fault, policy.alarms, intensity, _bad_share(app, version.task))
         policy = msgspec.structs.replace(policy, trigger=trigger, alarms=alarms)
         declared = {} if added is None else msgspec.to_builtins(added)
-    app.act()
-    rollout = roll_out.start(
-        app.store,
+    rollout = DeploymentManager(app).start(
         version,
-        policy=policy,
-        authorise=may_begin(app, version, initiator),
         initiator=initiator,
+        policy=policy,
         drill=drill.told(version.runtime, trigger),
-        kill=last_word(app, version.task),
-        now=app.clock.now(),
-        random=app.random,
     )
     return rollout, declared
 

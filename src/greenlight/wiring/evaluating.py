@@ -16,12 +16,12 @@ from greenlight.core.evaluation import FILE, Part
 from greenlight.core.gates import GateResult
 from greenlight.core.records import Evaluation, StageResult, Version
 from greenlight.lookup import everything
-from greenlight.models import elsewhere, prompt
+from greenlight.models import chat, elsewhere, prompt
 from greenlight.ports import Model, Progress
 from greenlight.ports.cache import Cache
 from greenlight.remembering import Predictor
 from greenlight.stages.compare import Duel, compare
-from greenlight.stages.evaluate import MEASURED, Case, measure
+from greenlight.stages.evaluate import MEASURED, Case, ModelEvaluator
 from greenlight.stages.loop import live_version
 from greenlight.stages.register import judge
 from greenlight.stages.seal import seal, sealed
@@ -60,7 +60,7 @@ def predictor(
         app.cache() if cache is None else cache,
         code=code(),
         packages=fingerprint.digest(packages()),
-        elsewhere=frozenset({prompt.KIND, elsewhere.KIND}),
+        elsewhere=frozenset({chat.KIND, prompt.KIND, elsewhere.KIND}),
     )
 
 
@@ -73,7 +73,8 @@ def measure_parts(
     on: str | None = None,
     progress: Progress,
 ) -> list[Part]:
-    """Measure parts of a version's evaluation, into files; see `stages.evaluate.measure`.
+    """Measure parts of a version's evaluation, into files; see
+    `stages.evaluate.ModelEvaluator`.
 
     Args:
         app: the open store and settings.
@@ -106,15 +107,8 @@ def measure_parts(
         live=live_version(app.store, version.task),
         environment=environment(),
     )
-    return measure(
-        app.store,
-        app.datasets,
-        predictor(app),
-        case,
-        folder=folder,
-        wanted=wanted,
-        progress=progress,
-    )
+    evaluator = ModelEvaluator(app.store, app.datasets, predictor(app), case, folder=folder)
+    return evaluator.measure(wanted, progress=progress)
 
 
 def seal_evaluation(app: App, version: Version, *, folder: Path) -> Sealed:

@@ -65,7 +65,7 @@ def check_exposed(app: App, host: str, *, allowed: bool) -> None:
     Raises:
         Refused: the message names the ways out.
     """
-    if allowed or _is_loopback(host) or app.store.scan(ApiKey, limit=1):
+    if allowed or is_loopback(host) or app.store.scan(ApiKey, limit=1):
         return
     raise Refused(
         f"gateway.host {host!r} can be reached from elsewhere and there is no API key, so that "
@@ -74,7 +74,7 @@ def check_exposed(app: App, host: str, *, allowed: bool) -> None:
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address; a name counts only if it is `localhost`."""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from greenlight.core import drill
+from greenlight.config.settings import TaskSettings
+from greenlight.config.templates import PROMPT
+from greenlight.core import drill, tuning_options
 from greenlight.core.records import Version
 from greenlight.core.states import VersionStatus
 from greenlight.lookup import everything
@@ -18,6 +20,10 @@ ADOPT = (
 )
 _ADOPT_SERVER = 'greenlight adopt {task} --url http://127.0.0.1:9000 -m "runs today"'
 """A model server of one's own (docs/http.md)."""
+_ADOPT_PROMPT = (
+    'greenlight adopt {task} --prompt {prompt} --url {url} --model {model}{key} -m "runs today"'
+)
+"""A model that is to be fine-tuned, and what it is asked as long as it is not."""
 _SIGN = 'greenlight approve {version} -m "read its evaluation"'
 _SIGNED = "GREENLIGHT_PERSON_KEY"
 
@@ -38,17 +44,32 @@ def next_step(app: App, task: str) -> str | None:
     # A drill is nobody's next step: it is held when people want one.
     earnest = (version for version in versions if not drill.is_drill(version.runtime))
     made = sorted(earnest, key=lambda version: version.at)
-    step = _step_of(app, made[-1]) if made else None
+    step = step_of(app, made[-1]) if made else None
     if step is not None or current_epoch(app.store, task) is not None:
         return step
     settings = app.settings.task(task)
+    if settings.train.backend == tuning_options.BACKEND and settings.dataset.source == "feedback":
+        return _by(app, _anybody(app, task)) + adopt_prompt(settings)
     if settings.train.backend != "none":
         return f"greenlight run {task}"
     adopt = ADOPT if settings.kind == "chat" else _ADOPT_SERVER
     return _by(app, _anybody(app, task)) + adopt.format(task=task)
 
 
-def _step_of(app: App, version: Version) -> str | None:
+def adopt_prompt(settings: TaskSettings) -> str:
+    """How the model that is to be fine-tuned goes live as it is: without answers there is nothing
+    to learn from."""
+    found = tuning_options.read(settings.train.options)
+    return _ADOPT_PROMPT.format(
+        task=settings.name,
+        prompt=found.prompt or PROMPT,
+        url=found.url,
+        model=found.model,
+        key=f" --key {found.key}" if found.key else "",
+    )
+
+
+def step_of(app: App, version: Version) -> str | None:
     """What the newest version waits for; None where it is live or has come to its end."""
     if version.status is VersionStatus.REGISTERED:
         return f"greenlight eval run {version.label}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from greenlight.core.records import Rollout
 from greenlight.ports import Clock
 from greenlight.wiring.app import App, standing
-from greenlight.wiring.control import ahead
+from greenlight.wiring.control import DeploymentManager
 
 if TYPE_CHECKING:
     from greenlight.dashboard.http import Request
@@ -100,7 +100,7 @@ def _house(app: App, clock: Clock | None = None) -> House:
         lookout=app.lookout,
         kinds=kinds,
         standing=lambda version: standing(app, version),
-        ahead=lambda task: ahead(app, task),
+        ahead=DeploymentManager(app).ahead,
         digest=digest_of,
     )
 

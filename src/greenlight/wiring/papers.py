@@ -1,4 +1,4 @@
-"""What is written about a version of this installation: its model card."""
+"""What is written about a version of this installation: its model card, and of a run its pilot."""
 
 from __future__ import annotations
 
@@ -15,12 +15,23 @@ from greenlight.core.errors import Refused
 from greenlight.core.evaluation import JUDGED
 from greenlight.core.gates import GateResult
 from greenlight.core.model_card import Facts
-from greenlight.core.records import Approval, Dataset, Evaluation, LedgerEntry, Run, Version
+from greenlight.core.records import (
+    Approval,
+    Dataset,
+    Evaluation,
+    LedgerEntry,
+    Run,
+    StageResult,
+    Version,
+)
 from greenlight.lookup import everything, find_version
 from greenlight.reporting import lineage
 from greenlight.stages.seal import sealed
-from greenlight.wiring.app import App
+from greenlight.wiring.app import App, standing
 from greenlight.wiring.evaluating import evaluation_of
+from greenlight.wiring.next_step import step_of
+
+_UNKNOWN_TASK = "the configuration names no such task, so nobody can say who signs"
 
 
 def write_card(
@@ -63,6 +74,40 @@ def write_card(
         sealed=None if evaluation is None else _seen_from(folder, evaluation),
     )
     return card.write(folder, facts, page=page)
+
+
+def write_pilot(app: App, run: Run, folder: Path, *, page: bool = True) -> dict[str, Path]:
+    """Write the report on a run and what came of it, as Markdown with figures and as a page.
+
+    Args:
+        app: the open store and settings.
+        run: what it tells of.
+        folder: takes the report.
+        page: whether to write the page too.
+
+    Returns:
+        Where each is.
+
+    Raises:
+        Unwritable: the folder cannot be written to.
+    """
+    from greenlight.reporting.pilot.facts import gather
+    from greenlight.reporting.pilot.page import write
+
+    registered = app.store.get(StageResult, run.id, "register")
+    version = None
+    if registered is not None:
+        version = app.store.get(Version, registered.output["version"])
+    known = run.task in app.settings.tasks
+    quorum = None if version is None or not known else standing(app, version)
+    facts, told = gather(
+        app.store,
+        run,
+        approved=quorum is not None and quorum.ok,
+        standing=_UNKNOWN_TASK if quorum is None else str(quorum),
+        next_command=None if version is None or not known else step_of(app, version),
+    )
+    return write(folder, facts, told, page=page)
 
 
 def facts_of(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from greenlight.core import chat
+from greenlight.core import chat, reasoned
 from greenlight.core import evaluation as documents
 from greenlight.core.errors import Tampered
 from greenlight.core.records import Approval, Evaluation, Inference, Rollout, Version
@@ -239,7 +239,7 @@ def _panel(app: App, hear: Hear) -> Panel:
             judge.Unjudged(
                 inference=one.id,
                 asked=chat.spoken(one.input) if kind == "chat" else [("", one.input)],
-                answer=one.output,
+                answer=reasoned.whole(one.output, one.reason),
                 at=one.at,
             )
             for one in unjudged_answers(app.store, task, most)

@@ -15,7 +15,9 @@ from typing import Any
 import msgspec
 
 from greenlight import artifacts
+from greenlight.config.making import TALKERS, TrainSettings
 from greenlight.config.settings import TaskSettings
+from greenlight.core import lora_options, tuning_options
 from greenlight.core.errors import BadInput, Refused, StoreError
 from greenlight.core.records import SECOND, Run, RunProgress
 from greenlight.ports import Model, Progress, Trainer
@@ -27,6 +29,7 @@ from greenlight.wiring.app import App
 from greenlight.wiring.data import kind_of, load_source
 from greenlight.wiring.evaluating import predictor
 from greenlight.wiring.surroundings import environment
+from greenlight.wiring.texts import text_of
 
 IN_PROCESS: Mapping[str, Any] = {"kind": "in_process"}
 SILENCE = 3 * SECOND
@@ -61,13 +64,23 @@ def open_pipeline(app: App) -> FineTuningPipeline:
 def plan_of(
     task: TaskSettings,
     *,
+    root: str | Path = ".",
     runtime: Mapping[str, Any] | None = None,
     fresh_from: str | None = None,
+    cost_limit: float | None = None,
 ) -> Plan:
-    """A task's configuration as the plan of a run; `runtime` is where the version is served.
+    """A task's configuration as the plan of a run.
+
+    Args:
+        task: the configuration.
+        root: where files that it names lie.
+        runtime: where the version is served, if not where its backend has it.
+        fresh_from: see `Plan`.
+        cost_limit: what the training may cost, if not as configured.
 
     Raises:
         Refused: versions of this task are only brought in.
+        BadInput: options that are none of the backend's, or a file of them that is not readable.
     """
     if task.train.backend == "none":
         raise Refused(
@@ -78,12 +91,41 @@ def plan_of(
         kind=kind_of(task),
         dataset=msgspec.to_builtins(task.dataset),
         backend=task.train.backend,
-        options=task.train.options,
+        options=_options(task.train, Path(root), cost_limit),
         seed=task.train.seed,
         gates=task.gates,
-        runtime=dict(runtime or IN_PROCESS),
+        runtime=dict(runtime or runtime_of(task.train, kind_of(task))),
         fresh_from=fresh_from,
     )
+
+
+def _options(train: TrainSettings, root: Path, cost_limit: float | None) -> dict[str, Any]:
+    """The options of a backend as a run keeps them: with the words of a file in place of its name.
+
+    A run that is resumed goes on with the words that it began with.
+    """
+    found = dict(train.options)
+    if cost_limit is not None:
+        if train.backend != tuning_options.BACKEND:
+            raise BadInput(f"--cost-limit: a training with {train.backend} is free; leave it out")
+        found["cost_limit"] = cost_limit
+    if train.backend in TALKERS and isinstance(found.get("prompt"), str):
+        found["prompt"] = text_of(root / found["prompt"])
+    return found
+
+
+def runtime_of(train: TrainSettings, kind: str) -> Mapping[str, Any]:
+    """Where what a backend makes for a task of that kind answers requests: in the gateway, at the
+    provider that made it, or at a model server.
+
+    Raises:
+        BadInput: options that are none of the backend's.
+    """
+    if train.backend == tuning_options.BACKEND:
+        return tuning_options.read(train.options).runtime()
+    if train.backend == lora_options.BACKEND:
+        return lora_options.read(train.options).runtime(kind)
+    return IN_PROCESS
 
 
 def turn(
@@ -95,6 +137,7 @@ def turn(
     trigger: str = "manual",
     runtime: Mapping[str, Any] | None = None,
     fresh_from: str | None = None,
+    cost_limit: float | None = None,
     out: Path | None = None,
 ) -> Turn:
     """One turn of the pipeline as the task is configured. A run that was left off is resumed.
@@ -105,21 +148,33 @@ def turn(
         initiator: who asked for it; they cannot sign what comes of it.
         progress: told the share done of the stage at hand, and its name.
         trigger: what began it: `manual`, `schedule` or `feedback`.
-        runtime: where the version will be served; by default in the gateway.
+        runtime: where the version will be served; by default `runtime_of` its training.
         fresh_from: see `Plan`.
+        cost_limit: what the training may cost, if not as configured.
         out: also write the evaluation document there.
 
     Raises:
         Refused: another process is carrying out a run of this task, or one was left off and
-            `fresh_from` is given; the message names it.
+            `fresh_from` or `cost_limit` is given; the message names it.
     """
     wanted = app.settings.task(task)
     app.act()
     works = open_pipeline(app)
     run = active(app.store, task)
     if run is None:
-        plan = plan_of(wanted, runtime=runtime, fresh_from=fresh_from)
+        plan = plan_of(
+            wanted,
+            root=app.settings.root,
+            runtime=runtime,
+            fresh_from=fresh_from,
+            cost_limit=cost_limit,
+        )
         run = works.begin(task, plan, trigger=trigger, initiator=initiator)
+    elif cost_limit is not None:
+        raise Refused(
+            f"run {run.id} was left off and goes on with the cost_limit that it began with: go on "
+            f"with it (greenlight run {task}), or end it (greenlight runs abort '{run.id}') first"
+        )
     elif fresh_from is not None:
         raise Refused(
             f"run {run.id} was left off and comes first: go on with it (greenlight run {task}), or "

@@ -12,6 +12,8 @@ import msgspec
 
 from greenlight import artifacts
 from greenlight.adapters import signing
+from greenlight.core import lora_options
+from greenlight.core.curation import CLASSIFY
 from greenlight.core.errors import BadInput, MissingData
 from greenlight.core.records import Approval, Version
 from greenlight.lookup import newest_prepared
@@ -22,6 +24,7 @@ from greenlight.stages import adopt as stage
 from greenlight.stages import approve
 from greenlight.stages.adopt import Newcomer
 from greenlight.wiring.app import App
+from greenlight.wiring.texts import text_of
 
 _VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
 
@@ -40,7 +43,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None = None
     """`env:NAME`: the variable with the provider's key."""
     labels: Path | None = None
-    """A JSON list; without it the labels of the task's newest prepared dataset."""
+    """A JSON list; without it the labels of the configuration (`dataset.labels`), or else of the
+    task's newest prepared dataset."""
     seed: int = 2025
     """Of the decoding."""
     max_tokens: int = 64
@@ -102,8 +106,10 @@ def _newcomer(
         return Newcomer(
             task=task, bundle=digest, runtime=runtime, lineage={**lineage, **more}, label=label
         )
-    if origin.prices is not None or not origin.count_streams:
-        raise BadInput("--input-price, --output-price and --no-stream-usage belong to a chat")
+    if not origin.count_streams:
+        raise BadInput("--no-stream-usage belongs to a chat")
+    if origin.prices is not None and origin.prompt is None:
+        raise BadInput("--input-price, --output-price: of a model at a provider; add --prompt FILE")
     kinds = (origin.folder is not None) + (origin.prompt is not None)
     if kinds > 1 or (kinds == 0 and origin.url is None):
         raise BadInput("name one thing: a bundle, --prompt FILE, or --url of a model server")
@@ -132,11 +138,25 @@ def _bundle(app: App, folder: Path, url: str | None) -> Parts:
             "behind HTTP, and --url names its address (docs/http.md)",
             "bundle",
         )
-    from greenlight.models import bundle
+    from greenlight.models import bundle, lora
 
+    if artifacts.unseal(folder).get("kind") == lora.KIND:
+        return _adapter(app, folder, url)
     kind = bundle.load(folder).kind
     runtime = {"kind": "in_process"} if url is None else {"kind": "http", "url": _address(url)}
     return app.bundles.add(str(folder)), runtime, {"backend": kind}
+
+
+def _adapter(app: App, folder: Path, url: str | None) -> Parts:
+    """An adapter of a language model. It is not opened, for that takes the language model."""
+    from greenlight.models import lora
+
+    if not lora.look(folder).labels:
+        raise BadInput(f"{folder}: it answers chats, and has no labels to classify with", "bundle")
+    if url is None:
+        raise BadInput(f"{folder}: {lora.ELSEWHERE}", "bundle")
+    runtime = lora_options.runtime(_address(url), CLASSIFY)
+    return app.bundles.add(str(folder)), runtime, {"backend": lora_options.BACKEND}
 
 
 def _elsewhere(app: App, url: str) -> Parts:
@@ -150,7 +170,7 @@ def _prompt(app: App, task: str, file: Path, origin: Origin) -> Parts:
         raise BadInput("a prompt needs a model at a provider: add --model NAME and --url BASE_URL")
     runtime = _provider(origin)
     labels, source = _labels(app, task, origin.labels)
-    template = _text_of(file)
+    template = text_of(file)
     decoding = Decoding(seed=origin.seed, max_tokens=origin.max_tokens, logprobs=origin.logprobs)
     made = Prompt(template, model=origin.model, labels=labels, decoding=decoding)
     with tempfile.TemporaryDirectory() as folder:
@@ -167,32 +187,26 @@ def _chat(app: App, origin: Origin) -> Parts:
         raise BadInput("a chat has neither a bundle of its own nor labels: leave them out")
     made = ChatModel(
         model=origin.model,
-        system=None if origin.prompt is None else _text_of(origin.prompt),
+        system=None if origin.prompt is None else text_of(origin.prompt),
         count_streams=origin.count_streams,
     )
     with tempfile.TemporaryDirectory() as folder:
         chat.write(folder, made)
         digest = app.bundles.add(folder)
-    runtime: dict[str, Any] = _provider(origin)
-    if origin.prices is not None:
-        if min(origin.prices) < 0:
-            raise BadInput("--input-price, --output-price: must not be negative", "prices")
-        runtime["prices"] = dict(zip(("input", "output"), origin.prices, strict=True))
-    return digest, runtime, {"model": origin.model}
+    return digest, _provider(origin), {"model": origin.model}
 
 
 def _provider(origin: Origin) -> dict[str, Any]:
     if origin.key is not None and not _VARIABLE.fullmatch(origin.key):
         raise BadInput("--key: name the variable that holds it, as in env:OPENAI_API_KEY", "key")
-    runtime = {"kind": "openai", "url": _address(origin.url)}
-    return runtime if origin.key is None else {**runtime, "key": origin.key}
-
-
-def _text_of(file: Path) -> str:
-    try:
-        return file.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{file}: no readable text in UTF-8 ({error})", "prompt") from error
+    runtime: dict[str, Any] = {"kind": "openai", "url": _address(origin.url)}
+    if origin.key is not None:
+        runtime["key"] = origin.key
+    if origin.prices is not None:
+        if min(origin.prices) < 0:
+            raise BadInput("--input-price, --output-price: must not be negative", "prices")
+        runtime["prices"] = dict(zip(("input", "output"), origin.prices, strict=True))
+    return runtime
 
 
 def _labels(app: App, task: str, file: Path | None) -> tuple[list[str], dict[str, str]]:
@@ -201,6 +215,8 @@ def _labels(app: App, task: str, file: Path | None) -> tuple[list[str], dict[str
             return msgspec.json.decode(file.read_bytes(), type=list[str]), {}
         except (OSError, msgspec.DecodeError) as error:
             raise BadInput(f"{file}: no JSON list of labels ({error})", "labels") from error
+    if configured := app.settings.task(task).dataset.labels:
+        return list(configured), {}
     newest = newest_prepared(app.store, task)
     if newest is None:
         raise MissingData(

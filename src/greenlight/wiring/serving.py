@@ -35,6 +35,7 @@ def build_gateway(
     Raises:
         Unwritable: there is no place for its spool.
     """
+    from greenlight.adapters.runtimes.connections import ConnectionPoolManager
     from greenlight.serving.app import Gateway
     from greenlight.serving.notify_meter import NotifyMeter
     from greenlight.serving.settings import Settings, SpoolSettings
@@ -43,6 +44,7 @@ def build_gateway(
     from greenlight.wiring.pages import build_pages
 
     settings = app.settings
+    pools = ConnectionPoolManager()
     spool = settings.state / "spool"
     with artifacts.writing(spool):
         spool.mkdir(parents=True, exist_ok=True)
@@ -52,7 +54,7 @@ def build_gateway(
         authorise=lambda digest, variant: authorise(
             app, digest, expires=False, as_control=variant is Variant.CONTROL
         ),
-        open_runtime=lambda version: open_runtime(app, version),
+        open_runtime=lambda version: open_runtime(app, version, pools=pools),
         clock=app.clock,
         random=app.random,
         spool_folder=spool,

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from greenlight import config
-from greenlight.config.templates import FORMS, Signer, render
+from greenlight.config.templates import FORMS, PROMPT, Signer, prompt_of, render
 from greenlight.core.errors import Refused, Unwritable
 from greenlight.wiring.app import new_person
 from greenlight.wiring.data import load_public
@@ -77,6 +77,8 @@ def start(
             _write_new(folder / KEYS / name, secret + "\n", made, mode=0o600)
         if template == "file" and not (folder / EXAMPLE).exists():
             _write_example(folder / EXAMPLE, made)
+        if FORMS[template].prompted and not (folder / PROMPT).exists():
+            _write_new(folder / PROMPT, prompt_of(template), made)
         # The last one, so that whoever is killed before it can begin anew.
         _write_new(file, text, made)
     return Started(

@@ -39,7 +39,7 @@ def work(app: App, task: str, *, since: int, progress: Progress) -> Turn | None:
         if trigger is None:
             return None
         works = open_pipeline(app)
-        plan = plan_of(app.settings.task(task))
+        plan = plan_of(app.settings.task(task), root=app.settings.root)
         try:
             run = works.begin(task, plan, trigger=trigger, initiator=trigger)
         except Refused:  # another worker was quicker

@@ -17,7 +17,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from greenlight.core.breaker import Breaker
+from greenlight.core.breaker import CircuitBreaker
 from greenlight.core.records import DAY, MILLISECOND, SECOND
 from greenlight.ports import Clock
 from greenlight.ports.cache import CacheStats
@@ -72,7 +72,7 @@ class RedisCache:
             retry=Retry(NoBackoff(), 0),
         )
         self._lock = threading.Lock()
-        self._breaker = Breaker(failures, reset)
+        self._breaker = CircuitBreaker(failures, reset)
         self._away = False
         self._hits = 0
         self._misses = 0

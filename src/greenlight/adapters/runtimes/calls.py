@@ -7,8 +7,13 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from greenlight.adapters.runtimes.connections import Answer, BrokenConnection, Connections
-from greenlight.core.breaker import Breaker
+from greenlight.adapters.runtimes.connections import (
+    Answer,
+    BrokenConnection,
+    ConnectionPoolManager,
+)
+from greenlight.core.breaker import CircuitBreaker
+from greenlight.core.chat import Tokens
 from greenlight.core.errors import ModelFailed, RequestRefused
 from greenlight.core.records import SECOND
 from greenlight.core.states import Status
@@ -44,7 +49,14 @@ class Refusal(ModelFailed):
 
 
 class NoLabel(ModelFailed):
-    """An answer that is no label: the model answered, and nothing can be done with what it said."""
+    """An answer that is no label: the model answered, and nothing can be done with what it said.
+
+    `tokens` are those that the provider counted: they are paid for all the same.
+    """
+
+    def __init__(self, message: str, tokens: Tokens | None = None) -> None:
+        self.tokens = tokens
+        super().__init__(message, Status.ERROR)
 
 
 class Call:
@@ -96,6 +108,7 @@ class Calls:
         reset: int,
         concurrency: int,
         headers: Mapping[str, str] | None = None,
+        pools: ConnectionPoolManager | None = None,
     ) -> None:
         """Prepare; the first call connects.
 
@@ -107,16 +120,18 @@ class Calls:
             reset: how long it stays open before one call tries again, in microseconds.
             concurrency: calls under way at once.
             headers: sent with every request; never part of a message.
+            pools: connections that are shared with others; by default, its own.
         """
         self.url = url
         self._clock = clock
         self.timeout = timeout / SECOND
         """In seconds."""
-        self._breaker = Breaker(failures, reset)
+        self._breaker = CircuitBreaker(failures, reset)
         self._concurrency = concurrency
         # Answers are handed on or decoded as they come: they must not be compressed.
         plain = {"content-type": "application/json", "accept-encoding": "identity"}
-        self._connections = Connections(url, {**plain, **(headers or {})})
+        pools = pools or ConnectionPoolManager()
+        self._address = pools.address(url, {**plain, **(headers or {})})
         self._under_way = 0
 
     @property
@@ -185,7 +200,7 @@ class Calls:
             ModelFailed: there is none.
         """
         try:
-            answer = await self._connections.post(body)
+            answer = await self._address.post(body)
             if answer.status == 200:
                 return answer
             try:
@@ -210,5 +225,5 @@ class Calls:
         )
 
     async def close(self) -> None:
-        """Release the connections."""
-        await self._connections.close()
+        """Leave the connections to those who share them, or close them."""
+        await self._address.close()

@@ -1,4 +1,4 @@
-"""Connections to one HTTP/1.1 server that are kept and used again: just what a gateway needs.
+"""Connections to HTTP/1.1 servers that are kept and used again: just what a gateway needs.
 
 It posts a body and reads an answer, whole or as it comes. httptools parses (the parser of the
 server in front), the event loop does the rest; a general client costs three times as much per call
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import cast
@@ -17,6 +18,8 @@ from urllib.parse import urlsplit
 
 import httptools
 
+KEPT = 512
+"""Idle connections to one server, at most: as many as one model may have under way."""
 MOST_BYTES = 64 << 20
 """Of a whole answer."""
 _PAUSE_AT = 256 << 10
@@ -30,9 +33,9 @@ class BrokenConnection(OSError):
 class Answer:
     """An answer whose head is there; to be released in any case."""
 
-    def __init__(self, connection: _Connection, idle: deque[_Connection]) -> None:
+    def __init__(self, connection: _Connection, pool: _Pool) -> None:
         self._connection = connection
-        self._idle = idle
+        self._pool = pool
         self.status = connection.status
         self.headers: Mapping[bytes, bytes] = connection.headers
 
@@ -56,34 +59,69 @@ class Answer:
 
     def release(self) -> None:
         """Keep the connection for the next request, if it is good for one."""
-        if self._connection.reusable:
-            self._idle.append(self._connection)
-        else:
-            self._connection.abort()
+        self._pool.keep(self._connection)
 
 
-class Connections:
-    """Posts to one address; at most one request is under way on a connection."""
+class ConnectionPoolManager:
+    """Kept connections, a pool for each server: those who post to one server share them.
 
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
-        """Prepare; the first request connects.
+    So a candidate meets its provider over connections that control has made, and a version that is
+    taken out of traffic leaves its own to those that stay. One object per event loop.
+    """
+
+    def __init__(self) -> None:
+        self._pools: dict[tuple[str, str, int], _Pool] = {}
+        # Models are opened in threads.
+        self._lock = threading.Lock()
+
+    def address(self, url: str, headers: Mapping[str, str]) -> Address:
+        """Something to post to; it is to be closed.
 
         Args:
-            url: where to post.
+            url: where to post. Nothing is opened before the first request.
             headers: sent with every request.
+
+        Raises:
+            ValueError: the address or a header would break out of its line.
         """
         parts = urlsplit(url)
-        self._host = parts.hostname or ""
-        self._secure = parts.scheme == "https"
-        self._port = parts.port or (443 if self._secure else 80)
-        self._tls = ssl.create_default_context() if self._secure else None
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        lines = [f"POST {path} HTTP/1.1", f"host: {parts.netloc.rpartition('@')[2]}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        if any("\r" in line or "\n" in line for line in lines):
-            raise ValueError("a header or the address holds a line break")
-        self._head = "\r\n".join(lines).encode("latin-1") + b"\r\ncontent-length: "
-        self._idle: deque[_Connection] = deque()
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        server = (parts.scheme, parts.hostname or "", port)
+        head = _head(url, headers)
+        with self._lock:
+            pool = self._pools.get(server)
+            if pool is None:
+                pool = self._pools[server] = _Pool(*server)
+            pool.users += 1
+        return Address(self, server, pool, head)
+
+    def leave(self, server: tuple[str, str, int]) -> None:
+        """One fewer posts to this server; after the last one its connections are closed."""
+        with self._lock:
+            pool = self._pools[server]
+            pool.users -= 1
+            if pool.users:
+                return
+            del self._pools[server]
+        pool.close()
+
+
+class Address:
+    """Posts to one address; at most one request is under way on a connection."""
+
+    def __init__(
+        self,
+        manager: ConnectionPoolManager,
+        server: tuple[str, str, int],
+        pool: _Pool,
+        head: bytes,
+    ) -> None:
+        """See `ConnectionPoolManager.address`."""
+        self._manager = manager
+        self._server = server
+        self._pool = pool
+        self._head = head
+        self._open = True
 
     async def post(self, body: bytes) -> Answer:
         """Post a body; an answer as soon as its head is there.
@@ -94,20 +132,20 @@ class Connections:
         request = b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
         # One that was kept may have been closed by the server in the meantime. Where not a byte
         # came back the request is sent once more.
-        while self._idle:
-            kept = self._idle.pop()
+        while (kept := self._pool.take()) is not None:
             if kept.open:
                 try:
                     return await self._asked(kept, request)
                 except BrokenConnection:
                     if kept.heard:
                         raise
-        return await self._asked(await self._connect(), request)
+        return await self._asked(await self._pool.connect(), request)
 
     async def close(self) -> None:
-        """Close what is idle."""
-        while self._idle:
-            self._idle.pop().abort()
+        """Post no more; nothing happens the second time."""
+        if self._open:
+            self._open = False
+            self._manager.leave(self._server)
 
     async def _asked(self, connection: _Connection, request: bytes) -> Answer:
         try:
@@ -115,9 +153,21 @@ class Connections:
         except BaseException:
             connection.abort()
             raise
-        return Answer(connection, self._idle)
+        return Answer(connection, self._pool)
 
-    async def _connect(self) -> _Connection:
+
+class _Pool:
+    """The idle connections to one server."""
+
+    def __init__(self, scheme: str, host: str, port: int) -> None:
+        self.users = 0
+        """How many addresses there are posted to."""
+        self._host = host
+        self._port = port
+        self._tls = ssl.create_default_context() if scheme == "https" else None
+        self._idle: deque[_Connection] = deque()
+
+    async def connect(self) -> _Connection:
         try:
             _, made = await asyncio.get_running_loop().create_connection(
                 _Connection, self._host, self._port, ssl=self._tls
@@ -125,6 +175,32 @@ class Connections:
         except OSError as error:
             raise BrokenConnection(f"cannot connect: {error}") from error
         return made
+
+    def take(self) -> _Connection | None:
+        """The one that was used last."""
+        return self._idle.pop() if self._idle else None
+
+    def keep(self, connection: _Connection) -> None:
+        """Keep a connection for the next request, if it is good for one and somebody may come."""
+        if connection.reusable and self.users and len(self._idle) < KEPT:
+            self._idle.append(connection)
+        else:
+            connection.abort()
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().abort()
+
+
+def _head(url: str, headers: Mapping[str, str]) -> bytes:
+    """Of every request, up to its length."""
+    parts = urlsplit(url)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    lines = [f"POST {path} HTTP/1.1", f"host: {parts.netloc.rpartition('@')[2]}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("a header or the address holds a line break")
+    return "\r\n".join(lines).encode("latin-1") + b"\r\ncontent-length: "
 
 
 class _Connection(asyncio.Protocol):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from greenlight.adapters.runtimes.calls import NoLabel, Refusal
-from greenlight.core.errors import ModelFailed
+from greenlight.core.errors import BadInput, ModelFailed
 from greenlight.core.records import SECOND
 from greenlight.ports import Prediction, Runtime
 
@@ -23,8 +26,11 @@ class OfflineModel:
     """A `ports.Model` over a runtime.
 
     An answer that is no label is a prediction without one (an empty label), which is wrong whatever
-    the truth. A fault that may pass is waited out, twice as long each time or as long as the server
-    asks; one that stays ends the work, for it says nothing about the model.
+    the truth. Where texts are asked one by one, each answer has the time that it took, as one of
+    `AT_ONCE`; waiting for a place, and for another try, is no part of it.
+
+    A fault that may pass is waited out, twice as long each time or as long as the server asks; one
+    that stays ends the work, for it says nothing about the model.
     """
 
     def __init__(
@@ -52,6 +58,7 @@ class OfflineModel:
         """One prediction per text, in order.
 
         Raises:
+            BadInput: a text that the model cannot be asked.
             ModelFailed: a text stayed unanswered.
         """
         return asyncio.run(self._predict(texts))
@@ -68,7 +75,7 @@ class OfflineModel:
         try:
             async with asyncio.TaskGroup() as group:
                 asked = [group.create_task(answer(part)) for part in parts]
-        except* ModelFailed as failures:
+        except* (BadInput, ModelFailed) as failures:
             raise failures.exceptions[0] from failures
         finally:
             await runtime.close()
@@ -77,9 +84,7 @@ class OfflineModel:
     async def _patiently(self, runtime: Runtime, part: Sequence[str]) -> list[Prediction]:
         for attempt in range(ATTEMPTS):
             try:
-                return await runtime.predict(part)
-            except NoLabel:
-                return [Prediction("", None)]
+                return await self._once(runtime, part)
             except ModelFailed as failure:
                 last = attempt == ATTEMPTS - 1
                 if _stays(failure) or (last and isinstance(failure, Refusal)):
@@ -90,6 +95,16 @@ class OfflineModel:
                 pause = _pause(failure, self._pause << attempt, part)
             await asyncio.sleep(pause / SECOND)
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _once(self, runtime: Runtime, part: Sequence[str]) -> list[Prediction]:
+        began = time.perf_counter()
+        try:
+            found = await runtime.predict(part)
+        except NoLabel as other:
+            found = [Prediction("", None, tokens=other.tokens)]
+        # Of texts that share a call no answer has a time of its own.
+        took = 1000 * (time.perf_counter() - began) if self._batch == 1 else None
+        return [msgspec.structs.replace(one, took=took) for one in found]
 
 
 def _stays(failure: ModelFailed) -> bool:

@@ -15,7 +15,11 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from greenlight.adapters.runtimes.calls import Refusal, chat_calls
-from greenlight.adapters.runtimes.connections import Answer, BrokenConnection
+from greenlight.adapters.runtimes.connections import (
+    Answer,
+    BrokenConnection,
+    ConnectionPoolManager,
+)
 from greenlight.core.chat import (
     DONE,
     Chunk,
@@ -30,6 +34,7 @@ from greenlight.core.chat import (
 from greenlight.core.errors import BadInput, ModelFailed, Overloaded, RequestRefused
 from greenlight.core.records import SECOND
 from greenlight.core.states import Status
+from greenlight.core.usage import Prices
 from greenlight.models.chat import ChatModel
 from greenlight.ports import Clock
 
@@ -39,13 +44,6 @@ FIRST_PAUSE = 0.05
 _AGAIN = frozenset({429, 502, 503, 504})
 _THE_REQUEST = frozenset({400, 413, 422})
 """Statuses that speak of the request and not of the provider."""
-
-
-class Prices(msgspec.Struct, frozen=True):
-    """Of a million tokens, in whatever currency the installation counts."""
-
-    input: float
-    output: float
 
 
 class _Fault(msgspec.Struct, frozen=True):
@@ -72,6 +70,7 @@ class OpenAIProxyRuntime:
         failures: int = 5,
         reset: int = 5 * SECOND,
         concurrency: int = 512,
+        pools: ConnectionPoolManager | None = None,
     ) -> None:
         """Prepare; the first call connects.
 
@@ -85,6 +84,7 @@ class OpenAIProxyRuntime:
             failures: consecutive failures that open the breaker.
             reset: how long it stays open before one call tries again, in microseconds.
             concurrency: calls under way at once.
+            pools: see `Calls`.
         """
         self._model = model
         self._prices = prices
@@ -96,6 +96,7 @@ class OpenAIProxyRuntime:
             failures=failures,
             reset=reset,
             concurrency=concurrency,
+            pools=pools,
         )
 
     @property
@@ -105,9 +106,7 @@ class OpenAIProxyRuntime:
 
     def cost(self, tokens: Tokens) -> float | None:
         """See `ports.chat.Chat.cost`."""
-        if self._prices is None or tokens.input is None or tokens.output is None:
-            return None
-        return (tokens.input * self._prices.input + tokens.output * self._prices.output) / 1e6
+        return None if self._prices is None else self._prices.cost(tokens)
 
     async def complete(self, request: Request, within: float | None = None) -> Completion:
         """See `ports.chat.Chat.complete`."""

@@ -39,10 +39,24 @@ def _token_tagger() -> Trainer:
     return TokenTaggerTrainer()
 
 
+def _openai() -> Trainer:
+    from greenlight.adapters.trainers.openai import ModelTrainer
+
+    return ModelTrainer()
+
+
+def _hf_lora() -> Trainer:
+    from greenlight.adapters.trainers.hf_lora import HfLoraTrainer
+
+    return HfLoraTrainer()
+
+
 TRAINERS: dict[str, Callable[[], Trainer]] = {
     "tfidf-linear": _tfidf_linear,
     "encoder-head": _encoder_head,
     "encoder-finetune": _encoder_finetune,
     "char-ngram": _char_ngram,
     "token-tagger": _token_tagger,
+    "openai": _openai,
+    "hf-lora": _hf_lora,
 }

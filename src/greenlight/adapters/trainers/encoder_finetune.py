@@ -19,6 +19,7 @@ from greenlight.models import encoded, encoder, finetuning, fitting
 from greenlight.models.embedding import Embedder, available_workers
 from greenlight.models.torch_encoder import need_torch
 from greenlight.ports import Example, Progress, Trained
+from greenlight.ports.source import NO_PROMPTS, Prompts
 
 TUNING_SHARE, EMBEDDING_SHARE = 0.85, 0.1
 """Of the time of a training, for the progress shown."""
@@ -109,6 +110,7 @@ class EncoderFinetuneTrainer:
         seed: int,
         out: str,
         progress: Progress,
+        prompts: Prompts = NO_PROMPTS,
     ) -> Trained:
         """Teach the encoder on `train` until `validation` says stop, embed, then as `encoder-head`.
 

@@ -17,6 +17,7 @@ from greenlight.models import bundle, encoded, encoder, fitting
 from greenlight.models.embedding import Embedder, EmbeddingCache, available_workers
 from greenlight.models.features import Floats
 from greenlight.ports import Example, Progress, Trained
+from greenlight.ports.source import NO_PROMPTS, Prompts
 
 EMBEDDING_SHARE = 0.7
 """Of the time of a training, for the progress shown."""
@@ -52,6 +53,7 @@ class EncoderHeadTrainer:
         seed: int,
         out: str,
         progress: Progress,
+        prompts: Prompts = NO_PROMPTS,
     ) -> Trained:
         """Embed, fit on `train`, calibrate on `validation`, keep a fit on both.
 

@@ -11,6 +11,7 @@ import msgspec
 from greenlight.models import bundle, fitting
 from greenlight.models.features import TermSettings
 from greenlight.ports import Example, Progress, Trained
+from greenlight.ports.source import NO_PROMPTS, Prompts
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +47,7 @@ class SparseTrainer:
         seed: int,
         out: str,
         progress: Progress,
+        prompts: Prompts = NO_PROMPTS,
     ) -> Trained:
         """Fit on `train`, calibrate on `validation`, keep a fit on both; see `fitting.fit`.
 

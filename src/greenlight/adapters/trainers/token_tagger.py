@@ -25,6 +25,7 @@ from greenlight.models.torch_encoder import deterministic, need_torch
 from greenlight.models.torch_tagger import Sizes, TorchTagger
 from greenlight.models.word_features import WordFeatures, learn_shapes
 from greenlight.ports import Example, Progress, Trained
+from greenlight.ports.source import NO_PROMPTS, Prompts
 
 TRAINING_SHARE = 0.95
 """Of the time of a training, for the progress shown."""
@@ -99,6 +100,7 @@ class TokenTaggerTrainer:
         seed: int,
         out: str,
         progress: Progress,
+        prompts: Prompts = NO_PROMPTS,
     ) -> Trained:
         """Fit on `train`; choose the epoch and the bias, and calibrate, on `validation`.
 

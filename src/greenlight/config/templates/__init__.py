@@ -13,6 +13,9 @@ from string import Template
 
 import msgspec
 
+PROMPT = "prompt.txt"
+"""The file of a prompt in a new project."""
+
 
 class Form(msgspec.Struct, frozen=True, kw_only=True):
     """One template."""
@@ -23,6 +26,8 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     """What it is for."""
     accuracy: float | None = None
     """The gate of the first version; None where the template itself says how one is made."""
+    prompted: bool = False
+    """Whether a prompt lies beside it, for a language model; written as `PROMPT`."""
 
 
 FORMS: Mapping[str, Form] = {
@@ -30,6 +35,8 @@ FORMS: Mapping[str, Form] = {
     "file": Form(task="questions", line="rows of your own in a CSV file", accuracy=0.65),
     "banking": Form(task="intent", line="BANKING77: questions to a bank", accuracy=0.85),
     "entities": Form(task="entities", line="WNUT-2017: names in posts, as tags of words"),
+    "judge": Form(task="judge", line="a language model that judges, and why", prompted=True),
+    "posts": Form(task="posts", line="a language model that writes for readers", prompted=True),
     "chat": Form(task="support", line="in front of an OpenAI-compatible provider"),
 }
 """Name → template; the first one is the default."""
@@ -64,8 +71,21 @@ def render(name: str, project: str, people: Sequence[Signer]) -> str:
     )
 
 
+def prompt_of(name: str) -> str:
+    """What a template's model is asked, or told before every chat.
+
+    Args:
+        name: one of `FORMS` that is prompted.
+    """
+    return _text(f"{name}.txt")
+
+
 def _part(name: str) -> str:
-    return resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    return _text(f"{name}.toml")
+
+
+def _text(file: str) -> str:
+    return resources.files(__package__).joinpath(file).read_text(encoding="utf-8")
 
 
 def _table(person: Signer) -> str:

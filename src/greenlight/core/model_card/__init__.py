@@ -25,6 +25,7 @@ def sections(facts: Facts) -> list[Section]:
         measured.warnings(document),
         measured.metrics(document),
         measured.live(document),
+        measured.usage(document),
         measured.sanity(document),
         beyond.out_of_scope(document),
         beyond.entities(document),

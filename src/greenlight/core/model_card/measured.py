@@ -17,6 +17,7 @@ from greenlight.core.model_card.parts import (
     sentence,
     whose,
 )
+from greenlight.core.usage import rows as taken
 
 SHOWN = 5
 """Rows of the tables of what is worst."""
@@ -34,9 +35,12 @@ def warnings(document: Document) -> Section:
 
 def metrics(document: Document) -> Section:
     """The numbers of labels, and those of tags where words are tagged."""
-    found = {**(_labels(document) if "intent" in document or "ner" not in document else {})}
+    other = "ner" in document or "chat" in document
+    found = {**(_labels(document) if "intent" in document or not other else {})}
     if "ner" in document:
         found |= _tags(document)
+    if "chat" in document:
+        found |= _answers(document)
     rows = [(name, *cells(block or {})) for name, block in found.items()]
     return Section(title="Metrics", table=Table(("metric", "value", "95 % interval"), rows))
 
@@ -68,12 +72,28 @@ def _tags(document: Document) -> dict[str, Any]:
     return {f"{name}{whose(ner)}": block for name, block in found.items()}
 
 
+def _answers(document: Document) -> dict[str, Any]:
+    chat = document["chat"]
+    test = chat.get("test", {})
+    return {
+        "overlap of words with the wanted answer, test": test.get("overlap"),
+        "share of answers that are the wanted one, test": test.get("agreement"),
+        "overlap of words, validation": chat.get("validation", {}).get("overlap"),
+        "overlap of words, train": chat.get("train", {}).get("overlap"),
+        "train-validation gap of overlap": chat.get("train_val_gap"),
+    }
+
+
 _LIVE = {
     "accuracy": "accuracy",
     "exact_match": "share of sentences with every tag right",
     "token_micro_f1": "token F1",
+    "agreement": "share of answers that are the wanted one",
+    "overlap": "overlap of words",
 }
 """What a version is held against the live one by → in words."""
+_BY_DRAWS = ("token_micro_f1", "overlap")
+"""Those whose interval is of draws, without a paired test."""
 
 
 def live(document: Document) -> Section:
@@ -84,7 +104,7 @@ def live(document: Document) -> Section:
     rows = []
     for name, words in _LIVE.items():
         if name in part:
-            paired = f"p = {part['p_value']:.2g}" if name != "token_micro_f1" else ""
+            paired = "" if name in _BY_DRAWS else f"p = {part['p_value']:.2g}"
             told = (f"difference of {words} from {part['label']}",)
             rows.append((*told, *cells(part[name], signed=True), paired))
     text = (
@@ -92,8 +112,28 @@ def live(document: Document) -> Section:
         f"{part['label']} on {part['only_live']:,}, only this version on "
         f"{part['only_candidate']:,}, neither on {part['neither']:,}."
     )
+    if own := part.get("own"):
+        text += (
+            f" On {own:,} of them the wanted answer is {part['label']}'s own, with which people "
+            "were content: there no other version can do better, however good it is."
+        )
     head = ("what", "value", "95 % interval", "McNemar, mid-p")
     return Section(title="Against the live version", text=text, table=Table(head, rows))
+
+
+def usage(document: Document) -> Section:
+    """What answers took in time and money, beside those of the live version."""
+    part = document.get("usage", {})
+    title = "Latency and cost of an answer"
+    if "latency_ms" not in part:
+        return Section(title=title, text=sentence(part))
+    other = part.get("beside", {}).get("label")
+    text = (
+        f"As measured on the {part['latency_ms']['n']:,} test rows, which a provider was asked one "
+        "by one, a few at a time. It is how the provider was at that hour, and no promise."
+    )
+    head = ("what", "value", "95 % interval", "as a multiple" + (f" of {other}'s" if other else ""))
+    return Section(title=title, text=text, table=Table(head, taken(part)))
 
 
 def sanity(document: Document) -> Section:
@@ -155,4 +195,6 @@ def confusions(document: Document) -> Section:
 def _no_labels(document: Document) -> str:
     if "ner" in document:
         return "This version tags words and gives no label to a text."
+    if "chat" in document:
+        return "This version answers in words of its own and gives no label to a text."
     return sentence({})

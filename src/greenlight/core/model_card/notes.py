@@ -30,6 +30,10 @@ def intended(facts: Facts) -> Section:
         use = (
             f"{one} {'of' if tags else 'for'} a short text, for texts like those of {dataset.name}"
         )
+    if "chat" in facts.document:
+        use = "An answer in words to the messages of a chat"
+        if dataset is not None:
+            use += f", for chats like those of {dataset.name}"
     return Section(
         title="Intended use",
         text=f"{use}. Not for any decision on people by itself.",
@@ -40,6 +44,41 @@ def intended(facts: Facts) -> Section:
 def risks(document: Document) -> Section:
     """What can go wrong, how large that is, and what is done about it."""
     rows = [
+        *(_SAID if "chat" in document else _labelled(document)),
+        (
+            "Texts change after the test rows were written",
+            "the intervals do not cover it",
+            "canary before all users, evidence from their feedback, drift baselines below",
+        ),
+        (
+            "What users write holds personal data",
+            "names and addresses are not found by rules",
+            "what is found is replaced before anything is written; erasure by unit and by age",
+        ),
+    ]
+    return Section(
+        title="Risks and mitigations", table=Table(("risk", "how large", "what is done"), rows)
+    )
+
+
+_SAID = (
+    (
+        "An answer is wrong, or sure of what is not so",
+        "not measured; overlap says how near it comes to answers that people were content with",
+        "canary before all users; what they say of answers decides and is learnt from",
+    ),
+    (
+        "It learns what engages, and what engages need not be true or good",
+        "not measured",
+        "secondary metrics with margins; a BAD keeps an answer out, whatever it engaged",
+    ),
+)
+"""What can go wrong with answers in words."""
+
+
+def _labelled(document: Document) -> list[tuple[str, str, str]]:
+    """What can go wrong with labels and tags."""
+    return [
         (
             "A text that belongs to no label gets the best of the wrong ones",
             _scope(document),
@@ -61,20 +100,7 @@ def risks(document: Document) -> Section:
             "tags that cannot follow each other are never given; entities are judged by their "
             "exact words beside the tags",
         ),
-        (
-            "Texts change after the test rows were written",
-            "the intervals do not cover it",
-            "canary before all users, evidence from their feedback, drift baselines below",
-        ),
-        (
-            "What users write holds personal data",
-            "names and addresses are not found by rules",
-            "what is found is replaced before anything is written; erasure by unit and by age",
-        ),
     ]
-    return Section(
-        title="Risks and mitigations", table=Table(("risk", "how large", "what is done"), rows)
-    )
 
 
 def _scope(document: Document) -> str:
@@ -118,7 +144,7 @@ def limits(document: Document) -> Section:
     """What the numbers do not say."""
     unanswered = [
         document[part].get("test", {}).get("unanswered")
-        for part in ("intent", "ner")
+        for part in ("intent", "ner", "chat")
         if part in document
     ]
     known = [count for count in unanswered if count is not None]

@@ -58,6 +58,8 @@ def predict(
     scope = "  (out of scope)" if output.get("oos") else ""
     score = "" if output["score"] is None else f"  {output['score']:.3f}"
     click.echo(f"{output['label']}{score}{scope}")
+    if "reason" in output:
+        click.echo(f"  {output['reason']}")
     for entity in output.get("entities", ()):
         click.echo(f"  {entity['type']}: {entity['text']}")
     if answer["id"]:

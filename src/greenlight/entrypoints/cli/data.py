@@ -15,6 +15,7 @@ from greenlight.config.dataset import DatasetSettings
 from greenlight.core.curation import TAG
 from greenlight.core.errors import BadInput
 from greenlight.core.exporting import SUFFIXES
+from greenlight.core.finetuning import Range
 from greenlight.entrypoints.cli.common import (
     facts,
     initiator,
@@ -173,11 +174,16 @@ def export_data(
         *((f"  {how}", count) for how, count in made.labelled.items() if count),
         *((f"without {reason}", count) for reason, count in made.exclusions.items() if count),
         *((f"scrubbed {kind}", count) for kind, count in written.personal_data.items()),
+        ("tokens", _tokens(written.tokens)),
         ("digest", written.digest),
     ]
     if written.empty:
         pairs.insert(1, ("without empty", written.empty))
     click.echo(f"{written.path}\n{facts(pairs)}")
+
+
+def _tokens(found: Range) -> str:
+    return f"about {found.likely:,.0f} ({found.low:,.0f} to {found.high:,.0f})"
 
 
 def _duration(text: str) -> int:
@@ -205,7 +211,8 @@ def list_queue(context: click.Context, task: str, limit: int, as_json: bool) -> 
         show_json(found)
         return
     rows = [
-        (one.inference, moment(one.at), one.reason, one.answer, _short(one.text)) for one in found
+        (one.inference, moment(one.at), one.reason, _short(one.answer), _short(one.text))
+        for one in found
     ]
     click.echo(table(("INFERENCE", "WHEN", "REASON", "ANSWER", "TEXT"), rows))
 

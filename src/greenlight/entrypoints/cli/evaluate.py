@@ -9,9 +9,10 @@ import click
 import msgspec
 
 from greenlight import wiring
-from greenlight.core import fingerprint, gates
+from greenlight.core import fingerprint, gates, usage
 from greenlight.core.evaluation import JUDGED, Judged
 from greenlight.core.gates import GateResult
+from greenlight.core.metrics import COMPARED
 from greenlight.entrypoints.cli.common import json_option, opened, public, show_json, table
 from greenlight.lookup import find_version
 from greenlight.stages.evaluate import add_load
@@ -226,6 +227,7 @@ def compare(
         f"both right {told.both:,}; only {found.a.label} {told.only_a:,}; "
         f"only {found.b.label} {told.only_b:,}; both wrong {told.neither:,}"
     )
+    click.echo("\n" + _took(found.b.label, found.a.label, found.usage))
     for side in (found.a, found.b):
         if side.learnt_from is None:
             click.echo(f"what {side.label} learnt from is not here: it may have seen these texts")
@@ -315,10 +317,14 @@ def _said(part: str, result: dict[str, Any]) -> str:
     if part == "oos":
         return "; ".join(f"{name} {_area(result[name])}" for name in ("clinc", "near"))
     if part == "live":
-        delta = result["accuracy"] if "accuracy" in result else result["exact_match"]
+        delta = next(result[name] for name in COMPARED if name in result)
         return (
             f"{delta['value']:+.4f} ({delta['low']:+.4f} to {delta['high']:+.4f}) from "
             f"{result['label']}, p = {result['p_value']:.2g}"
+        )
+    if part == "usage":
+        return "; ".join(
+            f"{name} {value}" for name, value, *_ in usage.rows(result) if name != "latency, p50"
         )
     if part == "load":
         return (
@@ -332,6 +338,14 @@ def _said(part: str, result: dict[str, Any]) -> str:
         f"trained on shuffled labels {found['accuracy']['value']:.4f}, chance "
         f"{found['chance']:.4f}: {verdict}"
     )
+
+
+def _took(label: str, other: str, found: dict[str, Any]) -> str:
+    """What the answers of a version took, beside those of another one."""
+    rows = usage.rows(found)
+    if len(rows) == 1:
+        return f"latency and cost: {rows[0][1]}"
+    return table((label, "", "95 % INTERVAL", f"OF {other}"), rows)
 
 
 def _area(scope: dict[str, Any]) -> str:

@@ -40,6 +40,12 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "GREENLIGHT_CONTROLLER_INTERVAL=5s greenlight controller",
     ),
     "worker": ("greenlight worker", "GREENLIGHT_WORKER_MEMORY=4GiB greenlight worker"),
+    "finetune-server": (
+        "greenlight finetune-server",
+        "greenlight finetune-server --state tuning --base judge-base=cards.jsonl",
+        "FINETUNE_KEY=… greenlight finetune-server --host 0.0.0.0 --key env:FINETUNE_KEY",
+        "greenlight finetune-server --fault rate-limit:2@/v1/files --faults    # a bad day",
+    ),
     "run": (
         "greenlight run intent",
         "greenlight run intent --from train    # on the data set that is there",
@@ -64,6 +70,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "card": (
         "greenlight card intent@2",
         "greenlight card intent@2 --evaluation artifacts/eval/eval.json -o governance",
+    ),
+    "report": ("greenlight report pilot 'intent#2'",),
+    "report pilot": (
+        "greenlight report pilot 'intent#2'",
+        "greenlight report pilot 'intent#2' -o governance",
     ),
     "plan": (
         "greenlight plan intent",
@@ -152,6 +163,9 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "notify": ("greenlight notify test", "greenlight notify list"),
     "notify test": ("greenlight notify test", "greenlight notify test oncall --json"),
     "notify list": ("greenlight notify list",),
+    "mlflow": ("greenlight mlflow sync", "greenlight mlflow status"),
+    "mlflow sync": ("greenlight mlflow sync", "greenlight mlflow sync --json"),
+    "mlflow status": ("greenlight mlflow status",),
     "import": (
         "greenlight import tickets.csv --task intent --text body --label topic",
         "greenlight import https://data.example/rows.jsonl --task intent",

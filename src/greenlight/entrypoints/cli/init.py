@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 
+from greenlight import config
 from greenlight.config.templates import FORMS
 from greenlight.entrypoints.cli.common import KEY_VARIABLE, json_option, show_json
-from greenlight.wiring.next_step import ADOPT
+from greenlight.wiring.next_step import ADOPT, adopt_prompt
 from greenlight.wiring.starting import KEYS, Started, start
 
 PEOPLE = ("ana:ml_lead", "ben:product_owner")
@@ -107,9 +108,10 @@ def _people(given: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
 
 def _next(made: Started, template: str) -> list[str]:
     """The three commands that lead from here to a gateway that answers."""
-    if template == "chat":
-        person = next(iter(made.keys))
-        first = f"{KEY_VARIABLE}=$(cat {KEYS}/{person}) {ADOPT.format(task=made.task)}"
-    else:
-        first = f"greenlight run {made.task}"
+    first = f"greenlight run {made.task}"
+    if template == "chat" or FORMS[template].prompted:
+        adopt = ADOPT.format(task=made.task)
+        if FORMS[template].prompted:
+            adopt = adopt_prompt(config.load(Path(made.file), {}).task(made.task))
+        first = f"{KEY_VARIABLE}=$(cat {KEYS}/{next(iter(made.keys))}) {adopt}"
     return ["greenlight doctor", first, "greenlight up"]

@@ -53,7 +53,7 @@ def gateway(
     tell: int | None,
 ) -> None:
     """Answer requests until SIGTERM; see docs/http.md."""
-    _log()
+    log_to_stderr()
     if child is not None and inherited is not None and tell is not None:
         _as_child(context, keyless, child, inherited, tell)
         return
@@ -108,7 +108,7 @@ def controller(context: click.Context) -> None:
     """Look at the evidence and decide until SIGTERM."""
     from greenlight.entrypoints.controller import control
 
-    _log()
+    log_to_stderr()
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
@@ -127,15 +127,20 @@ def worker(context: click.Context, with_parent: bool) -> None:
 
     A run under way is left as it is, and whoever looks next goes on with it.
     """
+    from greenlight.entrypoints.mirroring import beside
     from greenlight.entrypoints.worker import attend
 
-    _log()
+    log_to_stderr()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if with_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()
+    mirroring = None
     with opened(context) as app, contextlib.suppress(KeyboardInterrupt):
         click.echo(f"worker: looking every {app.settings.worker.interval / 1e6:g} s")
-        attend(app, threading.Event())
+        with beside(app) as mirroring:
+            attend(app, threading.Event())
+    if mirroring is not None and mirroring.is_alive():
+        _leave()  # MLflow does not answer; what it lacks is made up for by the next worker
 
 
 @click.command()
@@ -143,7 +148,7 @@ def worker(context: click.Context, with_parent: bool) -> None:
 @click.pass_context
 def up(context: click.Context, keyless: bool) -> None:
     """Run gateway and controller in one process, and a worker beside it, until SIGTERM."""
-    _log()
+    log_to_stderr()
     unclean = threading.Event()
     with opened(context) as app, _controller(app, unclean) as begin, _worker(context) as work:
 
@@ -252,7 +257,8 @@ def _name() -> str:
     return f"{socket.gethostname()}-{secrets.token_hex(4)}"
 
 
-def _log() -> None:
+def log_to_stderr() -> None:
+    """Log what happens, as a process does that runs until it is told to stop."""
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     # What a new or an older store is brought to takes a moment, and is nobody's business.
     logging.getLogger("alembic").setLevel(logging.WARNING)

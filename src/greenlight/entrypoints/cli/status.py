@@ -130,7 +130,7 @@ def _ended(store: Records, task: str, known: dict[str, str]) -> dict[str, Any] |
 def _under_way(app: wiring.App, rollout: Rollout, now: int) -> dict[str, Any]:
     """A rollout that has not ended, and what comes next for it."""
     found = underway(app.store, rollout, lookout=app.lookout, now=now)
-    ahead = wiring.ahead(app, rollout.task)
+    ahead = wiring.DeploymentManager(app).ahead(rollout.task)
     return {
         **_rollout(found),
         "window_opens_at": opens_at(found.policy.release_window, now),

@@ -60,7 +60,7 @@ def _order(action: Action, words: str, name: str | None = None) -> click.Command
 
 def _steer(found: Settings, task: str, action: Action, secret: str, why: str) -> Decision:
     with wiring.open_app(found) as app:
-        return wiring.steer(app, task, action, secret=secret, why=why)
+        return wiring.DeploymentManager(app).steer(task, action, secret=secret, why=why)
 
 
 def _show(task: str, decision: Decision, as_json: bool) -> None:

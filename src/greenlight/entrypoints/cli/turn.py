@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 
 from greenlight import wiring
 from greenlight.core import fingerprint
+from greenlight.core.errors import TooCostly
 from greenlight.core.gates import exit_code, passed
 from greenlight.core.records import Rollout
 from greenlight.core.states import RolloutStatus, VersionStatus
@@ -23,7 +25,9 @@ from greenlight.entrypoints.cli.common import (
     show_json,
 )
 from greenlight.entrypoints.cli.lazy import NOT_OK
+from greenlight.entrypoints.mirroring import once
 from greenlight.lookup import find_version
+from greenlight.stages.loop import Turn
 from greenlight.stages.roll_out import current_epoch
 from greenlight.stages.runs import active
 from greenlight.wiring.next_step import next_step
@@ -38,6 +42,11 @@ from greenlight.wiring.next_step import next_step
     help="Begin at this stage, on what the last run made before it: collect, curate, train, …",
 )
 @click.option("--force", is_flag=True, help="Take nothing over from earlier runs.")
+@click.option(
+    "--cost-limit",
+    type=click.FloatRange(min=0),
+    help="What the training may cost at a provider, if not as configured; nobody is asked.",
+)
 @click.option("--schedule", is_flag=True, help="Only show when a worker will begin runs.")
 @click.option("--fail-on-warn", is_flag=True, help="Exit with 3 if a gate warns.")
 @json_option
@@ -47,6 +56,7 @@ def run(
     task: str,
     stage: str | None,
     force: bool,
+    cost_limit: float | None,
     schedule: bool,
     fail_on_warn: bool,
     as_json: bool,
@@ -61,24 +71,18 @@ def run(
     if schedule:
         _show_schedule(context, task, as_json)
         return
-    from rich.console import Console
-
-    from greenlight.entrypoints.progress import bar
-
-    with opened(context) as app, bar(Console(quiet=as_json), task) as progress:
+    with opened(context) as app:
         left = active(app.store, task)
+        begin = "collect" if force else stage
         try:
-            made = wiring.turn(
-                app,
-                task,
-                initiator=initiator(app),
-                progress=progress,
-                fresh_from="collect" if force else stage,
-            )
+            made = _make(app, task, begin, cost_limit, quiet=as_json)
         except KeyboardInterrupt:
             click.echo(f"left off; go on with it: greenlight run {task}", err=True)
             context.exit(NOT_OK)
+        problem = once(app)
         following = next_step(app, task) or f"greenlight approve {made.version.label} -m WHY"
+    if problem is not None:
+        click.echo(f"warning: mlflow: {problem}; what it lacks is made up for later", err=True)
     ok = passed(made.gates)
     if as_json:
         view = {"run": public(made.run), "version": public(made.version)}
@@ -98,6 +102,42 @@ def run(
         elif ok:
             click.echo(f"nothing new: this is {made.version.label}, which is {made.version.status}")
     context.exit(exit_code(made.gates, fail_on_warn=fail_on_warn))
+
+
+def _make(
+    app: wiring.App, task: str, stage: str | None, cost_limit: float | None, *, quiet: bool
+) -> Turn:
+    """One turn; where a training may cost more than it is allowed to, whoever sits there is asked.
+
+    The data that the estimate is of is trained on then: the run that asked has failed, and the next
+    one begins at its training.
+    """
+    from rich.console import Console
+
+    from greenlight.entrypoints.progress import bar
+
+    try:
+        with bar(Console(quiet=quiet), task) as progress:
+            return wiring.turn(
+                app,
+                task,
+                initiator=initiator(app),
+                progress=progress,
+                fresh_from=stage,
+                cost_limit=cost_limit,
+            )
+    except TooCostly as error:
+        if quiet or cost_limit is not None or not _at_terminal():
+            raise
+        asked = f"the training may cost {error.most:.4g}, and the limit is {error.limit:g}; go on?"
+        if not click.confirm(asked, err=True):
+            raise
+        return _make(app, task, "train", error.most, quiet=quiet)
+
+
+def _at_terminal() -> bool:
+    """Whether somebody sits there who can be asked."""
+    return sys.stdin.isatty()
 
 
 def _show_schedule(context: click.Context, task: str, as_json: bool) -> None:
@@ -158,14 +198,14 @@ def start(
             raise click.UsageError(f"{found.label} is a version of {found.task!r}, not {task!r}")
         by = initiator(app)
         if current_epoch(app.store, task) is None:
-            epoch = wiring.go_live(app, found, initiator=by)
+            epoch = wiring.DeploymentManager(app).go_live(found, initiator=by)
             if as_json:
                 show_json(public(epoch))
             else:
                 click.echo(f"{found.label} takes all traffic: nothing was live before it")
                 click.echo("next: greenlight up, if no gateway runs yet")
             return
-        begun = wiring.start_rollout(app, found, initiator=by, aa=aa)
+        begun = wiring.DeploymentManager(app).start(found, initiator=by, aa=aa)
         if not as_json:
             window = app.settings.task(task).approval.release_window
             pending = begun.status == RolloutStatus.PENDING

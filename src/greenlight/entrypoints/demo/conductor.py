@@ -152,7 +152,7 @@ class _Demo:
         self._configure(self.plan.first)
         with self.app() as app:
             version = self._make(app, processes)
-            wiring.go_live(app, version, initiator=INITIATOR)
+            wiring.DeploymentManager(app).go_live(version, initiator=INITIATOR)
         self._stage.say(f"{version.label} takes all traffic: there is nothing to compare it with")
         return version
 
@@ -271,7 +271,7 @@ class _Demo:
         """Roll out before users until the evidence has decided; returns what the users saw."""
         self._start_traffic(processes)
         with self.app() as app:
-            rollout = wiring.start_rollout(app, candidate, initiator=INITIATOR, aa=aa)
+            rollout = wiring.DeploymentManager(app).start(candidate, initiator=INITIATOR, aa=aa)
             self._stage.headline(f"rollout of {candidate.label} begins at 10 % of the users")
             ended = self._watch(app, processes, rollout)
             last = app.store.scan(Decision, {"rollout": rollout.id}, newest_first=True, limit=1)[0]

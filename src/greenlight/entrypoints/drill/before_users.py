@@ -123,5 +123,5 @@ def _refuse_idle(app: wiring.App) -> None:
     now = app.clock.now()
     if not alive(app.store, now):
         raise Refused("no gateway is alive, so no user would meet the drill: greenlight up")
-    if not wiring.led(app, now):
+    if not wiring.DeploymentManager(app).led(now):
         raise Refused("no controller is running, so nothing would roll it back: greenlight up")

@@ -105,7 +105,9 @@ class Course:
         """End the rollout, unless it has ended meanwhile."""
         rollout = self._app.store.get(Rollout, self._rollout.id)
         if rollout is not None and rollout.ended_at is None:
-            wiring.steer(self._app, rollout.task, Action.WITHDRAW, secret=self._secret, why=why)
+            wiring.DeploymentManager(self._app).steer(
+                rollout.task, Action.WITHDRAW, secret=self._secret, why=why
+            )
 
     def _await_gateways(self) -> None:
         until = time.monotonic() + PROPAGATION_S

@@ -194,7 +194,9 @@ class House:
                 made = self._turn(again)
         with self.app() as again:
             self.approve(again, made)
-            wiring.go_live(again, find_version(again.store, made.digest), initiator=INITIATOR)
+            wiring.DeploymentManager(again).go_live(
+                find_version(again.store, made.digest), initiator=INITIATOR
+            )
         return made
 
     def _turn(self, app: wiring.App) -> Version:

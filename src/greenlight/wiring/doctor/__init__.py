@@ -17,7 +17,18 @@ from greenlight import config
 from greenlight.adapters.clock import SystemClock
 from greenlight.core.errors import ConfigError, GreenlightError, StoreError
 from greenlight.ports import Store
-from greenlight.wiring.doctor import cache, data, gateway, machine, notify, people, providers, store
+from greenlight.wiring.doctor import (
+    cache,
+    data,
+    gateway,
+    language,
+    machine,
+    mlflow,
+    notify,
+    people,
+    providers,
+    store,
+)
 from greenlight.wiring.doctor.finding import Finding, Subject, fault, ok, warning
 
 __all__ = ["Finding", "Subject", "examine"]
@@ -36,10 +47,12 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("ledger", people.ledger),
     ("encoder", data.encoder),
     ("torch", data.torch),
+    ("base", language.bases),
     ("data", data.datasets),
     ("gateway", gateway.gateway),
     ("providers", providers.providers),
     ("notify", notify.channels),
+    ("mlflow", mlflow.mlflow),
     ("clock", machine.clock),
 )
 """Name → check, in the order in which they are told."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from greenlight.core import lora_options
 from greenlight.core.records import Version
 from greenlight.core.states import VersionStatus
 from greenlight.lookup import everything
@@ -35,8 +36,8 @@ def providers(subject: Subject) -> Iterator[Finding]:
         everything(subject.store, Version), key=lambda v: (v.status not in SERVING, v.label)
     )
     for version in versions:
-        kind, url = version.runtime.get("kind"), version.runtime.get("url")
-        place = (kind, url, version.runtime.get("key"))
+        kind = version.runtime.get("kind")
+        place = (kind, _url(version), version.runtime.get("key"))
         if version.status in ENDED or kind not in ("http", "openai") or place in asked:
             continue
         asked.add(place)
@@ -45,8 +46,13 @@ def providers(subject: Subject) -> Iterator[Finding]:
         yield ok("providers", "no version is served elsewhere")
 
 
+def _url(version: Version) -> str:
+    url = str(version.runtime.get("url", ""))
+    return lora_options.address(url, version.bundle).rstrip("/")
+
+
 def _provider(subject: Subject, version: Version) -> Finding:
-    url = str(version.runtime["url"]).rstrip("/") + "/models"
+    url = _url(version) + "/models"
     named = version.runtime.get("key")
     key = None
     if named is not None:
@@ -83,7 +89,7 @@ def _judged(version: Version, url: str, answer: Answer, key: object) -> Finding:
 
 
 def _server(subject: Subject, version: Version) -> Finding:
-    url = str(version.runtime["url"]).rstrip("/") + "/healthz"
+    url = _url(version) + "/healthz"
     try:
         answer = get(url, patience=subject.patience)
     except Silent as silent:

@@ -16,7 +16,7 @@ from greenlight.core.errors import StoreError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0010"
+HEAD = "0011"
 """The newest revision. Revisions are four digits that count up."""
 
 

@@ -1,0 +1,1 @@
+"""Other places that show runs and versions."""

@@ -1,0 +1,1 @@
+"""Fine-tuning jobs at a provider that speaks OpenAI's protocol, by its official SDK."""
