@@ -19,6 +19,7 @@ import pytest
 
 from greenlight import config, wiring
 from greenlight.adapters.mirrors import mlflow
+from greenlight.core.errors import StoreError
 from greenlight.core.records import DAY, SECOND, Approval, Run, Version
 from greenlight.core.states import VersionStatus
 from greenlight.entrypoints import mirroring as beside
@@ -246,6 +247,22 @@ def test_a_run_ends_well_without_it_and_warns_once(project: Project, fake: FakeM
     assert {"dataset_raw.json", "dataset_prepared.json", "eval.json"} <= set(run.documents)
     [version] = fake.versions.values()
     assert version.run == run.named and not version.approved
+
+
+def test_a_run_ends_well_where_the_look_itself_fails(
+    project: Project, fake: FakeMirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T8: the version is there, whatever keeps it from being shown."""
+
+    def locked(*_: object) -> None:
+        raise StoreError("the database is locked")
+
+    monkeypatch.setattr(wired, "sign_off_of", locked)
+    edit(project, "min = 0.9", "min = 0.1")
+    result = project.call("run", "intent")
+    assert result.exit_code == 0
+    assert "warning: mlflow: the look failed (StoreError)" in result.stderr
+    assert fake.versions == {}
 
 
 def test_a_worker_warns_once_goes_on_and_catches_up(

@@ -373,6 +373,11 @@ def test_of_two_versions_of_a_digest_one_can_be_approved(corner: Corner) -> None
     assert found["sha256:v1"]["approved"] == "true"
     assert found["sha256:v1 again"]["approved"] == "false"
     assert found["sha256:v1 again"]["greenlight.same_as"] == "1"
+    # Nor does it stay so where somebody writes it there.
+    corner.client().set_model_version_tag(model, "2", "approved", "true")
+    assert corner.mirror().put_version(twice)
+    assert corner.look().versions["sha256:v1 again"]["approved"] == "false"
+    assert not corner.mirror().put_version(twice)
 
 
 def test_an_approval_is_the_first_to_go_and_the_last_to_come(

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from greenlight import artifacts
 from greenlight.core import messages
 from greenlight.core.errors import BadInput, Tampered
 from greenlight.core.messages import Message
-from greenlight.models import chat, conversation, prompt
+from greenlight.models import chat, conversation, lora, prompt
 from greenlight.models.chat import ChatModel
 from greenlight.models.conversation import Conversations
 from greenlight.models.prompt import Decoding, Prompt
@@ -90,3 +91,11 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a" / "prompt.txt").write_text("{labels}{input}")
     with pytest.raises(Tampered):
         conversation.contents(tmp_path / "a", digest)
+
+
+def test_an_adapter_gives_what_it_was_asked_with(tmp_path: Path) -> None:
+    """D4: rows that an open-weight model answered are learnt as they were served, too."""
+    given = {"kind": "chat", "model": "base", "system": "Be brief."}
+    artifacts.write_prompts(tmp_path, {"p1": given})
+    digest = artifacts.seal(tmp_path, {"kind": lora.KIND, "settings": {"prompt": "p1"}})
+    assert conversation.contents(tmp_path, digest) == given

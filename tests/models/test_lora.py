@@ -21,7 +21,7 @@ from greenlight.core import fingerprint, messages
 from greenlight.core.errors import Aborted, BadInput, MissingData, Tampered
 from greenlight.core.messages import Message
 from greenlight.models import bundle, lora, lora_fitting, open_weights
-from greenlight.models.conversation import Conversations
+from greenlight.models.conversation import Conversations, contents
 from greenlight.models.open_weights import Opened
 from greenlight.models.speaker import Speaker, Window
 from greenlight.ports import Example, Progress, Trained
@@ -305,6 +305,8 @@ def test_rows_are_taught_as_they_were_served(base: Path, tmp_path: Path) -> None
         assert words == f"### user\n{served}\n\n### assistant\n"
     made = fit(base, tmp_path / "out", train=rows, prompts=prompts)
     assert lora.look(made.folder).asked == "p1"
+    kept = contents(made.folder, digest(made))
+    assert kept == lora.look(made.folder).instructions
 
 
 @needs_lora

@@ -48,6 +48,9 @@ def once(app: wiring.App) -> str | None:
             step = mirroring.follow()
         except (Conflict, LostLease):
             return None
+        except Exception as error:
+            log.exception("mlflow: the look failed; what it is to show waits")
+            return f"the look failed ({type(error).__name__})"
         if step.outcome == "failed":
             return step.error
         more = step.more

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -22,8 +22,8 @@ from greenlight.models.chat import ChatModel
 from greenlight.models.prompt import Decoding, Prompt
 from greenlight.ports import Example
 
-KINDS = frozenset({chat.KIND, prompt.KIND})
-"""Kinds of bundles that are instructions to a model somewhere else."""
+ADAPTER: Literal["lora"] = "lora"
+"""The kind of `models.lora`, whose bundles hold their instructions as a dataset does."""
 
 
 class Conversations:
@@ -104,7 +104,8 @@ def contents(folder: str | Path, digest: str) -> dict[str, Any] | None:
         Tampered: the bundle is not as it was sealed.
         BadInput: instructions that this release cannot read.
     """
-    kind = artifacts.unseal(folder, digest).get("kind")
+    manifest = artifacts.unseal(folder, digest)
+    kind = manifest.get("kind")
     if kind == prompt.KIND:
         found = prompt.load(folder, digest)
         return {
@@ -117,6 +118,8 @@ def contents(folder: str | Path, digest: str) -> dict[str, Any] | None:
     if kind == chat.KIND:
         talk = chat.load(folder, digest)
         return {"kind": kind, **msgspec.to_builtins(talk)}
+    if kind == ADAPTER:  # its weights are not looked at
+        return artifacts.read_prompts(folder).get(manifest["settings"]["prompt"])
     return None
 
 

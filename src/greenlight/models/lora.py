@@ -40,7 +40,7 @@ from greenlight.models.prompt import Prompt, score_of
 from greenlight.models.speaker import Said, Speaker, Window
 from greenlight.ports import Prediction
 
-KIND: Literal["lora"] = "lora"
+KIND = conversation.ADAPTER
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 PROMPTS = "prompts.json"

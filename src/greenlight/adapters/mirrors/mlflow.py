@@ -151,10 +151,10 @@ class MlflowMirror:
             first, *others = found
             changed = self._tag(client, first, version)
             # Two that were made at the same moment: only one may ever be taken for approved.
-            for other in others:
-                if other.tags.get(SURPLUS) != str(first.version):
-                    client.set_model_version_tag(model, other.version, APPROVED, "false")
-                    client.set_model_version_tag(model, other.version, SURPLUS, str(first.version))
+            marks = {APPROVED: "false", SURPLUS: str(first.version)}
+            for other, tag in itertools.product(others, marks):
+                if other.tags.get(tag) != marks[tag]:
+                    client.set_model_version_tag(model, other.version, tag, marks[tag])
                     changed = True
             return changed
 
