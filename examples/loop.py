@@ -165,20 +165,18 @@ class _Example:
 
     def _run(self, app: wiring.App, number: int) -> Turn:
         with self._stage.progress(f"turn {number}") as show:
-            process = subprocess.Popen(
-                self._command("run", self._world.task),
-                env=_environment(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            while process.poll() is None:
-                time.sleep(LOOK_S)
-                told = app.store.get(RunProgress, f"{self._world.task}#{number}")
-                if told is not None:
-                    show(told.share, f"{told.stage}: {told.words}")
-        said = process.stdout.read() if process.stdout else ""
-        (self._folder / "logs" / f"run-{number}.log").write_text(said, encoding="utf-8")
+            log = self._folder / "logs" / f"run-{number}.log"
+            command = self._command("run", self._world.task)
+            with (
+                log.open("wb") as file,
+                subprocess.Popen(command, env=_environment(), stdout=file, stderr=file) as process,
+            ):
+                while process.poll() is None:
+                    time.sleep(LOOK_S)
+                    told = app.store.get(RunProgress, f"{self._world.task}#{number}")
+                    if told is not None:
+                        show(told.share, f"{told.stage}: {told.words}")
+        said = log.read_text(encoding="utf-8", errors="replace")
         runs = finished(app.store, self._world.task)
         if len(runs) != number:
             raise GreenlightError(f"run {number} did not finish:\n{said[-2000:]}")

@@ -16,8 +16,8 @@ import msgspec
 
 from greenlight import config
 from greenlight.config import Document, units
-from greenlight.config.settings import DURATIONS, SIZES
 from greenlight.core.policy import Step
+from greenlight.core.quantities import DURATIONS, SIZES
 from scripts.reference.blocks import table
 
 PLACEHOLDERS = {

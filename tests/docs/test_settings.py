@@ -13,7 +13,7 @@ import pytest
 
 from greenlight import config
 from greenlight.config import Document, units
-from greenlight.config.settings import DURATIONS, SIZES
+from greenlight.core.quantities import DURATIONS, SIZES
 
 PAGE = Path(__file__).parents[2] / "docs/configuration.md"
 ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \| [^|]+ \|$", re.MULTILINE)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shutil
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -12,6 +14,7 @@ import pytest
 from openai import OpenAI
 
 from greenlight.core.messages import Message
+from greenlight.testing.finetune import finetune_server
 from greenlight.tuning.bases import nearest
 from greenlight.tuning.completions import Request, answer
 from tests.tuning import desk
@@ -178,3 +181,18 @@ def test_an_unknown_model_is_told_as_the_api_does(service: OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         service.models.retrieve("ft:nobody")
     assert caught.value.code == "model_not_found"
+
+
+def test_a_new_model_is_loaded_when_its_job_is_done(tmp_path: Path) -> None:
+    """E4: who asks it first and measures does not measure the loading. What is on the disk is
+    taken away to see it."""
+    with finetune_server(tmp_path) as url, desk.client(url) as service:
+        made = service.fine_tuning.jobs.create(
+            model=desk.BASE, training_file=desk.upload(service, desk.rows(12))
+        )
+        done = desk.ended(service, made.id)
+        shutil.rmtree(tmp_path / "models" / made.id)
+        found = service.chat.completions.create(
+            model=str(done.fine_tuned_model), messages=desk.asked("a membrane")
+        )
+        assert found.choices[0].message.content in desk.CARDS

@@ -12,9 +12,9 @@ import msgspec
 
 from greenlight.config import units
 from greenlight.config.locate import Path
-from greenlight.config.settings import DURATIONS, SIZES
 from greenlight.core.nearest import suggest
 from greenlight.core.policy import Policy
+from greenlight.core.quantities import DURATIONS, SIZES
 
 FAULTY: Any = msgspec.UNSET
 """Stands for a value that could not be read; its fault has been reported."""

@@ -42,32 +42,6 @@ from greenlight.core.policy import (
 )
 from greenlight.core.records import MILLISECOND, SECOND
 
-DURATIONS = frozenset(
-    {
-        "breaker_max",
-        "call_timeout",
-        "expiry",
-        "fast_window",
-        "feedback_window",
-        "for",
-        "grace",
-        "hold_max",
-        "holdback_for",
-        "horizon",
-        "interval",
-        "poll",
-        "shadow",
-        "soak",
-        "stale_after",
-        "timeout",
-        "window",
-    }
-)
-"""Keys of whole numbers that are durations, in whatever table they stand."""
-
-SIZES = frozenset({"bound", "memory"})
-"""Keys of whole numbers that are sizes, in whatever table they stand."""
-
 _SQLITE = "sqlite:///"
 _MEMORY = "memory://"
 _REDIS = ("redis", "rediss", "unix")

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from greenlight.config.settings import DURATIONS, SIZES, Document
+from greenlight.config.settings import Document
 from greenlight.config.units import DURATION_UNITS
+from greenlight.core.quantities import DURATIONS, SIZES
 from greenlight.core.records import MILLISECOND
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")

@@ -1,4 +1,4 @@
-"""The models by name: base models and fine-tuned ones, each loaded when it is first asked."""
+"""The models by name. What was just fine-tuned is loaded; others are when they are first asked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
-from greenlight.core.messages import Message
+from greenlight.core.messages import USER, Message
 from greenlight.models.linear import Doubles
 from greenlight.tuning.bases import Base, nearest
 from greenlight.tuning.state import State, TunedModel
@@ -89,6 +89,11 @@ class Catalog:
         if name in self.bases:
             return ModelObject(id=name, created=self._began, owned_by="system")
         return tuned_object(self._state.get(TunedModel, name))
+
+    def warm(self, folder: Path) -> None:
+        """Load a model and ask it once, so that whoever asks it first waits no longer than others:
+        who measures how long its answers take measures them and not this."""
+        self._load(folder).shares([Message(USER, "")])
 
     def forget(self, folder: Path) -> None:
         """Let go of a model that was deleted."""

@@ -235,6 +235,7 @@ class Runner:
         out.rename(place)
         for there in (self._state.files / file.id, self._state.files, self._state.models):
             settle(there)
+        self._catalog.warm(place)
         checkpoint = Checkpoint(
             id=self._state.fresh("ftckpt_"),
             created_at=now,
@@ -256,6 +257,7 @@ class Runner:
         )
         if done is None:
             (self._state.files / file.id).unlink()
+            self._catalog.forget(place)
             shutil.rmtree(place)
 
     def _fail(self, id: str, error: JobError) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from greenlight.core.model_card import Cell, Code, Section, Table, measured, origins
 from greenlight.core.model_card.parts import NOT_MEASURED, counts, value
+from greenlight.core.quantities import DURATIONS
 from greenlight.core.records import SECOND
 from greenlight.reporting.pilot.facts import Arm, Facts, Trial
 from greenlight.reporting.pilot.verdict import decision, lessons, next_steps
@@ -92,12 +93,23 @@ def _configuration(facts: Facts) -> Section:
     ]
     for name in ("dataset", "options", "runtime"):
         rows += [
-            (f"{name}: {key}", Code(_short(one))) for key, one in dict(plan.get(name) or {}).items()
+            (f"{name}: {key}", Code(_set(key, one)))
+            for key, one in dict(plan.get(name) or {}).items()
+            if one is not None
         ]
     for metric, rule in dict(plan.get("gates") or {}).items():
         told = ", ".join(f"{key} {bar}" for key, bar in rule.items() if bar is not None)
         rows.append((f"gate {metric}", told))
     return Section(title="Configuration", table=Table(("what", "value"), rows))
+
+
+def _set(key: str, value: Any) -> str:
+    """A setting as people write it."""
+    if key in DURATIONS and isinstance(value, int):
+        return duration(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return _short(value)
 
 
 def _stages(facts: Facts) -> Section:

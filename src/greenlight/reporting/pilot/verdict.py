@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from greenlight.core import evaluation, labelling
+from greenlight.core.approval import APPROVE
 from greenlight.core.gates import passed
 from greenlight.core.metrics import COMPARED
 from greenlight.core.states import RolloutStatus, RunStatus
@@ -91,7 +92,10 @@ def _reasons(facts: Facts) -> Iterator[str]:
     if facts.gates and passed(facts.gates):
         yield f"gates that judged it: {len(facts.gates)}; none failed"
     if facts.version is not None:
-        yield f"approvals: {facts.standing}"
+        signed = [
+            f"{one.person} ({one.role})" for one in facts.approvals if one.decision == APPROVE
+        ]
+        yield f"signed by {', '.join(signed) or 'nobody'}; now: {facts.standing}"
     for trial in facts.trials:
         yield _in_traffic(trial)
 
@@ -123,7 +127,8 @@ def _of_data(facts: Facts) -> Iterator[str]:
     kept = sum(manifest.get("counts", {}).values())
     for reason, n in sorted(manifest.get("exclusions", {}).items(), key=lambda one: -one[1]):
         if n:
-            yield f"{n:,} rows were left out for {reason!r}, beside {kept:,} that were kept"
+            rows = "row was" if n == 1 else "rows were"
+            yield f"{n:,} {rows} left out for {reason!r}, beside {kept:,} that were kept"
     scrubbed = manifest.get("pii", {}).get("scrubbed", {})
     if any(scrubbed.values()):
         what = ", ".join(f"{kind} {n:,}" for kind, n in sorted(scrubbed.items()) if n)
