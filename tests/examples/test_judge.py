@@ -19,10 +19,11 @@ from examples.loop import GATEWAY, KEY, PROVIDER, write_conversations
 from examples.results import Finished
 from examples.users import Crowd
 from greenlight import config, wiring
-from greenlight.core.records import Dataset, Feedback, Inference
+from greenlight.core.records import Dataset, Feedback, Inference, Replica
 from greenlight.core.states import Variant
 from greenlight.entrypoints.cli import main
 from greenlight.lookup import everything
+from greenlight.stages.roll_out import current_epoch
 from greenlight.wiring.tuning import build_tuning_server
 from tests.serving.harness import Client, asynchronous, eventually, serving
 
@@ -75,6 +76,12 @@ def kept(store: Any) -> int:
     return sum(1 for _ in everything(store, Feedback, {}))
 
 
+def routes_by(store: Any) -> int | None:
+    """The epoch that the gateway has come to."""
+    replica = store.get(Replica, "test")
+    return None if replica is None else replica.epochs.get("judge")
+
+
 @pytest.mark.timeout(300)
 def test_from_feedback_to_a_candidate_before_users(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -107,6 +114,9 @@ def test_from_feedback_to_a_candidate_before_users(
                     for person in ("ana", "ben"):
                         await house.call("approve", "judge@2", "-m", "read it", person=person)
                     await house.call("rollout", "start", "judge", "judge@2")
+                    epoch = current_epoch(app.store, "judge")
+                    assert epoch is not None
+                    await eventually(lambda: routes_by(app.store) == epoch.number)
                     await people_come(gateway, app.store, 2, AFTER)
                 _check_records(app.store)
 
