@@ -48,9 +48,10 @@ eval: setup $(VENV)/.train $(VENV)/.load
 example-judge example-posts: example-%: setup $(VENV)/.dev
 	@$(BIN)/python -m examples.loop $* $(EXAMPLE_ARGS)
 
+# Three at a time: on two cores as many wait for real processes as compute.
 test: setup $(VENV)/.dev
 	@mkdir -p build
-	@$(BIN)/python -m pytest -n 2 --dist worksteal --junitxml=build/junit.xml $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist worksteal --junitxml=build/junit.xml $(PYTEST_ARGS)
 
 test-slow: setup $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.slow $(PYTEST_ARGS)
