@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from safetensors.numpy import load_file
 
 from greenlight.core.errors import BadInput
@@ -50,8 +55,45 @@ def test_quantised_graph_rounds_as_it_says() -> None:
         assert float(found @ tiny.reference(weights, ids, tiny.exact, words)) > 0.995
 
 
+def in_sixteen_bits(values: npt.NDArray[np.uint8], steps: npt.NDArray[np.int8]) -> Any:
+    """Sums as a processor without VNNI makes them: neighbours in 16 bits, cut off; then in 32."""
+    wide = values[:, None, :].astype(np.int64) * steps[None].astype(np.int64)
+    pairs = wide.reshape(*wide.shape[:2], -1, 2).sum(axis=3)
+    return np.clip(pairs, -(2**15), 2**15 - 1).sum(axis=2)
+
+
+@given(
+    arrays(
+        np.float32,
+        st.tuples(st.integers(1, 4), st.integers(1, 9)),
+        elements=st.floats(-4, 4, width=32),
+    ),
+    st.integers(0, 2**32 - 1),
+)
+def test_no_pair_of_products_is_cut_off(weights: tiny.Floats, seed: int) -> None:
+    """Whatever the weights, and whatever comes in, 16 bits for two neighbours are enough."""
+    steps, scale = encoder_graph.eight_bits(weights)
+    assert np.abs(steps.astype(int)).max() <= encoder_graph.STEPS
+    assert np.abs(steps * scale[:, None] - weights).max() <= 0.5 * scale.max() + 1e-6
+    even = np.pad(steps, ((0, 0), (0, steps.shape[1] % 2)))
+    rng = np.random.default_rng(seed)
+    some = rng.integers(0, 256, (20, even.shape[1]), np.uint8)
+    worst = np.where(even > 0, 255, 0).astype(np.uint8), np.where(even < 0, 255, 0).astype(np.uint8)
+    values = np.concatenate([some, *worst])
+    exact = values.astype(np.int64) @ even.T.astype(np.int64)
+    assert np.array_equal(in_sixteen_bits(values, even), exact)
+
+
+def test_a_pair_takes_all_the_steps_it_may() -> None:
+    """Two equal neighbours share the steps; one beside nothing has them all."""
+    steps, _ = encoder_graph.eight_bits(
+        np.array([[1, 1, 0, 0], [1, 0, 0, 1], [1, -1, 0, 0]], np.float32)
+    )
+    assert steps.tolist() == [[64, 64, 0, 0], [127, 0, 0, 127], [127, -127, 0, 0]]
+
+
 def test_sums_do_not_overflow_on_any_processor() -> None:
-    """Weights and activations all at their largest: signed 8-bit sums would be cut off at 2¹⁵."""
+    """Weights and activations all at their largest: pairs of 127 steps would be cut off at 2¹⁵."""
     weights = tiny.tensors()
     for name, value in weights.items():
         if name.endswith("LayerNorm.weight"):

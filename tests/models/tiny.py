@@ -109,7 +109,9 @@ def exact(value: Floats, weights: Floats, bias: Floats) -> Floats:
 
 def rounded(value: Floats, weights: Floats, bias: Floats) -> Floats:
     """A linear layer with 8-bit weights per output and 8-bit activations per token."""
-    by_output = np.abs(weights).max(axis=1) / 127
+    first, second = weights[:, ::2], weights[:, 1::2]
+    pairs = [np.clip(side * first, 0, None) + np.clip(side * second, 0, None) for side in (1, -1)]
+    by_output = np.maximum(np.max(pairs, axis=(0, 2)) / 127.5, np.abs(weights).max(axis=1) / 127)
     by_token = np.abs(value).max(axis=-1, keepdims=True) * np.float32(1 / 127)
     whole_weights = np.rint(weights / by_output[:, None]).astype(np.int64)
     whole_values = np.floor(value / by_token + np.float32(0.5)).astype(np.int64)

@@ -9,9 +9,9 @@ Two properties matter more than speed, because training and serving must see the
 
 - A text's embedding does not depend on its batch mates. Ordinary dynamic quantisation takes one
   activation scale for the whole batch; here every token has its own.
-- It does not depend on the processor either. With signed weights, x86 processors without VNNI add
-  pairs of products in 16 bits, which overflow; weights stored as uint8 around 128 are summed in
-  32 bits everywhere, at about the same speed.
+- It does not depend on the processor either. x86 processors without VNNI add the products of two
+  neighbours in 16 bits, and cut off what does not fit; weights are scaled so that it always does
+  (`eight_bits`).
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ Floats = npt.NDArray[np.float32]
 OPSET = 20
 IR_VERSION = 9
 CENTRE = 128
-"""The uint8 value that stands for zero, in weights and activations alike."""
+"""The uint8 value of an activation that stands for zero."""
 STEPS = 127
 """Quantisation steps on either side of zero."""
+PAIR = 128
+"""Steps that two neighbouring weights of one sign have together at most: 255 · 128 < 2¹⁵."""
 TINY = 1e-12
 MASKED = -1e9
 """Added to the attention to a padding token: its softmax is then exactly 0 in float32."""
@@ -65,6 +67,32 @@ def build(config: EncoderConfig, tensors: Mapping[str, Floats], *, quantised: bo
         BadInput: not a BERT with GELU and absolute positions, or a tensor is missing.
     """
     return _SentenceGraph(config, tensors, quantised).build()
+
+
+def eight_bits(weights: Floats) -> tuple[npt.NDArray[np.int8], Floats]:
+    """Weights as int8, and what a step of each output is worth.
+
+    A processor without VNNI multiplies unsigned by signed bytes, adds the products of inputs 0 and
+    1, 2 and 3, … in 16 bits that saturate, and only then goes on in 32. An output's largest pair of
+    one sign is therefore scaled to `PAIR`, and its largest weight to no more than `STEPS`; either
+    may be what binds. That costs a fifth of the steps, where 7-bit weights would cost half.
+
+    Args:
+        weights: of a linear layer, [outputs, inputs].
+
+    Returns:
+        Steps [outputs, inputs], and the scale [outputs] to multiply them by.
+    """
+    outputs, inputs = weights.shape
+    even = np.zeros((outputs, inputs + inputs % 2), np.float32)
+    even[:, :inputs] = weights
+    pairs = even.reshape(outputs, -1, 2)
+    of_one_sign = np.maximum(np.maximum(pairs, 0).sum(axis=2), -np.minimum(pairs, 0).sum(axis=2))
+    # Half a step less: each of the two may be rounded up by half of one.
+    by_pair = of_one_sign.max(axis=1) / (PAIR - 0.5)
+    scale = np.maximum(np.maximum(by_pair, np.abs(weights).max(axis=1) / STEPS), TINY)
+    steps = np.rint(weights / scale[:, None]).astype(np.int8)
+    return steps, scale.astype(np.float32)
 
 
 def check(config: EncoderConfig) -> None:
@@ -238,19 +266,16 @@ class EncoderGraph:
 
     def quantised_product(self, value: str, name: str, weights: Floats) -> str:
         """value · weightsᵀ in 8-bit integers, summed in 32 bits, scaled back to float32."""
-        scale = np.maximum(np.abs(weights).max(axis=1), TINY) / STEPS
-        steps = (np.rint(weights / scale[:, None]) + CENTRE).astype(np.uint8)
+        steps, scale = eight_bits(weights)
         rounded, token_scale = self.round_tokens(value)
         total = self.op(
             "MatMulInteger",
             rounded,
             self.constant(name + ".steps", steps.T),
             self.constant("centre", np.array(CENTRE, np.uint8)),
-            self.constant(f"centres {len(weights)}", np.full(len(weights), CENTRE, np.uint8)),
         )
         product = self.op("Mul", self.op("Cast", total, to=TensorProto.FLOAT), token_scale)
-        scales = self.constant(name + ".scale", scale.astype(np.float32))
-        return self.op("Mul", product, scales)
+        return self.op("Mul", product, self.constant(name + ".scale", scale))
 
     def round_tokens(self, value: str) -> tuple[str, str]:
         """Each token's vector as uint8 around CENTRE, and its scale; once per value."""
