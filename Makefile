@@ -29,7 +29,7 @@ help:
 	@echo "make test-slow   the long forms of some tests"
 	@echo "make check    style, types and import rules"
 	@echo "make release-check   what stands between this checkout and a release (ACCEPTANCE.md)"
-	@echo "make bench-aa, bench-batching, bench-cache, bench-chaos, bench-collecting, bench-curation, bench-demo, bench-drills, bench-evidence, bench-gateway, bench-models, bench-notes, bench-oos, bench-pipeline, bench-purge, bench-rollback, bench-slo, bench-stores, bench-tagger   slow proofs and benchmarks"
+	@echo "make bench-aa, bench-batching, bench-cache, bench-chaos, bench-collecting, bench-curation, bench-demo, bench-drills, bench-evidence, bench-gateway, bench-models, bench-notes, bench-oos, bench-pipeline, bench-portable, bench-purge, bench-rollback, bench-slo, bench-stores, bench-tagger   slow proofs and benchmarks"
 	@echo "make mutation   change the code that decides, and see whether a test notices"
 	@echo "make status   run the tests and write docs/status.md"
 	@echo "make screenshots   draw the pages anew, with a browser (docs/images/page-*.png)"
@@ -130,8 +130,8 @@ $(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/.base
 	@touch $@
 
 # Slow proofs, run by hand; the results are committed under benchmarks/results/.
-.PHONY: bench-aa bench-batching bench-cache bench-chaos bench-collecting bench-curation bench-demo bench-drills bench-evidence bench-gateway bench-models bench-notes bench-oos bench-pipeline bench-purge bench-rollback bench-stores bench-tagger
-bench-aa bench-batching bench-cache bench-chaos bench-collecting bench-curation bench-drills bench-evidence bench-gateway bench-models bench-notes bench-oos bench-pipeline bench-purge bench-rollback bench-stores bench-tagger: bench-%: setup $(VENV)/.dev
+.PHONY: bench-aa bench-batching bench-cache bench-chaos bench-collecting bench-curation bench-demo bench-drills bench-evidence bench-gateway bench-models bench-notes bench-oos bench-pipeline bench-portable bench-purge bench-rollback bench-stores bench-tagger
+bench-aa bench-batching bench-cache bench-chaos bench-collecting bench-curation bench-drills bench-evidence bench-gateway bench-models bench-notes bench-oos bench-pipeline bench-portable bench-purge bench-rollback bench-stores bench-tagger: bench-%: setup $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.$* $(BENCH_ARGS)
 
 # Some 25 minutes on two cores; the results and docs/mutation.md are committed.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import forms, notes
+from benchmarks import forms, notes, portable
 from benchmarks.harness import RESULTS, ROOT
 from benchmarks.oos import page as oos
 from benchmarks.pages import Page, table
@@ -353,6 +353,7 @@ SECTIONS = (
     ("models", "The models, from their bundles", forms.render),
     ("oos", "Telling texts out of scope", oos.summary),
     ("tagger", "Tagging names", tagger.summary),
+    ("portable", "The same network on another processor", portable.summary),
     ("gateway", "What the gateway costs", _gateway),
     ("stores", "What the SQLite store costs", _stores),
     ("cache", "What the evaluation cache spares", _cache),

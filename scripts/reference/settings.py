@@ -10,14 +10,16 @@ import functools
 import inspect
 import types
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from greenlight import config
+from greenlight.adapters.trainers import encoder_finetune, sparse, token_tagger
 from greenlight.config import Document, units
 from greenlight.core.policy import Step
 from greenlight.core.quantities import DURATIONS, SIZES
+from greenlight.models import encoded
 from scripts.reference.blocks import table
 
 PLACEHOLDERS = {
@@ -44,6 +46,14 @@ TABLES = (
     "capture",
 )
 """Tables of a task that have a section of their own."""
+
+OPTIONS: Mapping[str, type[msgspec.Struct]] = {
+    "sparse": sparse.Settings,
+    "encoder-head": encoded.HeadSettings,
+    "encoder-finetune": encoder_finetune.Settings,
+    "token-tagger": token_tagger.Settings,
+}
+"""What backends let one choose; those for language models have pages of their own."""
 
 SEE = {
     "cache.url": "[cache](#cache)",
@@ -86,7 +96,8 @@ def blocks() -> dict[str, str]:
     for setting in settings(Document):
         groups[_group(setting.path)].append(setting)
     made = {f"settings {name}": _rows(found) for name, found in groups.items()}
-    return {**made, "environment": _variables()}
+    options = {f"options {name}": _options(struct) for name, struct in OPTIONS.items()}
+    return {**made, **options, "environment": _variables()}
 
 
 def settings(struct: type[msgspec.Struct], path: str = "") -> Iterator[Setting]:
@@ -140,7 +151,7 @@ def docstrings(struct: type) -> Mapping[str, str]:
 def kind(setting: Setting) -> str:
     """What a setting is, in a word or two."""
     hint = setting.hint
-    if get_origin(hint) is types.UnionType:
+    if get_origin(hint) in (types.UnionType, Union):
         hint = get_args(hint)[0]
     if get_origin(hint) is Literal:
         return " or ".join(f"`{choice}`" for choice in get_args(hint))
@@ -205,6 +216,18 @@ def _rows(found: list[Setting]) -> str:
         see = f" See {SEE[setting.path]}." if setting.path in SEE else ""
         rows.append((f"`{setting.path}`", kind(setting), default(setting), setting.meaning + see))
     return table(("setting", "type", "default", "meaning"), rows)
+
+
+def _options(struct: type[msgspec.Struct]) -> str:
+    """A backend's options, but for those that it has from another."""
+    (parent,) = struct.__bases__
+    known = set(getattr(parent, "__struct_fields__", ()))
+    rows = [
+        (f"`{option.path}`", kind(option), default(option), option.meaning)
+        for option in settings(struct)
+        if option.path not in known
+    ]
+    return table(("option", "type", "default", "meaning"), rows)
 
 
 def _variables() -> str:

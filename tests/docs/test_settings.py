@@ -12,8 +12,10 @@ import msgspec
 import pytest
 
 from greenlight import config
+from greenlight.adapters.trainers import encoder_finetune, sparse, token_tagger
 from greenlight.config import Document, units
 from greenlight.core.quantities import DURATIONS, SIZES
+from greenlight.models import encoded
 
 PAGE = Path(__file__).parents[2] / "docs/configuration.md"
 ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \| [^|]+ \|$", re.MULTILINE)
@@ -97,8 +99,19 @@ def kind_of(name: str, hint: Any) -> str:
     return kinds[get_origin(hint) or hint]
 
 
+BACKENDS: dict[str, type[msgspec.Struct]] = {
+    "sparse": sparse.Settings,
+    "encoder-head": encoded.HeadSettings,
+    "encoder-finetune": encoder_finetune.Settings,
+    "token-tagger": token_tagger.Settings,
+}
+OPTIONS = re.compile(
+    r"<!-- reference:begin options (\S+) -->\n(.*?)<!-- reference:end -->", re.DOTALL
+)
+
+TEXT = PAGE.read_text(encoding="utf-8")
 SETTINGS = {path: (hint, default) for path, hint, default in settings(Document)}
-ROWS = {name: (kind, default) for name, kind, default in ROW.findall(PAGE.read_text("utf-8"))}
+ROWS = {name: (kind, default) for name, kind, default in ROW.findall(OPTIONS.sub("", TEXT))}
 
 
 @pytest.mark.parametrize("path", SETTINGS)
@@ -115,6 +128,20 @@ def test_every_setting_is_documented_with_type_and_default(path: str) -> None:
 
 def test_nothing_is_documented_that_cannot_be_set() -> None:
     assert set(ROWS) - set(SETTINGS) == set()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_option_is_documented_with_its_default(backend: str) -> None:
+    """T3: those of `encoder-finetune` beside those of `encoder-head`, which it has, too."""
+    tables = {name: ROW.findall(text) for name, text in OPTIONS.findall(TEXT)}
+    assert set(tables) == set(BACKENDS)
+    shown = {name: default for name, _, default in tables[backend]}
+    wanted = {
+        path: written("", hint, default) for path, hint, default in settings(BACKENDS[backend])
+    }
+    if backend == "encoder-finetune":
+        shown |= {name: default for name, _, default in tables["encoder-head"]}
+    assert shown == wanted
 
 
 def test_every_variable_is_documented() -> None:

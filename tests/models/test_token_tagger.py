@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -120,6 +123,59 @@ def test_same_arguments_same_bytes(files: EncoderFiles, tmp_path: Path) -> None:
     assert len({first, *others}) == 1 + len(others)
 
 
+ELSEWHERE = """
+import sys
+from pathlib import Path
+from tests.models import test_token_tagger as here, tiny
+folder, threads, portable = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "True"
+config = {**here.CONFIG, "dropout": 0.3, "threads": threads, "portable": portable}
+print(here.digest(here.fit(tiny.write_encoder(folder / "encoder"), folder / "out", config=config)))
+"""
+"""A training in a process of its own: where; with how many threads; alike everywhere?"""
+
+
+def trained_on(folder: Path, instructions: str, threads: int, *, portable: bool) -> str:
+    """The digest of what a processor with such instructions makes."""
+    command = [sys.executable, "-c", ELSEWHERE, str(folder), str(threads), str(portable)]
+    environ = {
+        **os.environ,
+        "ATEN_CPU_CAPABILITY": instructions,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
+    return ran.stdout
+
+
+@pytest.mark.needs("torch")
+def test_portable_is_the_same_on_another_processor(tmp_path: Path) -> None:
+    """E1: to the byte, with other instructions and with another number of threads."""
+    here, there, many = (
+        trained_on(tmp_path / f"{instructions}-{threads}", instructions, threads, portable=True)
+        for instructions, threads in (("avx2", 1), ("default", 1), ("avx2", 2))
+    )
+    assert here == there == many
+    assert here != trained_on(tmp_path / "real", "avx2", 1, portable=False)
+
+
+@pytest.mark.needs("torch")
+def test_weights_settle_on_whole_steps() -> None:
+    """What differs by less than their edges lets it differ is the same then; and stays as it is."""
+    import torch
+
+    from greenlight.models.torch_encoder import GRID, settle
+
+    drawn = torch.randn(500, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    one, other = drawn.clone(), drawn + 1e-13
+    settle([one])
+    settle([other])
+    assert torch.equal(one, other)
+    assert torch.equal(one * GRID, (one * GRID).round())
+    assert float((one - drawn).abs().max()) <= 0.5 / GRID
+    before = one.clone()
+    settle([one])
+    assert torch.equal(one, before)
+
+
 @pytest.mark.needs("torch")
 def test_the_refit_learns_from_validation(files: EncoderFiles, tmp_path: Path) -> None:
     """A name that stands there alone; what is reported, and chosen, is of the fit without it."""
@@ -206,6 +262,7 @@ def test_torch_is_asked_for(
     [
         ({"config": {"epoch": 1}}, "unknown epoch; known: epochs"),
         ({"config": {"swap": 1.5}}, "swap"),
+        ({"config": {"bfloat16": True, "portable": True}}, "leave one of them out"),
         ({"labels": tagged.LABELS[:-1]}, "O is not listed"),
         ({"labels": ["O", "B-place"]}, "not listed: B-person, I-person"),
         ({"labels": ["O", *tagged.LABELS]}, "labels repeat"),

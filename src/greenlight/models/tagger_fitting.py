@@ -127,7 +127,7 @@ def fit(
         for batch in _batches([len(window.ids) for window, _ in items], recipe.batch, rng):
             windows = [_hide(items[number][0], features, recipe.hide, rng) for number in batch]
             scores = network.emissions(windows, training=True)
-            targets = torch.zeros(scores.shape)
+            targets = torch.zeros(scores.shape, dtype=scores.dtype)
             for row, number in enumerate(batch):
                 wanted = items[number][1]
                 targets[row, : len(wanted)] = torch.from_numpy(wanted)
@@ -139,6 +139,7 @@ def fit(
             loss.backward()
             torch.nn.utils.clip_grad_norm_(learnt, LONGEST_GRADIENT)
             optimiser.step()
+            network.settle()
             schedule.step()
             optimiser.zero_grad()
             done += 1

@@ -13,7 +13,7 @@ import numpy as np
 
 from greenlight.models.encoder_graph import EncoderConfig, Floats
 from greenlight.models.tagger_graph import WIDTH
-from greenlight.models.torch_encoder import TorchEncoder, need_torch
+from greenlight.models.torch_encoder import TorchEncoder, need_torch, settle
 from greenlight.models.word_features import (
     CASE_NUMBERS,
     CHARACTERS,
@@ -47,7 +47,8 @@ class TorchTagger:
         tensors: Mapping[str, Floats],
         sizes: Sizes,
         *,
-        bfloat16: bool,
+        bfloat16: bool = False,
+        portable: bool = False,
     ) -> None:
         """Make a network with a fresh head, drawn from torch's generator.
 
@@ -57,6 +58,7 @@ class TorchTagger:
                 training text holds stays near the words that are like it.
             sizes: the head's.
             bfloat16: the encoder's products in 16 bits while training.
+            portable: in 64 bits, with weights that `settle` after every step.
 
         Raises:
             MissingData: torch is not installed.
@@ -65,19 +67,25 @@ class TorchTagger:
         self._torch = torch
         self._sizes = sizes
         self._bfloat16 = bfloat16
-        self.encoder = TorchEncoder(config, tensors)
+        self._portable = portable
+        self._real = torch.float64 if portable else torch.float32
+        self.encoder = TorchEncoder(config, tensors, double=portable)
         self.encoder.weights[WORDS].requires_grad_(False)
         layers, hidden = config.num_hidden_layers + 1, config.hidden_size
         width = hidden + CHANNELS + SHAPE_SIZE + FLAGS
-        nn = torch.nn
-        self._mix = torch.zeros(layers, requires_grad=True)
-        self._cases = nn.Embedding(CASE_NUMBERS, hidden)
+        nn, real = torch.nn, self._real
+        self._mix = torch.zeros(layers, dtype=real, requires_grad=True)
+        self._cases = nn.Embedding(CASE_NUMBERS, hidden, dtype=real)
         nn.init.zeros_(self._cases.weight)
-        self._characters = nn.Embedding(len(CHARACTERS) + 2, CHARACTER_SIZE, padding_idx=0)
-        self._convolution = nn.Conv1d(CHARACTER_SIZE, CHANNELS, WIDTH, padding=WIDTH // 2)
-        self._shapes = nn.Embedding(sizes.shapes + 1, SHAPE_SIZE)
-        self._lstm = nn.LSTM(width, sizes.lstm, batch_first=True, bidirectional=True)
-        self._output = nn.Linear(2 * sizes.lstm, sizes.tags)
+        self._characters = nn.Embedding(
+            len(CHARACTERS) + 2, CHARACTER_SIZE, padding_idx=0, dtype=real
+        )
+        self._convolution = nn.Conv1d(
+            CHARACTER_SIZE, CHANNELS, WIDTH, padding=WIDTH // 2, dtype=real
+        )
+        self._shapes = nn.Embedding(sizes.shapes + 1, SHAPE_SIZE, dtype=real)
+        self._lstm = nn.LSTM(width, sizes.lstm, batch_first=True, bidirectional=True, dtype=real)
+        self._output = nn.Linear(2 * sizes.lstm, sizes.tags, dtype=real)
         modules = {
             "cases": self._cases,
             "characters": self._characters,
@@ -91,6 +99,12 @@ class TorchTagger:
             for part, module in modules.items()
             for name, value in module.named_parameters()
         }
+        self.settle()
+
+    def settle(self) -> None:
+        """After a step: round the weights, if they are to come out alike everywhere."""
+        if self._portable:
+            settle(self.learnt())
 
     def learnt(self) -> list[Any]:
         """The weights that a training changes: the encoder's, then the head's."""
@@ -106,7 +120,7 @@ class TorchTagger:
     def scores(self, windows: Sequence[Window]) -> Floats:
         """The scores of one text's windows after the other, [words, tags]."""
         with self._torch.inference_mode():
-            found = [self.emissions([window])[0].numpy() for window in windows]
+            found = [self.emissions([window])[0].float().numpy() for window in windows]
         return np.concatenate(found)
 
     def snapshot(self) -> list[Any]:
@@ -128,7 +142,10 @@ class TorchTagger:
             training: with dropout.
         """
         torch, functional = self._torch, self._torch.nn.functional
-        given = {name: torch.from_numpy(value) for name, value in _padded(windows).items()}
+        given = {
+            name: torch.from_numpy(value).to(torch.int64 if value.dtype.kind == "i" else self._real)
+            for name, value in _padded(windows).items()
+        }
         with torch.autocast("cpu", torch.bfloat16, enabled=training and self._bfloat16):
             states = self.encoder.hidden_states(
                 given["ids"],
