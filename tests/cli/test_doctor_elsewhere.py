@@ -145,10 +145,23 @@ class TestProviders:
             self.adopt(chatty, provider.url)
             monkeypatch.delenv("CHAT_KEY")
             found = only(examined(chatty, "providers"))
-            assert found.fix == "export CHAT_KEY=…"
+            assert "the variable CHAT_KEY is not set; set it to the key" in found.what
             monkeypatch.setenv("CHAT_KEY", KEY)
             assert "it lists no models" in only(examined(chatty, "providers")).what
             assert provider.seen == []
+
+    @pytest.mark.parametrize("more", ["\n", "\nX-Other: 1", " ", "\u20ac"])
+    def test_a_key_that_is_no_header_is_not_shown(
+        self, chatty: Project, monkeypatch: pytest.MonkeyPatch, more: str
+    ) -> None:
+        """S8: an error of the client that sends it would hold it whole."""
+        shown: list[str | None] = []
+        with answering(200, shown) as url:
+            self.adopt(chatty, url)
+            monkeypatch.setenv("CHAT_KEY", KEY + more)
+            found = only(examined(chatty, "providers"))
+        assert "the variable CHAT_KEY holds more than a key" in found.what and not shown
+        assert KEY not in f"{found.what}{found.fix}"
 
     def test_model_servers(self, project: Project) -> None:
         """One address is asked once; what no user meets is a warning only."""
@@ -164,6 +177,57 @@ class TestProviders:
             project.ok("versions", "add", "intent", "--url", url)
             down = examined(project, "providers")
         assert "answers 503 (intent@3)" in down[-1].what
+
+
+class TestTraining:
+    """Of a task whose models a provider fine-tunes: nobody is served by that address."""
+
+    def teach(self, project: Project, url: str) -> None:
+        options = f'url = "{url}/v1/", model = "m", key = "env:TUNING_KEY"'
+        edit(project, '"tfidf-linear"', f'"openai"\noptions = {{ {options} }}')
+
+    def test_one_whose_key_is_accepted(self, project: Project) -> None:
+        shown: list[str | None] = []
+        with answering(200, shown) as url:
+            self.teach(project, url)
+            [found] = examined(project, "training", TUNING_KEY=KEY)
+        assert shown == ["/v1/fine_tuning/jobs?limit=1", f"Bearer {KEY}"]
+        assert found.outcome == "ok" and "(intent); the key is accepted, and nothing" in found.what
+        assert KEY not in found.what
+
+    @pytest.mark.parametrize(
+        ("status", "says"),
+        [
+            (401, "answers 401 (intent): the key is refused"),
+            (404, "it fine-tunes nothing there"),
+            (500, "answers 500"),
+        ],
+    )
+    def test_one_that_answers_otherwise(self, project: Project, status: int, says: str) -> None:
+        with answering(status) as url:
+            self.teach(project, url)
+            found = only(examined(project, "training", TUNING_KEY=KEY))
+        assert found.outcome == "warning" and says in found.what
+
+    def test_one_that_hangs(self, project: Project) -> None:
+        with silent() as url:
+            self.teach(project, url)
+            found = only(examined(project, "training", TUNING_KEY=KEY))
+        assert found.outcome == "warning" and f"no answer within {PATIENCE:g} s" in found.what
+
+    @pytest.mark.parametrize(
+        ("key", "says"), [("", "is not set"), (f"{KEY}\n", "holds more than a key")]
+    )
+    def test_a_key_that_cannot_be_sent(self, project: Project, key: str, says: str) -> None:
+        shown: list[str | None] = []
+        with answering(200, shown) as url:
+            self.teach(project, url)
+            found = only(examined(project, "training", TUNING_KEY=key))
+        assert f"train.options.key: the variable TUNING_KEY {says}" in found.what and not shown
+        assert found.outcome == "warning" and KEY not in found.what
+
+    def test_where_none_is_needed_nothing_is_said(self, project: Project) -> None:
+        assert examined(project, "training") == []
 
 
 class TestCache:

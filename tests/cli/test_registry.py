@@ -360,7 +360,9 @@ class TestOpening:
         project.ok("versions", "add", "intent", *of_prompt(files, "https://api.example/v1"))
         version = version_of(project)
         for attempt in (open_runtime, load_model):
-            with pytest.raises(ConfigError, match="ACME_KEY, its key, is not set"):
+            with pytest.raises(
+                ConfigError, match="intent@1: the variable ACME_KEY is not set; set it to the key"
+            ):
                 opening(project, lambda app, use=attempt: use(app, version))
 
 

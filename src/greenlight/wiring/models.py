@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from greenlight import artifacts, lookup
-from greenlight.core import drill, lora_options
+from greenlight.core import credentials, drill, lora_options
 from greenlight.core.errors import BadInput, ConfigError
 from greenlight.core.records import SECOND, Version
 from greenlight.core.usage import prices_of
@@ -195,8 +195,7 @@ def _key(version: Version, environ: Mapping[str, str]) -> str | None:
     named = version.runtime.get("key")
     if named is None:
         return None
-    variable = str(named).removeprefix("env:")
-    key = environ.get(variable)
-    if not key:
-        raise ConfigError([f"{version.label}: the variable {variable}, its key, is not set"])
+    key, wrong = credentials.look_up(str(named), environ)
+    if wrong is not None:
+        raise ConfigError([f"{version.label}: {wrong}"])
     return key

@@ -28,7 +28,7 @@ from greenlight.adapters.trainers.openai_jobs.following import (
 from greenlight.adapters.trainers.openai_jobs.lessons import Lesson, Lessons
 from greenlight.adapters.trainers.openai_jobs.patience import Waiting
 from greenlight.adapters.trainers.openai_jobs.provider import Checkpoint, Job, Provider
-from greenlight.core import finetuning, fingerprint, tuning_options
+from greenlight.core import credentials, finetuning, fingerprint, tuning_options
 from greenlight.core.errors import Aborted, BadInput, GreenlightError, ModelFailed, TooCostly
 from greenlight.core.finetuning import Estimate
 from greenlight.core.records import SECOND
@@ -174,20 +174,9 @@ class ModelTrainer:
     def _key(self, options: Options) -> str | None:
         if options.key is None:
             return None
-        variable = options.key.removeprefix("env:")
-        key = self._environ.get(variable)
-        if not key:
-            raise BadInput(
-                f"train.options.key: the variable {variable} is not set; set it to the key of "
-                f"{options.url}",
-                "key",
-            )
-        if not key.isascii() or not key.isprintable() or key != key.strip():
-            raise BadInput(
-                f"train.options.key: the variable {variable} holds more than a key: a line break, "
-                "white space at an end, or characters beyond ASCII; set it to the key alone",
-                "key",
-            )
+        key, wrong = credentials.look_up(options.key, self._environ)
+        if wrong is not None:
+            raise BadInput(f"train.options.key: {wrong} (of {options.url})", "key")
         return key
 
 

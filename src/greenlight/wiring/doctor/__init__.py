@@ -28,6 +28,7 @@ from greenlight.wiring.doctor import (
     people,
     providers,
     store,
+    tuning,
 )
 from greenlight.wiring.doctor.finding import Finding, Subject, fault, ok, warning
 
@@ -51,6 +52,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("data", data.datasets),
     ("gateway", gateway.gateway),
     ("providers", providers.providers),
+    ("training", tuning.providers),
     ("notify", notify.channels),
     ("mlflow", mlflow.mlflow),
     ("clock", machine.clock),

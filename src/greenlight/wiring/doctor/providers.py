@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from greenlight.core import lora_options
+from greenlight.core import credentials, lora_options
 from greenlight.core.records import Version
 from greenlight.core.states import VersionStatus
 from greenlight.lookup import everything
@@ -56,14 +56,9 @@ def _provider(subject: Subject, version: Version) -> Finding:
     named = version.runtime.get("key")
     key = None
     if named is not None:
-        variable = str(named).removeprefix("env:")
-        key = subject.environ.get(variable)
-        if not key:
-            return _bad(
-                version,
-                f"{variable}, the key of {version.label}, is not set",
-                f"export {variable}=…",
-            )
+        key, wrong = credentials.look_up(str(named), subject.environ)
+        if wrong is not None:
+            return _bad(version, f"{version.label}: {wrong}", "see that the gateway has it, too")
     try:
         answer = get(url, key=key, patience=subject.patience)
     except Silent as silent:
