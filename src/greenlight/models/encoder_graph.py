@@ -9,9 +9,9 @@ Two properties matter more than speed, because training and serving must see the
 
 - A text's embedding does not depend on its batch mates. Ordinary dynamic quantisation takes one
   activation scale for the whole batch; here every token has its own.
-- It does not depend on the processor either. x86 processors without VNNI add the products of two
+- Its 8-bit products do not depend on the processor. x86 processors without VNNI add those of two
   neighbours in 16 bits, and cut off what does not fit; weights are scaled so that it always does
-  (`eight_bits`).
+  (`eight_bits`). What stands between the products is float32, and may differ in the last bit.
 """
 
 from __future__ import annotations
@@ -91,8 +91,7 @@ def eight_bits(weights: Floats) -> tuple[npt.NDArray[np.int8], Floats]:
     # Half a step less: each of the two may be rounded up by half of one.
     by_pair = of_one_sign.max(axis=1) / (PAIR - 0.5)
     scale = np.maximum(np.maximum(by_pair, np.abs(weights).max(axis=1) / STEPS), TINY)
-    steps = np.rint(weights / scale[:, None]).astype(np.int8)
-    return steps, scale.astype(np.float32)
+    return np.rint(weights / scale[:, None]).astype(np.int8), scale
 
 
 def check(config: EncoderConfig) -> None:

@@ -54,7 +54,7 @@ def deterministic(seed: int, threads: int) -> None:
 
 
 def settle(weights: Sequence[Any]) -> None:
-    """Round weights of 64 bits to the next whole 1 / `GRID`, in place.
+    """Round weights of 64 bits to the nearest whole 1 / `GRID`, in place.
 
     Each processor adds up in its own order, and a step of learning comes out a little otherwise:
     of 64 bits the last few. Left alone, such a difference grows tenfold every few dozen steps,

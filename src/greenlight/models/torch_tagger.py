@@ -142,10 +142,8 @@ class TorchTagger:
             training: with dropout.
         """
         torch, functional = self._torch, self._torch.nn.functional
-        given = {
-            name: torch.from_numpy(value).to(torch.int64 if value.dtype.kind == "i" else self._real)
-            for name, value in _padded(windows).items()
-        }
+        given = {name: torch.from_numpy(value) for name, value in _padded(windows).items()}
+        given |= {name: given[name].to(self._real) for name in ("shares", "flags")}
         with torch.autocast("cpu", torch.bfloat16, enabled=training and self._bfloat16):
             states = self.encoder.hidden_states(
                 given["ids"],

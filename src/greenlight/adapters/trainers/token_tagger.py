@@ -73,8 +73,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bfloat16: bool = False
     """Products in 16 bits: half the time on processors that have them, slower on others."""
     portable: bool = False
-    """The same network on any processor, whatever its instructions and the number of threads: sums
-    in 64 bits, and weights in steps of 2⁻²⁰. Takes half as much time again."""
+    """The same weights on any processor, whatever its instructions and the number of threads: sums
+    in 64 bits, and weights in steps of 2⁻²⁰. Takes longer, and goes without `bfloat16` and
+    `teachers`."""
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Of the processor; 0 is one for each core. Another number gives other bits, unless
     `portable`."""
@@ -127,11 +128,7 @@ class TokenTaggerTrainer:
         """
         start = time.perf_counter()
         settings = fitting.read_settings(config, Settings)
-        if settings.bfloat16 and settings.portable:
-            raise BadInput(
-                "portable counts in 64 bits and bfloat16 in 16; leave one of them out",
-                "config",
-            )
+        _refuse(settings)
         check(train, validation, labels)
         need_torch()
         files = self._find(lambda _, words: progress(0.0, words))
@@ -146,6 +143,16 @@ class TokenTaggerTrainer:
             "seconds": time.perf_counter() - start,
         }
         return Trained(folder=out, report=report)
+
+
+def _refuse(settings: Settings) -> None:
+    """Refuse what does not go together."""
+    for name, why in (
+        ("bfloat16", "counts in 16 bits"),
+        ("teachers", "answer as they are served, a little otherwise on every processor"),
+    ):
+        if settings.portable and getattr(settings, name):
+            raise BadInput(f"config: {name} {why}; leave {name} out, or portable", "config")
 
 
 def check(train: Sequence[Example], validation: Sequence[Example], labels: Sequence[str]) -> None:
