@@ -219,6 +219,8 @@ CARDS = LabelPolicy(flip=frozenset({"wrong_reject"}), labels=("APPROVE", "REJECT
         ),
         ([bad(reason_code="wrong_reject")], ("APPROVE", "flipped", "")),
         ([bad(reason_code="wrong_reject", comment=" ")], ("APPROVE", "flipped", "")),
+        ([bad(correction="APPROVE", comment="Reject.")], ("APPROVE", "corrected", "")),
+        ([bad(correction="APPROVE", comment=" approve")], ("APPROVE", "corrected", "")),
         (
             [bad(correction="APPROVE", comment="one idea")],
             ("APPROVE", "corrected", "APPROVE: one idea"),

@@ -87,7 +87,7 @@ def label(inference: Inference, words: Iterable[Feedback], policy: LabelPolicy) 
     found = _label(inference, said, policy)
     if inference.reason is None or found.label is None:
         return found
-    reason = _reason(inference, found, said)
+    reason = _reason(inference, found, said, policy)
     return found if reason is None else found._replace(answer=reasoned.whole(found.label, reason))
 
 
@@ -152,7 +152,9 @@ def _judged(answer: str, said: Sequence[Feedback], policy: LabelPolicy) -> Label
     return _corrected(corrections, "relabel")
 
 
-def _reason(inference: Inference, found: Labelled, said: Sequence[Feedback]) -> str | None:
+def _reason(
+    inference: Inference, found: Labelled, said: Sequence[Feedback], policy: LabelPolicy
+) -> str | None:
     """Why the label is what it is, as far as anybody said."""
     relabelled, flipped = found.how == "relabelled", found.how == "flipped"
     setting_right = [
@@ -162,6 +164,8 @@ def _reason(inference: Inference, found: Labelled, said: Sequence[Feedback]) -> 
         and (word.metric == "quality" if flipped else word.correction == found.label)
     ]
     given = reasoned.short(setting_right[-1]) if setting_right and found.how != "good" else None
+    if given is not None and reasoned.plain(given) in map(reasoned.plain, policy.labels):
+        given = None  # "REJECT: approve" is no answer that could be read, and gives no reason
     return given or (inference.reason if found.label == inference.output else None)
 
 

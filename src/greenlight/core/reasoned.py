@@ -11,8 +11,16 @@ from greenlight.core import curation
 LONGEST = 500
 """Characters of a reason; what goes beyond is cut off."""
 
+AROUND = "\"'`*. "
+"""Signs around a label, or before a reason, that are part of neither."""
+
 _READ = 8 * LONGEST
 """Characters that are looked at to find so many."""
+
+
+def plain(words: str) -> str:
+    """What makes a label of words: neither case, nor white space and quotes around it."""
+    return curation.lower(words).strip(AROUND)
 
 
 def short(words: str) -> str | None:

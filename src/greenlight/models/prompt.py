@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from greenlight import artifacts
-from greenlight.core import curation, reasoned
+from greenlight.core import reasoned
 from greenlight.core.errors import BadInput
 
 FORMAT = 1
@@ -31,7 +31,6 @@ LONGEST = 100_000
 """Characters of a template."""
 
 _PLACE = re.compile(r"\{([A-Za-z_]+)\}")
-_AROUND = "\"'`*. "
 _AFTER_LABEL = re.compile(r"[:\n\u2013\u2014]|-(?=\s)")
 """What stands between a label and the words on it. A hyphen may belong to a word, so there a space
 follows."""
@@ -90,7 +89,7 @@ class Prompt:
         self.model = model
         self.labels: Sequence[str] = tuple(labels)
         self.decoding = decoding or Decoding()
-        self._known = {_plain(label): label for label in self.labels}
+        self._known = {reasoned.plain(label): label for label in self.labels}
         self._reach = 2 * max(map(len, self.labels), default=0) + _SLACK
         _check(self, len(self._known))
 
@@ -116,20 +115,20 @@ class Prompt:
 
         None if it begins with no label, or if what follows is another one.
         """
-        label = self._known.get(_plain(answer))
+        label = self._known.get(reasoned.plain(answer))
         if label is not None:
             return Answered(label, None, len(answer))
         found: tuple[str, int, int] | None = None
         for mark in _AFTER_LABEL.finditer(answer, 0, self._reach):
-            label = self._known.get(_plain(answer[: mark.start()]))
+            label = self._known.get(reasoned.plain(answer[: mark.start()]))
             if label is not None:  # the longest one: a label may have such a sign within
                 found = label, mark.start(), mark.end()
         if found is None:
             return None
         label, end, begin = found
-        if self._known.get(_plain(answer[begin:]), label) != label:
+        if self._known.get(reasoned.plain(answer[begin:]), label) != label:
             return None
-        return Answered(label, reasoned.short(answer[begin:].lstrip(_AROUND)), end)
+        return Answered(label, reasoned.short(answer[begin:].lstrip(reasoned.AROUND)), end)
 
 
 def score_of(logprobs: Sequence[float]) -> float | None:
@@ -224,7 +223,3 @@ def _check(prompt: Prompt, distinct: int) -> None:
     ]
     if problems:
         raise BadInput(f"prompt: {'; '.join(problems)}", "prompt")
-
-
-def _plain(text: str) -> str:
-    return curation.lower(text).strip(_AROUND)
