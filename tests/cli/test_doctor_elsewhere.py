@@ -128,6 +128,13 @@ class TestProviders:
             found = only(examined(chatty, "providers"))
         assert found.outcome == outcome and says in found.what
 
+    def test_one_that_wants_a_key_where_none_was_named(self, chatty: Project) -> None:
+        words = ["--model", "m", "-m", "runs today"]
+        with answering(401) as url:
+            chatty.ok("adopt", "intent", "--url", url, *words, by="ana")
+            found = only(examined(chatty, "providers"))
+        assert "it wants a key" in found.what and found.fix and "--key env:NAME" in found.fix
+
     def test_one_that_hangs(self, chatty: Project) -> None:
         with silent() as url:
             self.adopt(chatty, url)
@@ -182,8 +189,8 @@ class TestProviders:
 class TestTraining:
     """Of a task whose models a provider fine-tunes: nobody is served by that address."""
 
-    def teach(self, project: Project, url: str) -> None:
-        options = f'url = "{url}/v1/", model = "m", key = "env:TUNING_KEY"'
+    def teach(self, project: Project, url: str, key: str = ', key = "env:TUNING_KEY"') -> None:
+        options = f'url = "{url}/v1/", model = "m"{key}'
         edit(project, '"tfidf-linear"', f'"openai"\noptions = {{ {options} }}')
 
     def test_one_whose_key_is_accepted(self, project: Project) -> None:
@@ -225,6 +232,12 @@ class TestTraining:
             found = only(examined(project, "training", TUNING_KEY=key))
         assert f"train.options.key: the variable TUNING_KEY {says}" in found.what and not shown
         assert found.outcome == "warning" and KEY not in found.what
+
+    def test_one_that_wants_a_key_where_none_is_named(self, project: Project) -> None:
+        with answering(401) as url:
+            self.teach(project, url, key="")
+            found = only(examined(project, "training"))
+        assert "it wants a key" in found.what and found.fix and "train.options.key" in found.fix
 
     def test_where_none_is_needed_nothing_is_said(self, project: Project) -> None:
         assert examined(project, "training") == []

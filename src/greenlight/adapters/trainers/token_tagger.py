@@ -261,15 +261,16 @@ class Making:
         }
         return Made(held_out, served, chosen, report)
 
-    def fresh(self, sentences: Sequence[Sentence], recipe: Recipe | None = None) -> Net:
+    def fresh(self, sentences: Sequence[Sentence], seed: int | None = None) -> Net:
         """A network that has learnt nothing yet, the same each time.
 
         Args:
             sentences: what it will learn.
-            recipe: with another seed than the trainer's.
+            seed: another than the recipe's.
         """
         settings, pretrained = self._settings, self._pretrained
-        deterministic((recipe or self.recipe).seed, settings.threads or available_workers())
+        threads = settings.threads or available_workers()
+        deterministic(self.recipe.seed if seed is None else seed, threads)
         words = (word for sentence in sentences for word in sentence.words)
         shapes = learn_shapes(words, SHAPES)
         sizes = Sizes(
@@ -327,7 +328,7 @@ class Making:
         for number in range(self._settings.teachers):
             drawn = np.random.SeedSequence([self.recipe.seed, number]).generate_state(1)
             recipe = msgspec.structs.replace(self.recipe, seed=int(drawn[0]))
-            net = self.fresh(sentences, recipe)
+            net = self.fresh(sentences, recipe.seed)
             for _ in self._fit(net, sentences, recipe, portions, None):
                 pass
             models.append(tagger.Tagger(self.parts(net)))

@@ -72,6 +72,8 @@ def _judged(version: Version, url: str, answer: Answer, key: object) -> Finding:
     if answer.status == 200:
         shown = "the key is accepted" if key is not None else "no key is needed"
         return ok("providers", f"{said}; {shown}, and no token was spent")
+    if answer.status in (401, 403) and key is None:
+        return _bad(version, f"{said}: it wants a key", "add a version with one (--key env:NAME)")
     if answer.status in (401, 403):
         return _bad(version, f"{said}: the key is refused", f"put a valid key into {key}")
     if answer.status in (404, 405, 501):

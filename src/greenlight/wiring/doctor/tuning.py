@@ -38,6 +38,8 @@ def _provider(subject: Subject, url: str, reference: str | None, tasks: str) -> 
         shown = "the key is accepted" if key is not None else "no key is needed"
         return ok("training", f"{said}; {shown}, and nothing was spent")
     if status in (401, 403):
+        if reference is None:
+            return _bad(f"{said}: it wants a key", 'name its variable: train.options.key = "env:…"')
         return _bad(f"{said}: the key is refused", f"put a valid key into {reference}")
     if status in (404, 405, 501):
         return _bad(f"{said}: it fine-tunes nothing there", "correct train.options.url")
