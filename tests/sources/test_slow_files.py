@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from greenlight.core.errors import BadInput
+from tests.peaks import peaks
 from tests.sources.reading import source
 from tests.sources.test_files import broken_at
 
@@ -29,18 +29,19 @@ def test_row_1000001_is_broken(tmp_path: Path, suffix: str) -> None:
     assert time.process_time() - began < 3.0
 
 
+def read_through(path: Path) -> None:
+    for _ in source(path).chunks(lambda: 1000):
+        pass
+
+
 def test_memory_is_flat(tmp_path: Path) -> None:
     """D5: four times the rows take no more memory."""
-    peaks = []
+    paths = []
     for number in (60_000, 240_000):
-        path = tmp_path / f"{number}.csv"
-        with path.open("wb") as file:
+        paths.append(tmp_path / f"{number}.csv")
+        with paths[-1].open("wb") as file:
             file.write(b"text,label\n")
             for n in range(number):
                 file.write(b"question number %d,label\n" % n)
-        tracemalloc.start()
-        for _ in source(path).chunks(lambda: 1000):
-            pass
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    assert peaks[1] < 1.2 * peaks[0]
+    few, many = peaks(read_through, *paths)
+    assert many < 1.2 * few

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -13,6 +13,7 @@ from greenlight.core import pii
 from greenlight.core.curation import Row
 from greenlight.core.errors import BadInput
 from greenlight.core.records import Dataset
+from tests.peaks import peaks
 from tests.stages.preparing import Place, Rows, unit
 
 MAIL = "ana@mail.example"
@@ -173,13 +174,12 @@ class Endless(Rows):
             yield "rows", [Row(f"text {n}", "ab"[n % 2], unit(str(n % 50))) for n in some]
 
 
-def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
+def prepare_endless(count: int) -> None:
+    with TemporaryDirectory() as folder:
+        Place(Path(folder)).prepare(Endless(count=count), size=lambda: 200)
+
+
+def test_memory_does_not_grow_with_the_rows() -> None:
     """D5: four times the rows, the same peak; the long form is benchmarks/curation.py."""
-    peaks = []
-    for count in (500, 2000, 8000):  # the first only warms up
-        place = Place(tmp_path / str(count))
-        tracemalloc.start()
-        place.prepare(Endless(count=count), size=lambda: 200)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    assert peaks[2] < 1.3 * peaks[1]
+    few, many = peaks(prepare_endless, 2000, 8000)
+    assert many < 1.3 * few
