@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from greenlight.core.model_card import Cell, Code, Link, Section, Table
+
+_SIGNS = re.compile(r"[\\|`<\[\]*~]|(?<![^\W_])_|_(?![^\W_])|(?<!\S)#|&(?=#?\w+;)")
+"""What means something within a line; an underscore within a word does not, nor a lone &."""
+_BEGINS = re.compile(r"^(\d+(?=[.)](?: |$))|(?=[-+>=]))")
+"""Where a line needs a stroke to be no list, quotation or rule."""
 
 
 class Image(NamedTuple):
@@ -33,9 +39,9 @@ def render(
         if section.warnings:
             blocks.append("\n".join(f"- **Warning**: {_text(line)}" for line in section.warnings))
         if section.text:
-            blocks.append(_text(section.text))
+            blocks.append(_line(section.text))
         if section.items:
-            blocks.append("\n".join(f"- {_text(name)}: {_cell(it)}" for name, it in section.items))
+            blocks.append("\n".join(f"- {_line(name)}: {_cell(it)}" for name, it in section.items))
         if section.table is not None:
             blocks.append("\n".join(_table(section.table)))
         for image in (images or {}).get(section.title, ()):
@@ -63,9 +69,11 @@ def _code(value: str) -> str:
     return "`" + " ".join(value.split()).replace("`", "'").replace("|", "\\|") + "`"
 
 
+def _line(value: object) -> str:
+    """The same where a line begins."""
+    return _BEGINS.sub(r"\1\\", _text(value))
+
+
 def _text(value: object) -> str:
     """Text of others inside a line of Markdown: no new line, no cell, no markup of its own."""
-    flat = " ".join(str(value).split())
-    for sign in ("\\", "|", "`", "<", "[", "]", "*"):
-        flat = flat.replace(sign, "\\" + sign)
-    return flat
+    return _SIGNS.sub(r"\\\g<0>", " ".join(str(value).split()))
