@@ -105,7 +105,8 @@ async def test_the_candidate_fails_while_the_store_is_locked(
     control never waits for it. Every failure is on record."""
     monkeypatch.setattr(BUSY, 50)
     users = Users(kinds=("chat", "stream"))
-    async with scene(tmp_path, timeout=400 * MILLISECOND, reset=60 * SECOND) as on:
+    # Long enough for control to answer in time on a busy machine, too.
+    async with scene(tmp_path, timeout=2 * SECOND, reset=60 * SECOND) as on:
         green = on.providers["green"]
         witness = Witness(on.world.path)
         with locked(on.world.path):
