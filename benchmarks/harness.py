@@ -20,11 +20,11 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 def provenance() -> dict[str, Any]:
     """Where, on what and by which command numbers come about: ask before they do, for the tree may
-    change while they are made."""
+    change while they are made. Results of other benchmarks are no change of what is measured."""
     git = ["git", "-C", str(ROOT)]
     commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
     dirty = subprocess.run(
-        [*git, "status", "--porcelain", "--untracked-files=no"],
+        [*git, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results"],
         capture_output=True,
         text=True,
         check=True,
