@@ -16,6 +16,8 @@ from greenlight.core.records import SECOND
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+CHANGED = " + changes"
+"""After a commit, where the tree was not that commit's."""
 
 
 def provenance() -> dict[str, Any]:
@@ -33,7 +35,7 @@ def provenance() -> dict[str, Any]:
     name = script.parent.name if script.stem == "__main__" else script.stem
     return {
         "command": " ".join(["python -m", f"benchmarks.{name}", *sys.argv[1:]]),
-        "commit": commit.stdout.strip() + (" + changes" if dirty.stdout.strip() else ""),
+        "commit": commit.stdout.strip() + (CHANGED if dirty.stdout.strip() else ""),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import RESULTS, ROOT, provenance, save
+from benchmarks.pages import commit_of
 
 COPY = ROOT / "build" / "mutation"
 LEFT = shutil.ignore_patterns("__pycache__")
@@ -147,8 +148,7 @@ def page(found: Mapping[str, Any], why: Iterable[Mapping[str, Any]]) -> str:
         f"`{came['command']}` (with `--again`, after a full run, what nothing had noticed is tried "
         "once more by newer tests)\n",
         f"{found['tool']}, {found['seconds'] // 60} minutes on {came['cores']} cores, Python "
-        f"{came['python']}, commit `{came['commit'][:12]}`"
-        f"{' with changes' if 'changes' in came['commit'] else ''}, {came['at'][:10]}.\n",
+        f"{came['python']}, {commit_of(came)}.\n",
         "| file | changes | noticed by a failure | by time | unnoticed | share noticed |",
         "|---|---|---|---|---|---|",
         *rows,

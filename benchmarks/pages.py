@@ -12,12 +12,25 @@ from typing import Any
 
 import msgspec
 
+from benchmarks import harness
 from benchmarks.harness import RESULTS, ROOT
 
 IMAGES = ROOT / "docs" / "images"
 
 Found = dict[str, Any]
 """Results as they were saved."""
+
+
+def made_by(found: Found) -> str:
+    """How results came about: command, machine, commit and day."""
+    came = found["provenance"]
+    return f"`{came['command']}` on {came['cores']} cores ({came['cpu']}), {commit_of(came)}"
+
+
+def commit_of(came: Found) -> str:
+    """A commit, whether the tree was another, and the day."""
+    changed = " with changes" if came["commit"].endswith(harness.CHANGED) else ""
+    return f"commit `{came['commit'][:12]}`{changed}, {came['at'][:10]}"
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

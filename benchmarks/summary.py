@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks import forms, notes, portable
 from benchmarks.harness import RESULTS, ROOT
 from benchmarks.oos import page as oos
-from benchmarks.pages import Page, table
+from benchmarks.pages import Page, commit_of, table
 from benchmarks.pipeline import page as pipeline
 from benchmarks.rollback import page as rollback
 from benchmarks.tagger import page as tagger
@@ -58,8 +58,7 @@ def _origin(name: str, found: dict[str, Any], folder: str = "results") -> str:
     command = came["command"].replace(f" --note {shlex.quote(found.get('note', ''))}", "")
     return (
         f"`{command}` on {came['cores']} cores ({came['cpu']}), Python {came['python']}, "
-        f"commit `{came['commit'][:12]}`{' with changes' if 'changes' in came['commit'] else ''}, "
-        f"{came['at'][:10]}: [results/{name}.json]({folder}/{name}.json)\n"
+        f"{commit_of(came)}: [results/{name}.json]({folder}/{name}.json)\n"
     )
 
 

@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from benchmarks.harness import ROOT
-from benchmarks.pages import Found, Page, table
+from benchmarks.pages import Found, Page, made_by, table
 from greenlight.core.stats.intervals import wilson
 
 SPLITS = ("test", "validation", "train")
@@ -19,12 +19,9 @@ SPLITS = ("test", "validation", "train")
 
 def block(found: Found) -> list[str]:
     """What stands between the markers."""
-    came = found["provenance"]
     seeds = list(dict.fromkeys(run["seed"] for run in found["runs"]))
-    changes = " with changes" if "changes" in came["commit"] else ""
     return [
-        f"`{came['command']}` on {came['cores']} cores ({came['cpu']}), commit "
-        f"`{came['commit'][:12]}`{changes}, {came['at'][:10]}. Every run is in "
+        f"{made_by(found)}. Every run is in "
         "[results/baseline.json](../benchmarks/results/baseline.json).\n",
         "### Labels: BANKING77\n",
         f"Mean and standard deviation over the seeds {', '.join(map(str, seeds))}.\n",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.drills import figures
 from benchmarks.harness import ROOT
-from benchmarks.pages import IMAGES, Found, Page, table
+from benchmarks.pages import IMAGES, Found, Page, made_by, table
 
 SHOWN = ("errors", "alarm")
 """Fault and trigger of the drill that DEMO.md shows."""
@@ -30,7 +30,6 @@ def picture_path(name: str) -> Path:
 
 def block(found: Found) -> list[str]:
     """What stands between the markers."""
-    came = found["provenance"]
     shown = next(
         held
         for held in found["drills"]
@@ -38,8 +37,7 @@ def block(found: Found) -> list[str]:
     )
     passed = sum(held["drill"]["passed"] for held in found["drills"])
     return [
-        f"`{came['command']}` on {came['cores']} cores ({came['cpu']}), commit "
-        f"`{came['commit'][:12]}`, {came['at'][:10]}: {passed} of {len(found['drills'])} passed.\n",
+        f"{made_by(found)}: {passed} of {len(found['drills'])} passed.\n",
         f"![{figures.SAYS}](docs/images/{figures.COURSE}.svg)\n",
         results(found),
         "### Canary, alarm, rollback\n",

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.evidence import figures
 from benchmarks.evidence.null import TYPE_ONE
 from benchmarks.harness import ROOT
-from benchmarks.pages import Found, Page, image, table
+from benchmarks.pages import Found, Page, image, made_by, table
 
 GROUPS = {
     "sample size": "How many outcomes it takes",
@@ -28,10 +28,8 @@ GROUPS = {
 
 def block(found: Found) -> list[str]:
     """What stands between the markers."""
-    came = found["provenance"]
     head = (
-        f"`{came['command']}` on {came['cores']} cores ({came['cpu']}), commit "
-        f"`{came['commit'][:12]}`, {came['at'][:10]}: every figure, its standard error (±) and its "
+        f"{made_by(found)}: every figure, its standard error (±) and its "
         "counts are in [results/evidence.json](../benchmarks/results/evidence.json). "
         f"{found['goals']['met']} of {found['goals']['of']} goals are met.\n"
     )

@@ -10,17 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.harness import ROOT
-from benchmarks.pages import Found, Page, table
+from benchmarks.pages import Found, Page, commit_of, table
 from greenlight.core import fingerprint
 
 
 def block(found: Found) -> list[str]:
     """What stands between the markers."""
     came = found["provenance"]
-    changes = " with changes" if "changes" in came["commit"] else ""
     intent = found["intent"]
     parts = [
-        f"`{came['command']}`, commit `{came['commit'][:12]}`{changes}, {came['at'][:10]}.\n",
+        f"`{came['command']}`, {commit_of(came)}.\n",
         "### Intents, and texts out of scope\n",
         f"Bundle `{fingerprint.short(intent['bundle'])}`, trained on BANKING77; "
         f"{_score(intent['rows'])}.\n",

@@ -13,7 +13,7 @@ from benchmarks.gateway import figures
 from benchmarks.gateway.figures import NAMES, NATIVE, PROXIES, bound, keeps_up, measured
 from benchmarks.gateway.goals import HEADLINE, ratio
 from benchmarks.harness import ROOT
-from benchmarks.pages import Found, Page, image, number, table
+from benchmarks.pages import Found, Page, image, made_by, number, table
 
 TITLES = {**NAMES, "greenlight": "**Greenlight**, recording", "classify": "`encoder-head`"}
 """In the order of the tables."""
@@ -49,7 +49,7 @@ def _figure(name: str, found: Found) -> list[str]:
 
 
 def _head(found: Found) -> str:
-    came, setting = found["provenance"], found["setting"]
+    setting = found["setting"]
     judged = [goal for goal in found["goals"] if not goal.get("information")]
     met = sum(goal["met"] is True for goal in judged)
     errors = sum(
@@ -59,8 +59,7 @@ def _head(found: Found) -> str:
         if isinstance(run, dict)
     )
     return (
-        f"`{came['command']}` on {came['cores']} cores ({came['cpu']}), commit "
-        f"`{came['commit'][:12]}`, {came['at'][:10]}: medians of {setting['rounds']} rounds of "
+        f"{made_by(found)}: medians of {setting['rounds']} rounds of "
         f"{setting['seconds']:g} s each; every round is in "
         "[results/gateway.json](../benchmarks/results/gateway.json). "
         f"{met} of {len(judged)} goals are met; {errors} of all requests went wrong.\n"

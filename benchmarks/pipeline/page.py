@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from benchmarks.gateway.page import goals_table
 from benchmarks.harness import ROOT
-from benchmarks.pages import Found, Page, image, number, table
+from benchmarks.pages import Found, Page, image, made_by, number, table
 from benchmarks.pipeline import figures
 from benchmarks.pipeline.goals import both_ways
 
@@ -59,12 +59,9 @@ def _parts(found: Found, *, drawn: bool = False) -> list[str]:
 
 
 def _head(found: Found) -> str:
-    came = found["provenance"]
     met = sum(goal["met"] is True for goal in found["goals"])
-    changed = " with changes" if "changes" in came["commit"] else ""
     return (
-        f"`{came['command']}` on {came['cores']} cores ({came['cpu']}), commit "
-        f"`{came['commit'][:12]}`{changed}, {came['at'][:10]}, load average before: "
+        f"{made_by(found)}, load average before: "
         f"{found['setting']['load_average']:g}; it took "
         f"{sum(found['seconds'].values()) / 60:.0f} minutes. All numbers are in "
         "[results/pipeline.json](../benchmarks/results/pipeline.json). "

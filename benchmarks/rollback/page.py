@@ -8,7 +8,7 @@ Nothing there is typed: without results there is nothing to show.
 from __future__ import annotations
 
 from benchmarks.harness import ROOT
-from benchmarks.pages import Found, Page, image
+from benchmarks.pages import Found, Page, image, made_by
 from benchmarks.rollback import figures
 from benchmarks.rollback.results import (
     alarms_table,
@@ -39,12 +39,11 @@ def _figure(name: str, found: Found) -> list[str]:
 
 
 def _head(found: Found) -> str:
-    came, setting = found["provenance"], found["setting"]
+    setting = found["setting"]
     met = sum(goal["met"] is True for goal in found["goals"])
     windows = ", ".join(f"`{name}` {value}" for name, value in setting["windows"].items())
     return (
-        f"`{came['command']}` on {came['cores']} cores ({came['cpu']}), commit "
-        f"`{came['commit'][:12]}`, {came['at'][:10]}: {setting['gateways']} gateways of "
+        f"{made_by(found)}: {setting['gateways']} gateways of "
         f"{setting['workers']} processes, {setting['controllers']} controllers, "
         f"{setting['requests_per_s']:g} requests a second of {setting['users']:,} users who judge "
         f"{setting['feedback_rate']:.0%} of the answers after {setting['feedback_delay_s']:g} s on "
