@@ -41,6 +41,8 @@ def said(line: Sequence[tuple[str, str]]) -> str:
 @given(TEXTS)
 @example("1. one")
 @example("1) one")
+@example("a ##")
+@example("#")
 @example("- - -")
 @example("===")
 @example("> &lt;b&gt; &#60; R&D")

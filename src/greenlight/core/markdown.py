@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 from greenlight.core.model_card import Cell, Code, Link, Section, Table
 
-_SIGNS = re.compile(r"[\\|`<\[\]*~]|(?<![^\W_])_|_(?![^\W_])|(?<!\S)#|&(?=#?\w+;)")
+_SIGNS = re.compile(r"[\\|`<\[\]*~]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
 """What means something within a line; an underscore within a word does not, nor a lone &."""
-_BEGINS = re.compile(r"^(\d+(?=[.)](?: |$))|(?=[-+>=]))")
-"""Where a line needs a stroke to be no list, quotation or rule."""
+_BEGINS = re.compile(r"^(\d+(?=[.)](?: |$))|(?=[-+>=#]))")
+"""Where a line needs a stroke to be no heading, list, quotation or rule."""
+_CLOSES = re.compile(r"(?<!\S)(?=#+$)")
+"""Where a heading needs one, so that its end is its own."""
 
 
 class Image(NamedTuple):
@@ -33,9 +35,9 @@ def render(
         sections: what stands under it, in order.
         images: by the title of the section that they stand at the end of.
     """
-    parts = [f"# {_text(title)}"]
+    parts = [f"# {_heading(title)}"]
     for section in sections:
-        blocks = [f"## {_text(section.title)}"]
+        blocks = [f"## {_heading(section.title)}"]
         if section.warnings:
             blocks.append("\n".join(f"- **Warning**: {_text(line)}" for line in section.warnings))
         if section.text:
@@ -69,11 +71,16 @@ def _code(value: str) -> str:
     return "`" + " ".join(value.split()).replace("`", "'").replace("|", "\\|") + "`"
 
 
-def _line(value: object) -> str:
-    """The same where a line begins."""
-    return _BEGINS.sub(r"\1\\", _text(value))
-
-
 def _text(value: object) -> str:
     """Text of others inside a line of Markdown: no new line, no cell, no markup of its own."""
     return _SIGNS.sub(r"\\\g<0>", " ".join(str(value).split()))
+
+
+def _heading(value: object) -> str:
+    """The same to the end of a heading."""
+    return _CLOSES.sub(r"\\", _text(value))
+
+
+def _line(value: object) -> str:
+    """The same where a line begins."""
+    return _BEGINS.sub(r"\1\\", _text(value))
