@@ -12,8 +12,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import harness
-from benchmarks.harness import RESULTS, ROOT
+from benchmarks.harness import CHANGED, RESULTS, ROOT
 
 IMAGES = ROOT / "docs" / "images"
 
@@ -29,7 +28,7 @@ def made_by(found: Found) -> str:
 
 def commit_of(came: Found) -> str:
     """A commit, whether the tree was another, and the day."""
-    changed = " with changes" if came["commit"].endswith(harness.CHANGED) else ""
+    changed = " with changes" if came["commit"].endswith(CHANGED) else ""
     return f"commit `{came['commit'][:12]}`{changed}, {came['at'][:10]}"
 
 
